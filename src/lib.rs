@@ -1,0 +1,29 @@
+//! lacuna: learned stochastic closures for two-dimensional turbulence.
+
+#![warn(missing_docs)]
+
+pub mod artifact;
+pub mod cli;
+pub mod closure;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod eval;
+pub mod flow;
+pub mod infer;
+pub mod lab;
+pub mod latent;
+#[cfg(feature = "learn")]
+pub mod nn;
+pub mod notebook;
+pub mod plot;
+pub mod rng;
+pub mod rollout;
+pub mod spectral;
+#[cfg(feature = "learn")]
+pub mod train;
+pub mod transport;
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use rng::SeedTree;

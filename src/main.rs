@@ -1,0 +1,5 @@
+//! The `lacuna` program: the library's calls on the command line.
+
+fn main() -> std::process::ExitCode {
+    lacuna::cli::main()
+}
