@@ -1,1 +1,100 @@
-//! Room `closure`.
+//! Closures: one trait, `sample(ω, t, rng) → H`, and its implementations.
+//!
+//! The reduced solver knows viscosity and steady forcing; everything else, H = −D\[u·∇ω\] + σ dW/dt in the missing-physics
+//! problem (arXiv 2506.20771, stochastic Navier–Stokes example), comes from a [`Closure`]. [`NoClosure`] is the
+//! baseline, [`ExactLaw`] the truth p(H | ω) itself, [`Learned`] a trained generative model; [`Sum`], [`Scaled`] and
+//! [`Deterministic`] make new ones from old ones. Writing one takes ten lines:
+//!
+//! ```
+//! use lacuna::closure::Closure;
+//! use lacuna::{Result, rng::Stream};
+//! use ndarray::{ArrayView2, ArrayViewMut2};
+//!
+//! #[derive(Clone)]
+//! struct LinearDrag(f64);
+//!
+//! impl Closure for LinearDrag {
+//!     fn name(&self) -> String {
+//!         format!("linear drag {}", self.0)
+//!     }
+//!     fn sample(&mut self, w: ArrayView2<f64>, _t: f64, _rng: &mut Stream, mut h: ArrayViewMut2<f64>) -> Result<()> {
+//!         h.zip_mut_with(&w, |h, w| *h = -self.0 * w);
+//!         Ok(())
+//!     }
+//! }
+//! ```
+
+mod combine;
+
+pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use crate::error::Result;
+use crate::rng::Stream;
+
+/// A law of the missing term given the resolved vorticity.
+///
+/// Fields are (n, n) on the reduced grid, axis 0 = x; H is a rate of change of vorticity (1/time²).
+/// Implementations keep their scratch space, so that a draw does not allocate.
+pub trait Closure {
+    /// Name in tables, figures and files.
+    fn name(&self) -> String;
+
+    /// Writes one draw of H given vorticity `w` at time `t` into `h`; all randomness comes from `rng`.
+    ///
+    /// # Errors
+    /// Wrong shapes; whatever the law cannot do. Values that are not finite are no error here: the rollout records
+    /// them as the member's failure.
+    fn sample(&mut self, w: ArrayView2<f64>, t: f64, rng: &mut Stream, h: ArrayViewMut2<f64>) -> Result<()>;
+
+    /// Writes the conditional mean E\[H | ω\] into `h` and returns `true`, or returns `false` where none is known.
+    ///
+    /// [`crate::config::Hold::Rescaled`] and [`crate::config::Hold::Redrawn`] need it.
+    ///
+    /// # Errors
+    /// As [`Closure::sample`].
+    fn mean(&mut self, w: ArrayView2<f64>, t: f64, h: ArrayViewMut2<f64>) -> Result<bool> {
+        let _ = (w, t, h);
+        Ok(false)
+    }
+
+    /// Writes one draw of the fluctuation H − E\[H | ω\] into `h`, given the `mean` at the same ω.
+    ///
+    /// The default is a full sample minus the mean; laws whose fluctuation is cheap override it.
+    ///
+    /// # Errors
+    /// As [`Closure::sample`].
+    fn fluctuation(
+        &mut self,
+        w: ArrayView2<f64>,
+        t: f64,
+        mean: ArrayView2<f64>,
+        rng: &mut Stream,
+        mut h: ArrayViewMut2<f64>,
+    ) -> Result<()> {
+        self.sample(w, t, rng, h.view_mut())?;
+        h -= &mean;
+        Ok(())
+    }
+}
+
+/// H = 0: the reduced solver on its own, the baseline of every comparison.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoClosure;
+
+impl Closure for NoClosure {
+    fn name(&self) -> String {
+        "no closure".into()
+    }
+
+    fn sample(&mut self, _w: ArrayView2<f64>, _t: f64, _rng: &mut Stream, mut h: ArrayViewMut2<f64>) -> Result<()> {
+        h.fill(0.0);
+        Ok(())
+    }
+
+    fn mean(&mut self, _w: ArrayView2<f64>, _t: f64, mut h: ArrayViewMut2<f64>) -> Result<bool> {
+        h.fill(0.0);
+        Ok(true)
+    }
+}

@@ -1,0 +1,206 @@
+//! Ensembles and references in HDF5.
+
+use std::path::Path;
+
+use hdf5::types::VarLenUnicode;
+use ndarray::{Array1, Array2, Array4};
+
+use super::{Cost, Ensemble, Reference};
+use crate::error::{Error, Result};
+
+/// Layout version of both kinds of file; raised when a reader of the old layout would misread the new one.
+const FORMAT: i64 = 1;
+
+impl Ensemble {
+    /// Writes datasets `t`, `vorticity` (snapshot, member, n, n) and `failed_at` (NaN: not at all), and provenance as
+    /// attributes. The file appears only when complete.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_file(path, |file| {
+            attribute(file, "kind", "ensemble")?;
+            attribute(file, "closure", &self.closure)?;
+            attribute(file, "seeds", &self.seeds)?;
+            attribute(file, "config_hash", &self.config_hash)?;
+            attribute(file, "version", env!("CARGO_PKG_VERSION"))?;
+            attribute(file, "device", "cpu")?;
+            number(file, "format", FORMAT)?;
+            number(file, "steps", self.cost.steps as i64)?;
+            number(file, "draws", self.cost.draws as i64)?;
+            number(file, "wall_s", self.cost.wall_s)?;
+            number(file, "thread_s", self.cost.thread_s)?;
+            number(file, "closure_s", self.cost.closure_s)?;
+            let failed: Vec<f64> = self.failures.iter().map(|t| t.unwrap_or(f64::NAN)).collect();
+            file.new_dataset_builder().with_data(&failed).create("failed_at")?;
+            file.new_dataset_builder().with_data(&self.times).create("t")?;
+            file.new_dataset_builder().with_data(&self.fields).create("vorticity")?;
+            Ok(())
+        })
+    }
+
+    /// Reads what [`Ensemble::save`] wrote.
+    ///
+    /// # Errors
+    /// Not such a file, or damaged.
+    pub fn load(path: &Path) -> Result<Self> {
+        let this = read_file(path, "ensemble", |file| {
+            let failed: Array1<f64> = file.dataset("failed_at")?.read_1d()?;
+            Ok(Self {
+                closure: text(file, "closure")?,
+                seeds: text(file, "seeds")?,
+                config_hash: text(file, "config_hash")?,
+                times: file.dataset("t")?.read_raw()?,
+                fields: read_fields(file)?,
+                failures: failed.iter().map(|&t| if t.is_nan() { None } else { Some(t) }).collect(),
+                cost: Cost {
+                    steps: usize::try_from(value::<i64>(file, "steps")?).unwrap_or(0),
+                    draws: usize::try_from(value::<i64>(file, "draws")?).unwrap_or(0),
+                    wall_s: value(file, "wall_s")?,
+                    thread_s: value(file, "thread_s")?,
+                    closure_s: value(file, "closure_s")?,
+                },
+            })
+        })?;
+        let shape = this.fields.shape();
+        if shape[0] != this.times.len() || shape[1] != this.failures.len() {
+            let expected = format!("({}, {}, n, n)", this.times.len(), this.failures.len());
+            return Err(Error::shape(format!("{}: vorticity", path.display()), expected, shape));
+        }
+        Ok(this)
+    }
+}
+
+impl Reference {
+    /// Writes datasets `t`, `vorticity` (snapshot, realisation, n, n) and `start`, and provenance as attributes. The
+    /// file appears only when complete.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_file(path, |file| {
+            attribute(file, "kind", "reference")?;
+            attribute(file, "seeds", &self.seeds)?;
+            attribute(file, "config_hash", &self.config_hash)?;
+            attribute(file, "version", env!("CARGO_PKG_VERSION"))?;
+            attribute(file, "device", "cpu")?;
+            number(file, "format", FORMAT)?;
+            number(file, "wall_s", self.wall_s)?;
+            file.new_dataset_builder().with_data(&self.start).create("start")?;
+            file.new_dataset_builder().with_data(&self.times).create("t")?;
+            file.new_dataset_builder().with_data(&self.fields).create("vorticity")?;
+            Ok(())
+        })
+    }
+
+    /// Reads what [`Reference::save`] wrote.
+    ///
+    /// # Errors
+    /// Not such a file, or damaged.
+    pub fn load(path: &Path) -> Result<Self> {
+        let this = read_file(path, "reference", |file| {
+            let start: Array2<f64> = file.dataset("start")?.read_2d()?;
+            Ok(Self {
+                seeds: text(file, "seeds")?,
+                config_hash: text(file, "config_hash")?,
+                start,
+                times: file.dataset("t")?.read_raw()?,
+                fields: read_fields(file)?,
+                wall_s: value(file, "wall_s")?,
+            })
+        })?;
+        if this.fields.shape()[0] != this.times.len() || this.fields.shape()[2..] != *this.start.shape() {
+            let expected = format!("({}, realisations, {:?})", this.times.len(), this.start.shape());
+            return Err(Error::shape(format!("{}: vorticity", path.display()), expected, this.fields.shape()));
+        }
+        Ok(this)
+    }
+}
+
+fn read_fields(file: &hdf5::File) -> hdf5::Result<Array4<f32>> {
+    file.dataset("vorticity")?.read::<f32, ndarray::Ix4>()
+}
+
+fn attribute(file: &hdf5::File, name: &str, text: &str) -> hdf5::Result<()> {
+    // HDF5 strings end at a NUL; names with one in it lose what follows.
+    let text = text.split('\0').next().unwrap_or_default();
+    let text: VarLenUnicode = text.parse().unwrap_or_default();
+    file.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text)
+}
+
+fn number<T: hdf5::H5Type>(file: &hdf5::File, name: &str, value: T) -> hdf5::Result<()> {
+    file.new_attr::<T>().create(name)?.write_scalar(&value)
+}
+
+fn text(file: &hdf5::File, name: &str) -> hdf5::Result<String> {
+    Ok(file.attr(name)?.read_scalar::<VarLenUnicode>()?.to_string())
+}
+
+fn value<T: hdf5::H5Type>(file: &hdf5::File, name: &str) -> hdf5::Result<T> {
+    file.attr(name)?.read_scalar()
+}
+
+fn write_file(path: &Path, fill: impl FnOnce(&hdf5::File) -> hdf5::Result<()>) -> Result<()> {
+    let part = path.with_extension("h5.part");
+    let failed = |error: hdf5::Error| Error::Hdf5 { path: part.clone(), what: error.to_string() };
+    let file = hdf5::File::create(&part).map_err(failed)?;
+    fill(&file).map_err(failed)?;
+    file.close().map_err(failed)?;
+    std::fs::rename(&part, path).map_err(Error::io(path))
+}
+
+fn read_file<T>(path: &Path, kind: &str, read: impl FnOnce(&hdf5::File) -> hdf5::Result<T>) -> Result<T> {
+    let failed = |what: String| Error::Hdf5 { path: path.into(), what };
+    let file = hdf5::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let found = text(&file, "kind").map_err(|error| failed(format!("expected a lacuna {kind}: {error}")))?;
+    let format: i64 = value(&file, "format").map_err(|error| failed(error.to_string()))?;
+    if found != kind || format != FORMAT {
+        return Err(failed(format!("expected {kind}, format {FORMAT}; found {found}, format {format}")));
+    }
+    read(&file).map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ensemble() -> Ensemble {
+        Ensemble {
+            closure: "exact law".into(),
+            seeds: "7:/rollout".into(),
+            config_hash: "abc".into(),
+            times: vec![1.0, 1.5],
+            fields: Array4::from_shape_fn((2, 3, 4, 4), |(s, m, i, j)| (s * 100 + m * 20 + i * 4 + j) as f32),
+            failures: vec![None, Some(1.25), None],
+            cost: Cost { steps: 10, draws: 2, wall_s: 0.5, thread_s: 1.0, closure_s: 0.25 },
+        }
+    }
+
+    #[test]
+    fn an_ensemble_reads_back_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.h5");
+        ensemble().save(&path).unwrap();
+        assert_eq!(Ensemble::load(&path).unwrap(), ensemble());
+        assert!(matches!(Reference::load(&path), Err(Error::Hdf5 { .. })));
+    }
+
+    #[test]
+    fn a_reference_reads_back_the_same_and_a_cut_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.h5");
+        let reference = Reference {
+            seeds: "7:/reference".into(),
+            config_hash: "abc".into(),
+            start: Array2::ones((4, 4)),
+            times: vec![1.0, 1.5],
+            fields: ensemble().fields,
+            wall_s: 0.5,
+        };
+        reference.save(&path).unwrap();
+        assert_eq!(Reference::load(&path).unwrap(), reference);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(matches!(Reference::load(&path), Err(Error::Hdf5 { .. })));
+    }
+}
