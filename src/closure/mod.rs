@@ -33,6 +33,12 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use crate::error::Result;
 use crate::rng::Stream;
 
+/// Name of [`NoClosure`], by which tables find their baseline.
+pub const NO_CLOSURE: &str = "no closure";
+
+/// Name of the exact law, by which tables find the best possible result.
+pub const EXACT_LAW: &str = "exact law";
+
 /// A law of the missing term given the resolved vorticity.
 ///
 /// Fields are (n, n) on the reduced grid, axis 0 = x; H is a rate of change of vorticity (1/time²).
@@ -85,7 +91,7 @@ pub struct NoClosure;
 
 impl Closure for NoClosure {
     fn name(&self) -> String {
-        "no closure".into()
+        NO_CLOSURE.into()
     }
 
     fn sample(&mut self, _w: ArrayView2<f64>, _t: f64, _rng: &mut Stream, mut h: ArrayViewMut2<f64>) -> Result<()> {

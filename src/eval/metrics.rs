@@ -1,0 +1,283 @@
+//! Scores of fields and ensembles, as plain functions.
+//!
+//! D_MSE and D_RE are the published ones (arXiv 2506.20771, section 3: mean square error, and the relative Frobenius
+//! error averaged over samples). The continuous ranked probability score and the energy score (Gneiting & Raftery 2007,
+//! doi:10.1198/016214506000001437, eqs. 21 and 22) are proper: no forecast beats the true law in expectation. Both are
+//! used in their *fair* form (Ferro 2014, doi:10.1002/qj.2270), unbiased for any number of members.
+
+use std::f64::consts::PI;
+
+use ndarray::{ArrayView2, Zip};
+
+/// Mean square difference of two fields.
+pub fn d_mse(truth: ArrayView2<f64>, sample: ArrayView2<f64>) -> f64 {
+    difference(truth, sample) / truth.len() as f64
+}
+
+/// Relative Frobenius error ‖truth − sample‖ / ‖truth‖.
+pub fn d_re(truth: ArrayView2<f64>, sample: ArrayView2<f64>) -> f64 {
+    (difference(truth, sample) / truth.iter().map(|x| x * x).sum::<f64>()).sqrt()
+}
+
+/// Root mean square of a field.
+pub fn rms(field: ArrayView2<f64>) -> f64 {
+    (field.iter().map(|x| x * x).sum::<f64>() / field.len() as f64).sqrt()
+}
+
+fn difference(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
+    Zip::from(a).and(b).fold(0.0, |sum, a, b| sum + (a - b) * (a - b))
+}
+
+/// Fair CRPS of an ensemble against one outcome: mean |x − y| − Σ|x − x'| / (2M(M−1)).
+///
+/// Sorts `members`; NaN for fewer than two of them.
+pub fn crps(members: &mut [f64], outcome: f64) -> f64 {
+    if members.len() < 2 {
+        return f64::NAN;
+    }
+    let error = members.iter().map(|x| (x - outcome).abs()).sum::<f64>() / members.len() as f64;
+    error - half_mean_difference(members)
+}
+
+/// Expectation of [`crps`] over outcomes y ~ N(`mean`, `std`²), in closed form: no noise of the outcome is left in it.
+///
+/// The exact law scores `std`/√π on average.
+pub fn expected_crps(members: &mut [f64], mean: f64, std: f64) -> f64 {
+    if members.len() < 2 {
+        return f64::NAN;
+    }
+    let error = members.iter().map(|x| folded_normal_mean(x - mean, std)).sum::<f64>() / members.len() as f64;
+    error - half_mean_difference(members)
+}
+
+/// Expected CRPS of the law N(·, `std`²) against itself: std/√π.
+pub fn gaussian_crps_floor(std: f64) -> f64 {
+    std / PI.sqrt()
+}
+
+/// Σ_{m,m'} |x_m − x_m'| / (2M(M−1)), in O(M log M) through the order statistics.
+fn half_mean_difference(members: &mut [f64]) -> f64 {
+    members.sort_unstable_by(f64::total_cmp);
+    let m = members.len() as f64;
+    let sum: f64 = members.iter().enumerate().map(|(i, x)| (2.0 * i as f64 - m + 1.0) * x).sum();
+    sum / (m * (m - 1.0))
+}
+
+/// E|d − s ξ| for standard normal ξ: the mean of the folded normal distribution.
+fn folded_normal_mean(d: f64, s: f64) -> f64 {
+    if s == 0.0 {
+        return d.abs();
+    }
+    let z = d / s;
+    s * (2.0 / PI).sqrt() * (-0.5 * z * z).exp() + d * erf(z / 2.0_f64.sqrt())
+}
+
+/// Error function by its series of positive terms, erf x = 2/√π e^(−x²) Σ 2ⁿ x^(2n+1) / (2n+1)!!.
+fn erf(x: f64) -> f64 {
+    /// erfc(6) is 2e-17: below the resolution of f64 next to 1.
+    const SATURATED: f64 = 6.0;
+    if x.abs() >= SATURATED {
+        return x.signum();
+    }
+    let (mut term, mut sum, mut n) = (x, x, 0.0);
+    while term.abs() > f64::EPSILON * sum.abs() {
+        n += 1.0;
+        term *= 2.0 * x * x / (2.0 * n + 1.0);
+        sum += term;
+    }
+    2.0 / PI.sqrt() * (-x * x).exp() * sum
+}
+
+/// Inner products ⟨x_m − y, x_m' − y⟩/n² of members' errors against one outcome.
+///
+/// Every quadratic score of the ensemble, and its bootstrap over members, follows from this small matrix without
+/// another pass over the fields.
+#[derive(Debug, Clone)]
+pub struct Gram {
+    m: usize,
+    g: Vec<f64>,
+}
+
+impl Gram {
+    /// From the members' fields and the outcome; all finite.
+    pub fn new(members: &[ArrayView2<f32>], outcome: ArrayView2<f32>) -> Self {
+        let m = members.len();
+        let errors: Vec<Vec<f64>> = members
+            .iter()
+            .map(|x| x.iter().zip(&outcome).map(|(&x, &y)| f64::from(x) - f64::from(y)).collect())
+            .collect();
+        let mut g = vec![0.0; m * m];
+        for a in 0..m {
+            for b in 0..=a {
+                let dot: f64 = errors[a].iter().zip(&errors[b]).map(|(x, y)| x * y).sum();
+                g[a * m + b] = dot / outcome.len() as f64;
+                g[b * m + a] = g[a * m + b];
+            }
+        }
+        Self { m, g }
+    }
+
+    /// Number of members.
+    pub fn members(&self) -> usize {
+        self.m
+    }
+
+    /// Mean square error of the ensemble mean in which member m has weight `weights[m]`; the weights sum to 1.
+    pub fn mean_error2(&self, weights: &[f64]) -> f64 {
+        let row = |a: usize| weights.iter().zip(&self.g[a * self.m..]).map(|(w, g)| w * g).sum::<f64>();
+        // Round-off may leave a tiny negative number where the error vanishes.
+        (0..self.m).filter(|&a| weights[a] != 0.0).map(|a| weights[a] * row(a)).sum::<f64>().max(0.0)
+    }
+
+    /// Average over members of the root-mean-square error.
+    pub fn member_error(&self) -> f64 {
+        (0..self.m).map(|a| self.g[a * self.m + a].sqrt()).sum::<f64>() / self.m as f64
+    }
+
+    /// Ensemble variance, unbiased, averaged over the grid; NaN for one member.
+    pub fn variance(&self) -> f64 {
+        if self.m < 2 {
+            return f64::NAN;
+        }
+        let trace: f64 = (0..self.m).map(|a| self.g[a * self.m + a]).sum();
+        ((trace - self.g.iter().sum::<f64>() / self.m as f64) / (self.m as f64 - 1.0)).max(0.0)
+    }
+
+    /// Fair energy score with the root-mean-square norm: mean ‖x − y‖ − Σ‖x − x'‖ / (2M(M−1)); NaN for one member.
+    pub fn energy_score(&self) -> f64 {
+        if self.m < 2 {
+            return f64::NAN;
+        }
+        let mut pairs = 0.0;
+        for a in 0..self.m {
+            for b in 0..a {
+                let square = self.g[a * self.m + a] + self.g[b * self.m + b] - 2.0 * self.g[a * self.m + b];
+                pairs += square.max(0.0).sqrt();
+            }
+        }
+        self.member_error() - pairs / (self.m * (self.m - 1)) as f64
+    }
+}
+
+/// Jackknife over blocks (trajectories): the statistic of all blocks, and its standard error from leaving one out.
+///
+/// `statistic` maps summed block totals to a number; the error is NaN for a single block.
+pub fn jackknife<const K: usize>(blocks: &[[f64; K]], statistic: impl Fn(&[f64; K]) -> f64) -> (f64, f64) {
+    let mut total = [0.0; K];
+    for block in blocks {
+        for (sum, x) in total.iter_mut().zip(block) {
+            *sum += x;
+        }
+    }
+    let value = statistic(&total);
+    if blocks.len() < 2 {
+        return (value, f64::NAN);
+    }
+    let left_out: Vec<f64> =
+        blocks.iter().map(|block| statistic(&std::array::from_fn(|i| total[i] - block[i]))).collect();
+    let t = blocks.len() as f64;
+    let mean = left_out.iter().sum::<f64>() / t;
+    let variance = (t - 1.0) / t * left_out.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+    (value, variance.sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::SeedTree;
+    use approx::assert_relative_eq;
+    use ndarray::{Array2, array};
+    use rand::RngExt;
+    use rand_distr::StandardNormal;
+
+    #[test]
+    fn published_errors_by_hand() {
+        let truth = array![[3.0, 0.0], [0.0, 4.0]];
+        let sample = array![[3.0, 1.0], [0.0, 2.0]];
+        assert_relative_eq!(d_mse(truth.view(), sample.view()), 5.0 / 4.0);
+        assert_relative_eq!(d_re(truth.view(), sample.view()), 5.0_f64.sqrt() / 5.0);
+        assert_relative_eq!(rms(truth.view()), 2.5);
+    }
+
+    #[test]
+    fn crps_of_small_ensembles_by_hand() {
+        // |0−1|, |4−1| average 2; the pair differs by 4, so the fair correction is 4·2/(2·2·1) = 2.
+        assert_relative_eq!(crps(&mut [4.0, 0.0], 1.0), 0.0);
+        // Three members: mean error (1+1+3)/3, pairs |2|,|4|,|2| counted twice over 2·3·2.
+        assert_relative_eq!(crps(&mut [4.0, 0.0, 2.0], 1.0), 5.0 / 3.0 - 16.0 / 12.0, epsilon = 1e-12);
+        assert!(crps(&mut [1.0], 1.0).is_nan());
+    }
+
+    #[test]
+    fn the_fair_crps_of_the_true_gaussian_is_std_over_root_pi_for_any_size() {
+        /// Five standard errors of the averages below.
+        const MONTE_CARLO: f64 = 0.01;
+        let mut rng = SeedTree::new(1).child("crps").stream();
+        let std = 0.7;
+        for size in [2, 5] {
+            let (mut empirical, mut expected) = (0.0, 0.0);
+            let trials = 100_000;
+            for _ in 0..trials {
+                let mut members: Vec<f64> =
+                    (0..size).map(|_| 2.0 + std * rng.sample::<f64, _>(StandardNormal)).collect();
+                let outcome = 2.0 + std * rng.sample::<f64, _>(StandardNormal);
+                empirical += crps(&mut members, outcome) / f64::from(trials);
+                expected += expected_crps(&mut members, 2.0, std) / f64::from(trials);
+            }
+            let floor = gaussian_crps_floor(std);
+            assert_relative_eq!(empirical, floor, max_relative = MONTE_CARLO * 1.5);
+            assert_relative_eq!(expected, floor, max_relative = MONTE_CARLO);
+        }
+    }
+
+    #[test]
+    fn a_biased_or_overconfident_law_scores_worse_by_the_closed_form() {
+        // CRPS of N(m, s²) against y: s[z(2Φ(z)−1) + 2φ(z) − 1/√π]; averaging over y ~ N(0,1) turns the first two terms
+        // into the folded normal mean with variance 1 + s².
+        let mut rng = SeedTree::new(2).child("crps").stream();
+        for (m, s) in [(0.5, 1.0), (0.0, 0.5), (0.0, 2.0)] {
+            let closed = folded_normal_mean(m, (1.0_f64 + s * s).sqrt()) - s / PI.sqrt();
+            let mut members: Vec<f64> = (0..40_000).map(|_| m + s * rng.sample::<f64, _>(StandardNormal)).collect();
+            assert_relative_eq!(expected_crps(&mut members, 0.0, 1.0), closed, max_relative = 0.02);
+            assert!(closed > gaussian_crps_floor(1.0) * 1.02);
+        }
+    }
+
+    #[test]
+    fn erf_has_its_known_values() {
+        for (x, y) in [(0.5, 0.520_499_877_813_046_5), (1.0, 0.842_700_792_949_714_9), (3.0, 0.999_977_909_503_001_4)] {
+            assert_relative_eq!(erf(x), y, max_relative = 1e-14);
+            assert_relative_eq!(erf(-x), -y, max_relative = 1e-14);
+        }
+        assert_relative_eq!(erf(7.0), 1.0);
+    }
+
+    #[test]
+    fn the_gram_matrix_gives_what_the_fields_give() {
+        let mut rng = SeedTree::new(3).child("gram").stream();
+        let mut field = || Array2::<f32>::from_shape_simple_fn((8, 8), || rng.sample(StandardNormal));
+        let (members, outcome): (Vec<_>, _) = ((0..5).map(|_| field()).collect(), field());
+        let views: Vec<_> = members.iter().map(|x| x.view()).collect();
+        let gram = Gram::new(&views, outcome.view());
+        let wide: Vec<Array2<f64>> = members.iter().map(|x| x.mapv(f64::from)).collect();
+        let truth = outcome.mapv(f64::from);
+        let mean = wide.iter().fold(Array2::zeros((8, 8)), |sum, x| sum + x) / 5.0;
+        assert_relative_eq!(gram.mean_error2(&[0.2; 5]), d_mse(truth.view(), mean.view()), max_relative = 1e-10);
+        let variance: f64 = wide.iter().map(|x| d_mse(mean.view(), x.view())).sum::<f64>() / 4.0;
+        assert_relative_eq!(gram.variance(), variance, max_relative = 1e-10);
+        let distance = |a: &Array2<f64>, b: &Array2<f64>| d_mse(a.view(), b.view()).sqrt();
+        let error = wide.iter().map(|x| distance(x, &truth)).sum::<f64>() / 5.0;
+        let pairs: f64 = wide.iter().map(|a| wide.iter().map(|b| distance(a, b)).sum::<f64>()).sum();
+        assert_relative_eq!(gram.energy_score(), error - pairs / 40.0, max_relative = 1e-10);
+    }
+
+    #[test]
+    fn the_jackknife_of_a_mean_is_its_standard_error() {
+        let blocks = [[1.0, 1.0], [2.0, 1.0], [4.0, 1.0], [5.0, 1.0]];
+        let (value, error) = jackknife(&blocks, |[sum, count]| sum / count);
+        assert_relative_eq!(value, 3.0);
+        // Sample variance 10/3, over 4 blocks.
+        assert_relative_eq!(error, (10.0 / 12.0_f64).sqrt(), max_relative = 1e-12);
+        assert!(jackknife(&blocks[..1], |[sum, count]| sum / count).1.is_nan());
+    }
+}
