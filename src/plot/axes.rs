@@ -2,6 +2,9 @@
 
 use crate::plot::chart::Scale;
 
+/// Below so many decades, a logarithmic axis has ticks at 1, 2 and 5.
+const FEW_DECADES: f64 = 2.3;
+
 /// A value axis between two ends of the page.
 #[derive(Debug, Clone)]
 pub struct Axis {
@@ -40,11 +43,11 @@ impl Axis {
             Scale::Log => {
                 let (first, last) = (exponent_up(self.low), exponent_down(self.high));
                 let decades = last - first + 1;
-                if decades >= 2 {
+                if (self.high / self.low).log10() >= FEW_DECADES {
                     let every = (decades as usize).div_ceil(wanted).max(1);
                     (first..=last).step_by(every).map(|e| (10f64.powi(e), power(e))).collect()
                 } else {
-                    // Less than two decades: 1, 2, 5 of each, written out.
+                    // 1, 2, 5 of each decade, written out.
                     (first - 1..=last)
                         .flat_map(|e| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(e)))
                         .filter(|v| *v >= self.low * (1.0 - 1e-9) && *v <= self.high * (1.0 + 1e-9))
@@ -91,7 +94,16 @@ pub fn range(scale: Scale, values: impl Iterator<Item = f64>) -> Option<(f64, f6
 fn round_step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.log10().floor());
     let mantissa = rough / power;
-    power * if mantissa < 1.5 { 1.0 } else if mantissa < 3.5 { 2.0 } else if mantissa < 7.5 { 5.0 } else { 10.0 }
+    power
+        * if mantissa < 1.5 {
+            1.0
+        } else if mantissa < 3.5 {
+            2.0
+        } else if mantissa < 7.5 {
+            5.0
+        } else {
+            10.0
+        }
 }
 
 fn exponent_up(value: f64) -> i32 {
@@ -157,7 +169,7 @@ mod tests {
         assert_eq!(axis.place(0.0), None);
         assert_eq!(axis.place(f64::NAN), None);
         assert_eq!(range(Scale::Log, [0.0, -1.0, f64::NAN].into_iter()), None);
-        assert_eq!(round_up(0.13), 0.15);
+        assert!((round_up(0.13) - 0.15).abs() < 1e-12);
         assert_eq!(round_up(2.0), 2.0);
     }
 }

@@ -33,6 +33,8 @@ const FONT: f64 = 9.0;
 const SMALL: f64 = 7.5;
 const THIN: f64 = 0.6;
 const TICK: f64 = 3.0;
+/// How far labels at the ends of an axis move along it.
+const INWARDS: f64 = 2.5;
 
 /// Draws a table of fields as PNG: axis 0 to the right, axis 1 upwards; ticks at the outer edges only.
 ///
@@ -78,12 +80,19 @@ pub fn vorticity_panel(grid: &FieldGrid) -> Result<Figure> {
                 if c == 0 {
                     let at = y + side - along;
                     scene.line(&[(x - TICK, at), (x, at)], INK, THIN);
-                    scene.text(label, (x - TICK - 2.5, at), SMALL, Anchor::End);
+                    // The outermost labels stay beside their own panel, so that neighbours do not touch.
+                    let inwards = if *value == 0.0 {
+                        -INWARDS
+                    } else if *value == grid.length {
+                        INWARDS
+                    } else {
+                        0.0
+                    };
+                    scene.text(label, (x - TICK - 2.5, at + inwards), SMALL, Anchor::End);
                 }
                 let below = grid.rows.get(r + 1).is_none_or(|(_, next)| next[c].is_none());
                 if below {
                     scene.line(&[(x + along, y + side), (x + along, y + side + TICK)], INK, THIN);
-                    // The outermost labels stay inside the panel's width so that neighbours do not touch.
                     let anchor = if *value == 0.0 {
                         Anchor::Start
                     } else if *value == grid.length {

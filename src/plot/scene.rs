@@ -25,8 +25,10 @@ const CSS: f64 = 96.0 / 72.0;
 /// ascent − descent = 1.164 em. With these factors a text of size s has an em of s in both.
 const SVG_EM: f64 = 1.24;
 const PNG_EM: f64 = 1.164;
-/// Height of capitals and digits over the em in DejaVu Sans.
-const CAP: f64 = 0.729;
+/// plotters centres the box from ascent to descent (bitmaps) or half of x (SVG); this much of an em lower, capitals and
+/// digits are centred.
+const SVG_DROP: f64 = 0.08;
+const PNG_DROP: f64 = 0.16;
 
 /// Horizontal anchor of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +149,7 @@ impl Scene {
         let mut text = String::new();
         {
             let root = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
-            self.draw(&root, SVG_SCALE, SVG_EM)?;
+            self.draw(&root, SVG_SCALE, (SVG_EM, SVG_DROP))?;
             root.present().map_err(|e| wrong(&self.name, e.to_string()))?;
         }
         // Shown at its natural size, whatever the coordinates are.
@@ -170,7 +172,7 @@ impl Scene {
         }
         {
             let root = BitMapBackend::with_buffer(&mut buffer, (wide as u32, high as u32)).into_drawing_area();
-            self.draw(&root, scale, PNG_EM)?;
+            self.draw(&root, scale, (PNG_EM, PNG_DROP))?;
             root.present().map_err(|e| wrong(&self.name, e.to_string()))?;
         }
         let pixels = average(&buffer, width as usize, height as usize);
@@ -183,7 +185,7 @@ impl Scene {
         &self,
         root: &DrawingArea<B, plotters::coord::Shift>,
         scale: f64,
-        em: f64,
+        (em, drop): (f64, f64),
     ) -> Result<()> {
         // Registering twice is harmless; each notebook cell has its own copy of the register.
         register_font(FONT, FontStyle::Normal, FONT_FILE)
@@ -209,8 +211,11 @@ impl Scene {
                         Anchor::Middle => HPos::Center,
                         Anchor::End => HPos::Right,
                     };
-                    let style = TextStyle::from(font).color(&colour(&colour::INK, 1.0)).pos(Pos::new(h, VPos::Center));
-                    root.draw(&Text::new(text.as_str(), place(&[*at])[0], style))
+                    let ink = colour(&colour::INK, 1.0);
+                    let style = TextStyle::from(font).color(&ink).pos(Pos::new(h, VPos::Center));
+                    let drop = drop * size;
+                    let at = if *upward { (at.0 + drop, at.1) } else { (at.0, at.1 + drop) };
+                    root.draw(&Text::new(text.as_str(), place(&[at])[0], style))
                 }
                 Mark::Field { .. } | Mark::Bar { .. } => Ok(()),
             };
@@ -336,11 +341,6 @@ fn average(buffer: &[u8], width: usize, height: usize) -> Vec<u8> {
         }
     }
     out
-}
-
-/// Half the height of capitals: what centred text reaches above and below its point.
-pub fn half_cap(size: f64) -> f64 {
-    0.5 * CAP * size
 }
 
 #[cfg(test)]

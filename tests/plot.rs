@@ -1,0 +1,123 @@
+//! Figures: same bytes twice, well-formed files, readable refusals. The figures stay in the build's temporary folder to be
+//! looked at.
+
+use std::f64::consts::TAU;
+use std::path::Path;
+
+use lacuna::plot::{self, FieldGrid, Figure, Series};
+use ndarray::Array2;
+
+/// A smooth periodic field with a few scales.
+fn field(n: usize, phase: f64, amplitude: f64) -> Array2<f64> {
+    Array2::from_shape_fn((n, n), |(i, j)| {
+        let (x, y) = (i as f64 / n as f64, j as f64 / n as f64);
+        amplitude
+            * ((TAU * (x + 2.0 * y) + phase).sin()
+                + 0.6 * (TAU * (3.0 * x - y) - phase).cos()
+                + 0.3 * (TAU * (5.0 * x + 4.0 * y)).sin())
+    })
+}
+
+fn panel() -> FieldGrid {
+    let row = |title: &str, amplitude: f64, drift: f64| {
+        let fields = (0..4).map(|c| Some(field(64, 0.4 * f64::from(c) + drift, amplitude))).collect();
+        (title.to_string(), fields)
+    };
+    FieldGrid {
+        name: "panel".into(),
+        columns: ["t = 30", "t = 35", "t = 40", "t = 50"].map(String::from).to_vec(),
+        rows: vec![
+            row("truth", 1.0, 0.0),
+            row("exact law", 1.0, 0.1),
+            row("no closure", 0.7, 0.9),
+            row("learned", 1.0, 0.2),
+            row("learned − truth", 0.2, 0.2),
+        ],
+        length: 1.0,
+        label: "vorticity ω".into(),
+        limit: None,
+    }
+}
+
+fn curves() -> Vec<Series> {
+    let x: Vec<f64> = (0..=20).map(|i| 30.0 + f64::from(i)).collect();
+    let grow = |rate: f64, start: f64| -> Vec<f64> { x.iter().map(|t| start * ((t - 30.0) * rate).exp()).collect() };
+    let scaled = |y: &[f64], by: f64| y.iter().map(|v| v * by).collect::<Vec<_>>();
+    let (exact, learned) = (grow(0.02, 0.01), grow(0.08, 0.011));
+    vec![
+        Series::new("no closure", x.clone(), grow(0.12, 0.06)),
+        Series::new("exact law", x.clone(), exact.clone()).with_band(scaled(&exact, 0.8), scaled(&exact, 1.25)),
+        Series::new("learned", x.clone(), learned.clone()).with_band(scaled(&learned, 0.7), scaled(&learned, 1.4)),
+    ]
+}
+
+fn all() -> Vec<Figure> {
+    let shells: Vec<f64> = (0..32).map(f64::from).collect();
+    let power = |p: f64| -> Vec<f64> { shells.iter().map(|k| if *k > 0.0 { k.powf(p) } else { 0.0 }).collect() };
+    let steps: Vec<f64> = (1..=50).map(|i| 20.0 * f64::from(i)).collect();
+    let loss: Vec<f64> = steps.iter().map(|s| 1.0 / (1.0 + s / 50.0) + 0.02 * (s / 9.0).sin().abs()).collect();
+    vec![
+        plot::vorticity_panel(&panel()).unwrap(),
+        plot::error_curves("errors", curves()).unwrap(),
+        plot::spectra(
+            "spectra",
+            "enstrophy per shell",
+            vec![
+                Series::new("truth", shells.clone(), power(-3.0)),
+                Series::new("learned", shells.clone(), power(-2.8)),
+            ],
+        )
+        .unwrap(),
+        plot::loss_curves(
+            "loss",
+            vec![
+                Series::new("training", steps.clone(), loss.clone()),
+                Series::new("validation", steps.clone(), loss.iter().map(|l| 1.2 * l).collect()),
+            ],
+        )
+        .unwrap(),
+    ]
+}
+
+#[test]
+fn same_bytes_twice_and_well_formed() {
+    let (first, second) = (all(), all());
+    assert_eq!(first, second);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gallery");
+    for figure in first {
+        figure.save(&dir).unwrap();
+        let image = figure.png.expect("every figure has a raster copy");
+        let mut reader = png::Decoder::new(std::io::Cursor::new(image)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        let ink = pixels.iter().filter(|&&byte| byte < 128).count();
+        assert!(ink > pixels.len() / 200, "{}: nearly blank", figure.name);
+        if let Some(svg) = figure.svg {
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+            assert!(svg.contains("relative error of the ensemble mean") || figure.name != "errors");
+        }
+    }
+}
+
+#[test]
+fn a_changed_field_changes_the_picture() {
+    let mut other = panel();
+    if let Some(values) = &mut other.rows[0].1[0] {
+        values[[5, 5]] += 1.5;
+    }
+    assert_ne!(plot::vorticity_panel(&panel()).unwrap(), plot::vorticity_panel(&other).unwrap());
+}
+
+#[test]
+fn refusals_name_the_figure() {
+    let error = plot::error_curves("errors", vec![Series::new("a", vec![0.0, 1.0], vec![1.0])]).unwrap_err();
+    assert!(error.to_string().contains("errors") && error.to_string().contains("`a`"), "{error}");
+    let nothing = vec![Series::new("a", vec![0.0, 1.0], vec![0.0, f64::NAN])];
+    assert!(plot::error_curves("errors", nothing).is_err(), "a logarithmic axis shows no zero");
+    let mut short = panel();
+    short.rows[1].1.pop();
+    assert!(plot::vorticity_panel(&short).unwrap_err().to_string().contains("exact law"));
+    let mut faulty = panel();
+    faulty.rows = vec![("nan".into(), vec![Some(Array2::from_elem((8, 8), f64::NAN)); 4])];
+    assert!(plot::vorticity_panel(&faulty).is_err());
+}
