@@ -1,0 +1,98 @@
+# lacuna: every target prints what it does; `make help` lists them.
+#
+# What is built once is not built again: cargo tracks the crate, scripts/notebooks.py the figures (by content, not by
+# date), and the library itself everything under data/.
+
+SHELL  := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Which experiment: smoke (minutes), desk (the default), paper (a GPU).
+PRESET ?= desk
+# Extra arguments, e.g. `make test ARGS="flow::"` or `make bench ARGS="fft"`.
+ARGS   ?=
+
+CARGO  ?= cargo
+PYTHON ?= python3
+
+# Inside an activated conda environment (environment.yml) everything comes from there; otherwise from .venv.
+ifneq ($(CONDA_PREFIX),)
+VENV ?= $(CONDA_PREFIX)
+else
+VENV ?= .venv
+endif
+PY := $(VENV)/bin/python
+
+SYSTEM  := .cache/system.ok
+JUPYTER := .cache/jupyter.ok
+
+.PHONY: help setup build test figures notebooks lab bench doc fmt lint check-notebooks stale readme clean distclean
+
+help: ## This list
+	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' \
+	  | awk -F'\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+setup: $(SYSTEM) $(JUPYTER) ## Install system libraries, .venv and the Rust kernel; other targets call it when needed
+	@echo "setup: up to date"
+
+$(SYSTEM): scripts/setup.sh
+	@scripts/setup.sh system
+	@mkdir -p $(@D) && touch $@
+
+$(JUPYTER): scripts/setup.sh scripts/kernel.py requirements.txt | $(SYSTEM)
+	@VENV=$(VENV) PYTHON=$(PYTHON) scripts/setup.sh jupyter
+	@mkdir -p $(@D) && touch $@
+
+# A deleted environment or a moved clone is set up again.
+ifeq ($(wildcard $(VENV)/share/jupyter/kernels/rust/kernel.json),)
+.PHONY: $(JUPYTER)
+else ifeq ($(shell grep -cF '"$(CURDIR)/scripts/kernel.py"' $(VENV)/share/jupyter/kernels/rust/kernel.json),0)
+.PHONY: $(JUPYTER)
+endif
+
+build: $(SYSTEM) ## Build the library and target/release/lacuna
+	$(CARGO) build --release
+
+test: $(SYSTEM) ## Run every Rust test: unit, integration, documentation
+	$(CARGO) test --release $(ARGS)
+
+figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless
+	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)
+
+notebooks: figures ## As figures, and write the outputs back into notebooks/*.ipynb for committing
+	@$(PY) scripts/notebooks.py publish --preset $(PRESET)
+
+readme: figures ## Fill the results section of README.md from the tables of PRESET
+	@$(PY) scripts/readme_results.py --preset $(PRESET)
+
+lab: build $(JUPYTER) ## Open JupyterLab on the notebooks with PRESET
+	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=notebooks
+
+bench: $(SYSTEM) ## Criterion benchmarks (time them on an idle machine)
+	$(CARGO) bench $(ARGS)
+
+doc: $(SYSTEM) ## API documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+
+fmt: ## Format the Rust sources
+	$(CARGO) fmt
+
+lint: $(SYSTEM) ## Formatting and clippy, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+
+check-notebooks: $(JUPYTER) ## Prove that the notebook checker rejects broken notebooks
+	$(PY) -m unittest discover -v -s tests/notebooks
+
+stale: $(JUPYTER) ## Say which committed notebook outputs are older than their inputs
+	@$(PY) scripts/notebooks.py stale
+
+clean: ## Remove build products; keep data/, figures/ and the environment
+	$(CARGO) clean
+	rm -rf notebooks/.evcxr notebooks/.ipynb_checkpoints .cache/notebooks
+
+distclean: clean ## Also remove the environment and everything generated under data/
+	rm -rf .cache .venv
+	find data -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,68 @@
+"""Start the Rust kernel with a build directory that outlives it.
+
+usage: kernel.py EVCXR_JUPYTER CONNECTION_FILE
+
+evcxr compiles the dependencies of a notebook into a temporary directory; kept, the next kernel starts in seconds
+instead of minutes. Two kernels must not share one, so each running kernel locks a slot, notebooks/.evcxr/0, 1, ...;
+a new slot starts as a copy of slot 0, not from nothing. The directories lie below notebooks/.cargo/config.toml, which
+sets how the dependencies are compiled.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SLOTS = ROOT / "notebooks" / ".evcxr"
+MAX_KERNELS = 16
+
+
+def pin_versions(slot: Path) -> None:
+    """Give the kernel the crate's own lock file: the same versions as in the tests, whatever was published since."""
+    lock = (ROOT / "Cargo.lock").read_bytes()
+    seen = slot / "Cargo.lock.crate"
+    if not seen.exists() or seen.read_bytes() != lock:
+        (slot / "Cargo.lock").write_bytes(lock)
+        seen.write_bytes(lock)
+
+
+def take_slot() -> Path:
+    """Lock the first free slot; the lock is inherited by the kernel and falls when it ends."""
+    SLOTS.mkdir(parents=True, exist_ok=True)
+    for index in range(MAX_KERNELS):
+        lock = os.open(SLOTS / f"{index}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        os.set_inheritable(lock, True)
+        slot = SLOTS / str(index)
+        warm = SLOTS / "0"
+        if not slot.exists() and index > 0 and warm.exists():
+            partial = SLOTS / f"{index}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            # A file of the running kernel may vanish while it is copied; cargo rebuilds what is missing.
+            try:
+                shutil.copytree(warm, partial, symlinks=True)
+            except shutil.Error:
+                pass
+            os.replace(partial, slot)
+        slot.mkdir(exist_ok=True)
+        pin_versions(slot)
+        return slot
+    sys.exit(f"{MAX_KERNELS} kernels are running from {SLOTS}; close one")
+
+
+def main() -> None:
+    binary, connection = sys.argv[1:3]
+    if not os.access(binary, os.X_OK):
+        sys.exit(f"{binary} is missing: run `make setup`")
+    os.environ["EVCXR_TMPDIR"] = str(take_slot())
+    os.execv(binary, [binary, "--control_file", connection])
+
+
+if __name__ == "__main__":
+    main()

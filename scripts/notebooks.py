@@ -1,0 +1,375 @@
+"""Run the notebooks headless, check them, and keep what is up to date.
+
+    notebooks.py run --preset smoke [--force] [NAME ...]   execute what changed, then check it
+    notebooks.py publish --preset desk                     write the outputs into notebooks/*.ipynb for committing
+    notebooks.py stale [--strict]                          committed outputs older than their inputs?
+
+A Rust notebook can fail without an error: evcxr answers `ok` when an error leaves a cell through `?`, and a notebook
+cut short looks complete. So a run counts only if every cell succeeded, nothing unexpected was written to stderr, the
+last cell printed the sentinel, and every output declared in the notebook's metadata (`lacuna.outputs`) lies in the
+figures folder with a manifest line that has its checksum.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import resource
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+CACHE = ROOT / ".cache" / "notebooks"
+SENTINEL = "lacuna: notebook complete"
+# What cargo says while it compiles a cell's dependencies; anything else on stderr fails the notebook.
+STDERR_ALLOWED = re.compile(
+    r"^\s*(Compiling|Building|Checking|Fresh|Finished|Blocking|Updating|Locking|Adding|Downloading|Downloaded|"
+    r"Installing|Removing|Dirty|Running)\b.*$|^\s*$"
+)
+STARTUP_TIMEOUT = 600
+# Longest a single cell may take; a preset that trains for hours raises it with --timeout.
+CELL_TIMEOUT = 3 * 3600
+# What the result depends on besides the notebook itself and the preset.
+CRATE_INPUTS = ("src/**/*", "assets/**/*", "Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml", "notebooks/.cargo/*")
+
+
+class UnexpectedStderr(Exception):
+    """A cell wrote to stderr something that is not compiler progress."""
+
+
+def strip_ansi(text):
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def unexpected_stderr(cell):
+    """Lines on a cell's stderr that no compiler wrote."""
+    lines = []
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream" and output.name == "stderr":
+            lines += [line for line in strip_ansi(output.text).splitlines() if not STDERR_ALLOWED.match(line)]
+    return lines
+
+
+class Client(NotebookClient):
+    """nbclient that shows a cell's output while it runs, and stops at the first cell that complains."""
+
+    verbose = True
+
+    def output(self, outs, msg, display_id, cell_index):
+        content = msg["content"]
+        if self.verbose and msg["msg_type"] == "stream":
+            for line in strip_ansi(content["text"]).splitlines():
+                print(f"    | {line}", flush=True)
+        return super().output(outs, msg, display_id, cell_index)
+
+
+def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, verbose=True):
+    """Execute `notebook` in place. Returns the problems met, none if every cell succeeded in silence."""
+    problems = []
+    started = {}
+
+    def before(cell, cell_index):
+        started[cell_index] = time.monotonic()
+
+    def after(cell, cell_index, execute_reply):
+        if cell.cell_type != "code":
+            return
+        seconds = time.monotonic() - started.get(cell_index, time.monotonic())
+        if verbose:
+            first = next((line for line in cell.source.splitlines() if line.strip()), "")
+            print(f"  [{cell_index:2}] {seconds:7.1f} s  {first[:88]}", flush=True)
+        lines = unexpected_stderr(cell)
+        if lines:
+            raise UnexpectedStderr(f"cell {cell_index} wrote to stderr:\n      " + "\n      ".join(lines[:20]))
+
+    client = Client(
+        notebook,
+        timeout=timeout,
+        startup_timeout=STARTUP_TIMEOUT,
+        record_timing=True,
+        kernel_name="rust",
+        resources={"metadata": {"path": str(cwd)}},
+        on_cell_execute=before,
+        on_cell_executed=after,
+    )
+    client.verbose = verbose
+    saved = dict(os.environ)
+    os.environ.update(environment or {})
+    try:
+        client.execute()
+    except UnexpectedStderr as error:
+        problems.append(str(error))
+    except CellExecutionError as error:
+        problems.append("a cell failed:\n      " + strip_ansi(str(error)).strip().replace("\n", "\n      "))
+    except CellTimeoutError as error:
+        problems.append(f"a cell ran longer than {timeout} s: {str(error).splitlines()[0]}")
+    except DeadKernelError as error:
+        problems.append(f"the kernel died: {error}")
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+    return problems
+
+
+def manifest_hashes(figures):
+    """File name -> sha256, from every line of the manifest; the last line about a file counts."""
+    found = {}
+
+    def visit(value):
+        if isinstance(value, list):
+            for item in value:
+                visit(item)
+        elif isinstance(value, dict):
+            digest = value.get("sha256")
+            name = next((value[key] for key in ("file", "path", "name") if isinstance(value.get(key), str)), None)
+            if isinstance(digest, str) and name:
+                found[Path(name).name] = digest
+            for key, item in value.items():
+                if isinstance(item, str) and re.fullmatch(r"[0-9a-f]{64}", item) and "." in key:
+                    found[Path(key).name] = item
+                visit(item)
+
+    manifest = figures / "manifest.jsonl"
+    if manifest.exists():
+        for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                visit(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise SystemExit(f"{manifest}:{number}: not JSON: {error}") from error
+    return found
+
+
+def check(notebook, figures):
+    """Problems of an executed notebook: everything a green run must not have."""
+    problems = []
+    cells = code_cells(notebook)
+    if not cells:
+        return ["no code cells"]
+    for index, cell in enumerate(cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                problems.append(f"code cell {index}: {output.ename}: {output.evalue}")
+        lines = unexpected_stderr(cell)
+        if lines:
+            problems.append(f"code cell {index}: stderr: {lines[0]}")
+        if cell.get("execution_count") is None:
+            problems.append(f"code cell {index} did not run")
+    last = "".join(output.text for output in cells[-1].get("outputs", []) if output.get("name") == "stdout")
+    if SENTINEL not in last:
+        problems.append(f"the last cell did not print `{SENTINEL}`")
+
+    known = manifest_hashes(figures)
+    for name in notebook.metadata.get("lacuna", {}).get("outputs", []):
+        path = figures / name
+        if not path.is_file() or path.stat().st_size == 0:
+            problems.append(f"declared output {name} is missing in {show(figures)}")
+        elif name not in known:
+            problems.append(f"declared output {name} has no line in {show(figures / 'manifest.jsonl')}")
+        elif known[name] != sha256(path):
+            problems.append(f"declared output {name} differs from its manifest line")
+    return problems
+
+
+def show(path):
+    path = Path(path)
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def cells_hash(notebook):
+    text = json.dumps([[cell.cell_type, cell.source] for cell in notebook.cells])
+    outputs = json.dumps(notebook.metadata.get("lacuna", {}).get("outputs", []))
+    return hashlib.sha256((text + outputs).encode()).hexdigest()
+
+
+def crate_hash():
+    """Hash of everything in the crate that can change a result."""
+    digest = hashlib.sha256()
+    for pattern in CRATE_INPUTS:
+        for path in sorted(ROOT.glob(pattern)):
+            if path.is_file():
+                digest.update(show(path).encode() + b"\0" + sha256(path).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def data_folder():
+    return Path(os.environ.get("LACUNA_OUT") or ROOT / "data").resolve()
+
+
+def figures_folder(preset):
+    return Path(os.environ.get("LACUNA_FIGURES") or ROOT / "figures" / preset).resolve()
+
+
+def artifacts(folder):
+    """Relative path -> size of every finished artifact file below `folder`."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".partial" not in str(path) and path.name not in ("README.md", "manifest.jsonl")
+    }
+
+
+def sources(names):
+    found = sorted(path for path in NOTEBOOKS.glob("*.ipynb"))
+    if names:
+        found = [path for path in found if path.stem in names or path.name in names]
+    if not found:
+        raise SystemExit("no such notebook")
+    return found
+
+
+def run(arguments):
+    preset, figures, data = arguments.preset, figures_folder(arguments.preset), data_folder()
+    crate = crate_hash()
+    failed, done = [], 0
+    for source in sources(arguments.names):
+        notebook = nbformat.read(source, as_version=4)
+        folder = CACHE / preset
+        stamp, executed = folder / f"{source.stem}.json", folder / source.name
+        inputs = {"cells": cells_hash(notebook), "crate": crate, "data": str(data), "figures": str(figures)}
+        if not arguments.force and up_to_date(stamp, executed, inputs, figures, data):
+            print(f"{source.stem}: up to date ({preset})")
+            continue
+        print(f"{source.stem}: running at preset {preset}", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp.unlink(missing_ok=True)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        environment = {"LACUNA_PRESET": preset, "LACUNA_OUT": str(data), "LACUNA_FIGURES": str(figures)}
+        begin = time.monotonic()
+        problems = execute(notebook, environment=environment, timeout=arguments.timeout)
+        seconds = time.monotonic() - begin
+        nbformat.write(notebook, executed)
+        problems = problems or check(notebook, figures)
+        done += 1
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        if problems:
+            failed.append(source.stem)
+            print(f"{source.stem}: FAILED after {seconds:.1f} s; the run is kept in {show(executed)}", file=sys.stderr)
+            for problem in problems:
+                print(f"    {problem}", file=sys.stderr)
+            continue
+        outputs = notebook.metadata.get("lacuna", {}).get("outputs", [])
+        record = {
+            "inputs": inputs,
+            "outputs": {name: sha256(figures / name) for name in outputs},
+            "artifacts": artifacts(data),
+            "seconds": round(seconds, 1),
+        }
+        temporary = stamp.with_suffix(".tmp")
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        os.replace(temporary, stamp)
+        print(f"{source.stem}: done in {seconds:.1f} s, largest process {peak:.0f} MiB, {len(outputs)} outputs in {show(figures)}")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+    if done == 0:
+        print(f"figures ({preset}): up to date, nothing recomputed")
+
+
+def up_to_date(stamp, executed, inputs, figures, data):
+    """Same inputs, and every output and artifact of that run still as it was left."""
+    if not stamp.exists() or not executed.exists():
+        return False
+    record = json.loads(stamp.read_text(encoding="utf-8"))
+    if record["inputs"] != inputs:
+        return False
+    present = artifacts(data)
+    if any(present.get(path) != size for path, size in record["artifacts"].items()):
+        return False
+    return all((figures / name).is_file() and sha256(figures / name) == digest for name, digest in record["outputs"].items())
+
+
+def without_local_paths(text):
+    """Text of an output as any reader's machine would have written it."""
+    return text.replace(f"{ROOT}/", "").replace(str(ROOT), ".")
+
+
+def clean(notebook, preset, inputs):
+    """An executed notebook as it is committed: no local paths, no times of day, and what it was made from."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("metadata", {}).pop("execution", None)
+            if output.output_type == "stream":
+                output.text = without_local_paths(strip_ansi(output.text))
+            for kind, value in output.get("data", {}).items():
+                if isinstance(value, str) and kind != "image/png":
+                    output.data[kind] = without_local_paths(value)
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+    notebook.metadata.setdefault("lacuna", {})["executed"] = {"preset": preset, **inputs}
+    return notebook
+
+
+def publish(arguments):
+    for source in sources(arguments.names):
+        executed = CACHE / arguments.preset / source.name
+        stamp = executed.with_suffix(".json")
+        if not executed.exists() or not stamp.exists():
+            raise SystemExit(f"{source.stem} has not run at preset {arguments.preset}: make figures PRESET={arguments.preset}")
+        inputs = json.loads(stamp.read_text(encoding="utf-8"))["inputs"]
+        notebook = nbformat.read(executed, as_version=4)
+        clean(notebook, arguments.preset, {key: inputs[key] for key in ("cells", "crate")})
+        outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+        for path in (str(ROOT), str(Path.home()), "/tmp/"):
+            if path in outputs:
+                raise SystemExit(f"{source.stem}: an output contains the local path {path}")
+        nbformat.write(notebook, source)
+        print(f"{show(source)}: outputs of preset {arguments.preset}")
+
+
+def stale(arguments):
+    crate, count = crate_hash(), 0
+    for source in sources(arguments.names):
+        notebook = nbformat.read(source, as_version=4)
+        executed = notebook.metadata.get("lacuna", {}).get("executed")
+        if executed is None:
+            reason = "has no outputs"
+        elif executed["cells"] != cells_hash(notebook):
+            reason = "has outputs of other cells"
+        elif executed["crate"] != crate:
+            reason = "has outputs of an earlier version of the crate"
+        else:
+            print(f"{source.stem}: fresh ({executed['preset']})")
+            continue
+        count += 1
+        print(f"{source.stem}: stale: {reason}; refresh with `make notebooks`")
+    if count and arguments.strict:
+        raise SystemExit(1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, function in (("run", run), ("publish", publish), ("stale", stale)):
+        command = commands.add_parser(name)
+        command.set_defaults(function=function)
+        command.add_argument("names", nargs="*", metavar="NAME", help="notebooks, all by default")
+        if name != "stale":
+            command.add_argument("--preset", default=os.environ.get("LACUNA_PRESET", "desk"))
+        if name == "run":
+            command.add_argument("--force", action="store_true", help="run even what is up to date")
+            command.add_argument("--timeout", type=int, default=CELL_TIMEOUT, help="seconds a cell may take")
+        if name == "stale":
+            command.add_argument("--strict", action="store_true", help="exit with 1 if anything is stale")
+    arguments = parser.parse_args()
+    arguments.function(arguments)
+
+
+if __name__ == "__main__":
+    main()
