@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 use std::path::Path;
 
-use lacuna::plot::{self, FieldGrid, Figure, Series};
+use lacuna::plot::{self, FieldGrid, FieldGroup, Figure, Series};
 use ndarray::Array2;
 
 /// A smooth periodic field with a few scales.
@@ -23,19 +23,23 @@ fn panel() -> FieldGrid {
         let fields = (0..4).map(|c| Some(field(64, 0.4 * f64::from(c) + drift, amplitude))).collect();
         (title.to_string(), fields)
     };
+    let error = row("error, t = 50", 0.2, 0.2);
     FieldGrid {
         name: "panel".into(),
-        columns: ["t = 30", "t = 35", "t = 40", "t = 50"].map(String::from).to_vec(),
-        rows: vec![
-            row("truth", 1.0, 0.0),
-            row("exact law", 1.0, 0.1),
-            row("no closure", 0.7, 0.9),
-            row("learned", 1.0, 0.2),
-            row("learned − truth", 0.2, 0.2),
-        ],
+        columns: ["truth", "exact law", "learned", "no closure"].map(String::from).to_vec(),
         length: 1.0,
-        label: "vorticity ω".into(),
-        limit: None,
+        groups: vec![
+            FieldGroup {
+                label: "vorticity ω".into(),
+                limit: None,
+                rows: vec![row("t = 35", 1.0, 0.0), row("t = 40", 1.0, 0.1), row("t = 50", 0.7, 0.9)],
+            },
+            FieldGroup {
+                label: "ω − truth".into(),
+                limit: None,
+                rows: vec![(error.0, error.1.into_iter().enumerate().map(|(c, f)| f.filter(|_| c > 0)).collect())],
+            },
+        ],
     }
 }
 
@@ -102,7 +106,7 @@ fn same_bytes_twice_and_well_formed() {
 #[test]
 fn a_changed_field_changes_the_picture() {
     let mut other = panel();
-    if let Some(values) = &mut other.rows[0].1[0] {
+    if let Some(values) = &mut other.groups[0].rows[0].1[0] {
         values[[5, 5]] += 1.5;
     }
     assert_ne!(plot::vorticity_panel(&panel()).unwrap(), plot::vorticity_panel(&other).unwrap());
@@ -115,9 +119,9 @@ fn refusals_name_the_figure() {
     let nothing = vec![Series::new("a", vec![0.0, 1.0], vec![0.0, f64::NAN])];
     assert!(plot::error_curves("errors", nothing).is_err(), "a logarithmic axis shows no zero");
     let mut short = panel();
-    short.rows[1].1.pop();
-    assert!(plot::vorticity_panel(&short).unwrap_err().to_string().contains("exact law"));
+    short.groups[0].rows[1].1.pop();
+    assert!(plot::vorticity_panel(&short).unwrap_err().to_string().contains("t = 40"));
     let mut faulty = panel();
-    faulty.rows = vec![("nan".into(), vec![Some(Array2::from_elem((8, 8), f64::NAN)); 4])];
+    faulty.groups[0].rows = vec![("nan".into(), vec![Some(Array2::from_elem((8, 8), f64::NAN)); 4])];
     assert!(plot::vorticity_panel(&faulty).is_err());
 }

@@ -1,1 +1,154 @@
-//! Room `notebook`.
+//! What a Rust notebook (evcxr) needs: rich display of figures, tables and runs, and errors that fail a cell.
+//!
+//! A value that ends a cell is shown by its `evcxr_display(&self)`: a block of text on standard output between two marker
+//! lines that name the MIME type; binary types are in base64. One block per type and cell survives, so each type here
+//! prints at most one rich form and one plain form.
+//!
+//! In evcxr an error that leaves a cell through `?` is printed and the next cell runs; a panic stops the notebook (with
+//! `preserve_vars_on_panic = false`, see `notebooks/evcxr.toml`). Hence [`OrFail::or_fail`].
+
+use std::fmt::{Display, Write as _};
+
+use crate::eval::Table;
+use crate::plot::Figure;
+
+/// The line that the last cell of every notebook prints; a checker that finds it knows that all cells ran.
+pub const SENTINEL: &str = "lacuna: notebook complete";
+
+/// Prints [`SENTINEL`].
+pub fn done() {
+    println!("{SENTINEL}");
+}
+
+/// Turns an error into a failed cell, with the whole message.
+pub trait OrFail<T> {
+    /// The value, or a panic whose message is the error and everything that caused it.
+    ///
+    /// # Panics
+    /// On an error: that is the purpose.
+    fn or_fail(self) -> T;
+}
+
+impl<T, E: std::error::Error> OrFail<T> for Result<T, E> {
+    #[track_caller]
+    fn or_fail(self) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => panic!("{}", chain(&error)),
+        }
+    }
+}
+
+/// An error and its causes on one line each, without repeating what a message already includes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let message = inner.to_string();
+        if !text.contains(&message) {
+            let _ = write!(text, "\n  because {message}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// One display block in evcxr's protocol.
+pub fn block(mime: &str, content: &str) -> String {
+    format!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT\n")
+}
+
+/// HTML of a two-column list of facts under a heading, and the same as text.
+pub fn facts(heading: &str, rows: &[(&str, String)]) -> (String, String) {
+    let mut html = format!("<b>{}</b><table style=\"border-collapse:collapse\">", escape(heading));
+    let mut text = format!("{heading}\n");
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in rows {
+        let _ = write!(
+            html,
+            "<tr><td style=\"text-align:left;padding:1px 12px 1px 0\">{}</td><td style=\"text-align:left\">{}</td></tr>",
+            escape(name),
+            escape(value)
+        );
+        let _ = writeln!(text, "  {name:width$}  {value}");
+    }
+    html.push_str("</table>");
+    (html, text)
+}
+
+/// Prints both forms of [`facts`].
+pub fn show_facts(heading: &str, rows: &[(&str, String)]) {
+    let (html, text) = facts(heading, rows);
+    print!("{}{}", block("text/html", &html), block("text/plain", text.trim_end()));
+}
+
+impl Figure {
+    /// The figure as a notebook shows it: SVG where there is one, PNG otherwise.
+    pub fn evcxr_display(&self) {
+        print!("{}", self.blocks());
+    }
+
+    fn blocks(&self) -> String {
+        let rich = match (&self.svg, &self.png) {
+            (Some(svg), _) => block("image/svg+xml", svg.trim_end()),
+            (None, Some(png)) => block("image/png", &base64(png)),
+            (None, None) => String::new(),
+        };
+        rich + &block("text/plain", &format!("figure {}", self.name))
+    }
+}
+
+impl Table {
+    /// The table as a notebook shows it: HTML, and fixed-width text where HTML is not shown.
+    pub fn evcxr_display(&self) {
+        print!("{}{}", block("text/html", &self.to_html()), block("text/plain", &self.to_string()));
+    }
+}
+
+/// Replaces what HTML would take for markup.
+pub fn escape(text: impl Display) -> String {
+    text.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// RFC 4648 base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, &byte| word << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            // A chunk of k bytes fills k + 1 digits.
+            out.push(if place <= chunk.len() { DIGITS[(word >> (18 - 6 * place)) as usize & 63] as char } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_the_standard() {
+        // RFC 4648, section 10.
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn blocks_follow_the_protocol() {
+        let figure = Figure { name: "f".into(), svg: None, png: Some(b"foo".to_vec()) };
+        let text = figure.blocks();
+        assert!(text.starts_with("EVCXR_BEGIN_CONTENT image/png\nZm9v\nEVCXR_END_CONTENT\n"), "{text}");
+        assert!(facts("<h>", &[("a", "1 < 2".into())]).0.contains("1 &lt; 2"));
+    }
+
+    #[test]
+    #[should_panic(expected = "config `flow.n`: odd")]
+    fn an_error_fails_with_its_message() {
+        Err::<(), _>(crate::Error::config("flow.n", "odd")).or_fail();
+    }
+}

@@ -17,8 +17,9 @@ pub mod scene;
 
 use std::path::{Path, PathBuf};
 
+pub use axes::round_up;
 pub use chart::{Chart, Scale, Series, error_curves, loss_curves, spectra};
-pub use panel::{FieldGrid, vorticity_panel};
+pub use panel::{FieldGrid, FieldGroup, vorticity_panel};
 
 use crate::error::{Error, Result};
 

@@ -8,31 +8,42 @@ use crate::plot::colour::{INK, PAPER};
 use crate::plot::scene::{Anchor, Mark, Scene, text_width};
 use crate::plot::{Figure, wrong};
 
-/// A table of fields: one row and one column of headings, one colour scale for all.
+/// A table of fields: headings for rows and columns, and one colour scale for each group of rows.
 #[derive(Debug, Clone)]
 pub struct FieldGrid {
     /// File name without extension.
     pub name: String,
     /// Headings of the columns.
     pub columns: Vec<String>,
-    /// Heading and fields of each row; `None` leaves a place empty.
-    pub rows: Vec<(String, Vec<Option<Array2<f64>>>)>,
     /// Side of the periodic square.
     pub length: f64,
+    /// Rows that share a colour scale, from the top.
+    pub groups: Vec<FieldGroup>,
+}
+
+/// Rows of fields on one symmetric colour scale.
+#[derive(Debug, Clone)]
+pub struct FieldGroup {
     /// Quantity and unit, written at the colour bar.
     pub label: String,
     /// Ends of the colour scale are ±limit; `None`: the largest absolute value of the first row, rounded up.
     pub limit: Option<f64>,
+    /// Heading and fields of each row; `None` leaves a place empty.
+    pub rows: Vec<(String, Vec<Option<Array2<f64>>>)>,
 }
 
 /// Sizes in points; the figure is at most 6.6 inches wide.
 const WIDTH: f64 = 475.0;
 const LARGEST: f64 = 112.0;
 const GAP: f64 = 7.0;
+/// What is added to the gap between groups.
+const BETWEEN: f64 = 12.0;
 const FONT: f64 = 9.0;
 const SMALL: f64 = 7.5;
 const THIN: f64 = 0.6;
 const TICK: f64 = 3.0;
+/// Width of a colour bar.
+const BAR: f64 = 9.0;
 /// How far labels at the ends of an axis move along it.
 const INWARDS: f64 = 2.5;
 
@@ -42,100 +53,116 @@ const INWARDS: f64 = 2.5;
 /// [`crate::Error::Figure`] when there is no field, a row has the wrong number of fields, or no value is finite.
 pub fn vorticity_panel(grid: &FieldGrid) -> Result<Figure> {
     let columns = grid.columns.len();
-    if columns == 0 || grid.rows.is_empty() {
+    let rows: Vec<(&String, &Vec<Option<Array2<f64>>>, usize)> = grid
+        .groups
+        .iter()
+        .enumerate()
+        .flat_map(|(g, group)| group.rows.iter().map(move |(title, fields)| (title, fields, g)))
+        .collect();
+    if columns == 0 || rows.is_empty() {
         return Err(wrong(&grid.name, "no fields"));
     }
-    if let Some((title, row)) = grid.rows.iter().find(|(_, row)| row.len() != columns) {
+    if let Some((title, row, _)) = rows.iter().find(|(_, row, _)| row.len() != columns) {
         return Err(wrong(&grid.name, format!("row `{title}` has {} fields, {columns} expected", row.len())));
     }
-    let limit = limit(grid)?;
+    let limits: Vec<f64> = grid.groups.iter().map(|group| limit(&grid.name, group)).collect::<Result<_>>()?;
 
     let ticks = [0.0, 0.5 * grid.length, grid.length].map(|v| (v, plain(v)));
-    let bar_ticks: Vec<(f64, String)> = [-1.0, -0.5, 0.0, 0.5, 1.0].map(|v| (v, plain(v * limit))).to_vec();
-    let left = 40.0 + ticks.iter().map(|t| text_width(&t.1, SMALL)).fold(0.0, f64::max);
-    let right = 46.0 + bar_ticks.iter().map(|t| text_width(&t.1, SMALL)).fold(0.0, f64::max);
+    let widest =
+        |labels: &mut dyn Iterator<Item = f64>| labels.map(|v| text_width(&plain(v), SMALL)).fold(0.0, f64::max);
+    let left = 40.0 + widest(&mut ticks.iter().map(|t| t.0));
+    let right = 46.0 + widest(&mut limits.iter().flat_map(|l| [-*l, -0.5 * l]));
     let side = ((WIDTH - left - right - GAP * (columns - 1) as f64) / columns as f64).min(LARGEST);
     let width = left + right + side * columns as f64 + GAP * (columns - 1) as f64;
-    let (top, rows) = (20.0, grid.rows.len());
-    let bottom = top + side * rows as f64 + GAP * (rows - 1) as f64;
+    let top = 20.0;
+    // Room for tick labels between groups, where a place above an empty one has its own.
+    let y_of = |r: usize| top + r as f64 * (side + GAP) + rows[r].2 as f64 * BETWEEN;
+    let bottom = y_of(rows.len() - 1) + side;
     let mut scene = Scene::new(&grid.name, width, bottom + 32.0);
+    let corner = |r: usize, c: usize| (left + c as f64 * (side + GAP), y_of(r));
 
     for (c, title) in grid.columns.iter().enumerate() {
-        scene.text(title, (left + c as f64 * (side + GAP) + 0.5 * side, 10.0), FONT, Anchor::Middle);
+        scene.text(title, (corner(0, c).0 + 0.5 * side, 10.0), FONT, Anchor::Middle);
     }
-    for (r, (title, row)) in grid.rows.iter().enumerate() {
-        let y = top + r as f64 * (side + GAP);
-        scene.upward(title, (10.0, y + 0.5 * side), FONT);
-        scene.upward("y", (26.0, y + 0.5 * side), SMALL);
+    for (r, (title, row, group)) in rows.iter().enumerate() {
+        let middle = corner(r, 0).1 + 0.5 * side;
+        scene.upward(title, (10.0, middle), FONT);
+        let first = row.iter().position(Option::is_some).unwrap_or(0);
+        scene.upward("y", (corner(r, first).0 - left + 26.0, middle), SMALL);
         for (c, field) in row.iter().enumerate() {
-            let x = left + c as f64 * (side + GAP);
-            if let Some(values) = field {
-                scene.push(Mark::Field { at: (x, y), side, values: values.clone(), limit });
-                frame(&mut scene, (x, y), (side, side));
-            } else {
-                continue;
+            let Some(values) = field else { continue };
+            let (x, y) = corner(r, c);
+            scene.push(Mark::Field { at: (x, y), side, values: values.clone(), limit: limits[*group] });
+            frame(&mut scene, (x, y), (side, side));
+            if c == first {
+                y_ticks(&mut scene, &ticks, (x, y), side);
             }
-            for (value, label) in &ticks {
-                let along = side * value / grid.length;
-                if c == 0 {
-                    let at = y + side - along;
-                    scene.line(&[(x - TICK, at), (x, at)], INK, THIN);
-                    // The outermost labels stay beside their own panel, so that neighbours do not touch.
-                    let inwards = if *value == 0.0 {
-                        -INWARDS
-                    } else if *value == grid.length {
-                        INWARDS
-                    } else {
-                        0.0
-                    };
-                    scene.text(label, (x - TICK - 2.5, at + inwards), SMALL, Anchor::End);
-                }
-                let below = grid.rows.get(r + 1).is_none_or(|(_, next)| next[c].is_none());
-                if below {
-                    scene.line(&[(x + along, y + side), (x + along, y + side + TICK)], INK, THIN);
-                    let anchor = if *value == 0.0 {
-                        Anchor::Start
-                    } else if *value == grid.length {
-                        Anchor::End
-                    } else {
-                        Anchor::Middle
-                    };
-                    scene.text(label, (x + along, y + side + TICK + 6.5), SMALL, anchor);
-                }
-            }
-            if r + 1 == rows {
+            if rows.get(r + 1).is_none_or(|(_, next, _)| next[c].is_none()) {
+                x_ticks(&mut scene, &ticks, (x, y), side);
                 scene.text("x", (x + 0.5 * side, y + side + TICK + 19.0), SMALL, Anchor::Middle);
             }
         }
     }
-    // The colour bar spans all rows, but a tall one is no easier to read.
-    let height = (bottom - top).min(2.2 * LARGEST);
-    let (x, y) = (width - right + 12.0, 0.5 * (top + bottom - height));
-    scene.push(Mark::Bar { at: (x, y), size: (9.0, height) });
-    frame(&mut scene, (x, y), (9.0, height));
-    for (value, label) in &bar_ticks {
-        let at = y + 0.5 * height * (1.0 - value);
-        scene.line(&[(x + 9.0, at), (x + 9.0 + TICK, at)], INK, THIN);
-        scene.text(label, (x + 9.0 + TICK + 2.5, at), SMALL, Anchor::Start);
+    let mut row = 0;
+    for (group, limit) in grid.groups.iter().zip(limits) {
+        let Some(last) = (row + group.rows.len()).checked_sub(1).filter(|last| *last >= row) else { continue };
+        bar(&mut scene, limit, width - right + 12.0, (corner(row, 0).1, corner(last, 0).1 + side));
+        scene.upward(&group.label, (width - 9.0, 0.5 * (corner(row, 0).1 + corner(last, 0).1 + side)), FONT);
+        row += group.rows.len();
     }
-    scene.upward(&grid.label, (width - 9.0, 0.5 * (top + bottom)), FONT);
     scene.png()
 }
 
-/// Ends of the colour scale.
-fn limit(grid: &FieldGrid) -> Result<f64> {
+/// Ticks at the left edge of a field. Labels at the ends stay beside their own panel, so that neighbours do not touch.
+fn y_ticks(scene: &mut Scene, ticks: &[(f64, String); 3], (x, y): (f64, f64), side: f64) {
+    for ((_, label), (share, inwards)) in ticks.iter().zip([(0.0, -INWARDS), (0.5, 0.0), (1.0, INWARDS)]) {
+        let at = y + side * (1.0 - share);
+        scene.line(&[(x - TICK, at), (x, at)], INK, THIN);
+        scene.text(label, (x - TICK - 2.5, at + inwards), SMALL, Anchor::End);
+    }
+}
+
+/// Ticks at the lower edge of a field.
+fn x_ticks(scene: &mut Scene, ticks: &[(f64, String); 3], (x, y): (f64, f64), side: f64) {
+    let places = [(0.0, Anchor::Start), (0.5, Anchor::Middle), (1.0, Anchor::End)];
+    for ((_, label), (share, anchor)) in ticks.iter().zip(places) {
+        let at = x + side * share;
+        scene.line(&[(at, y + side), (at, y + side + TICK)], INK, THIN);
+        scene.text(label, (at, y + side + TICK + 6.5), SMALL, anchor);
+    }
+}
+
+/// A colour bar beside the rows of its group; a very tall one is no easier to read.
+fn bar(scene: &mut Scene, limit: f64, x: f64, (top, bottom): (f64, f64)) {
+    let height = (bottom - top).min(2.2 * LARGEST);
+    let y = 0.5 * (top + bottom - height);
+    scene.push(Mark::Bar { at: (x, y), size: (BAR, height) });
+    frame(scene, (x, y), (BAR, height));
+    for value in [-1.0, -0.5, 0.0, 0.5, 1.0] {
+        let at = y + 0.5 * height * (1.0 - value);
+        scene.line(&[(x + BAR, at), (x + BAR + TICK, at)], INK, THIN);
+        scene.text(&plain(value * limit), (x + BAR + TICK + 2.5, at), SMALL, Anchor::Start);
+    }
+}
+
+/// Ends of a group's colour scale.
+fn limit(name: &str, group: &FieldGroup) -> Result<f64> {
     let largest = |rows: &[(String, Vec<Option<Array2<f64>>>)]| {
         let values = rows.iter().flat_map(|(_, row)| row.iter().flatten()).flat_map(|field| field.iter());
-        values.filter(|v| v.is_finite()).fold(0.0f64, |most, v| most.max(v.abs()))
+        values.filter(|v| v.is_finite()).fold(f64::NAN, |most, v| most.max(v.abs()))
     };
-    let given = grid.limit.unwrap_or_else(|| largest(&grid.rows[..1]));
-    let used = if given > 0.0 { given } else { largest(&grid.rows) };
-    if used > 0.0 && used.is_finite() {
-        return Ok(if grid.limit.is_some() { used } else { round_up(used) });
+    if let Some(limit) = group.limit {
+        let usable = limit > 0.0 && limit.is_finite();
+        return usable.then_some(limit).ok_or_else(|| wrong(name, format!("colour scale of ±{limit}")));
     }
-    let finite = grid.rows.iter().flat_map(|(_, row)| row.iter().flatten()).flatten().any(|v| v.is_finite());
-    // All zero is a fair field; nothing but NaN is not.
-    if finite { Ok(1.0) } else { Err(wrong(&grid.name, "no finite value")) }
+    let used = group.rows.get(..1).map_or(f64::NAN, largest);
+    let used = if used > 0.0 { used } else { largest(&group.rows) };
+    match used {
+        u if u > 0.0 => Ok(round_up(u)),
+        // All zero is a fair field; nothing but NaN is not.
+        u if u == 0.0 => Ok(1.0),
+        _ => Err(wrong(name, format!("`{}`: no finite value", group.label))),
+    }
 }
 
 /// A thin frame, with a hair of paper inside for dark fields.
