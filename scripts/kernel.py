@@ -19,6 +19,30 @@ SLOTS = ROOT / "notebooks" / ".evcxr"
 MAX_KERNELS = 16
 
 
+def copy_build(source: Path, target: Path) -> None:
+    """Copy a build directory that a kernel may be using; what is missing afterwards is compiled again.
+
+    Fingerprints go first: cargo writes one only after its product is complete, so no copied fingerprint can vouch for a
+    product that was copied half-written.
+    """
+    if not source.exists():
+        return
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for prints in sorted(source.glob("target/**/.fingerprint")):
+        copy_tree(prints, partial / prints.relative_to(source))
+    copy_tree(source, partial, ignore=shutil.ignore_patterns(".fingerprint"))
+    os.replace(partial, target)
+
+
+def copy_tree(source: Path, target: Path, ignore=None) -> None:
+    """shutil.copytree that does not mind files vanishing under it."""
+    try:
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=ignore)
+    except shutil.Error:
+        pass
+
+
 def pin_versions(slot: Path) -> None:
     """Give the kernel the crate's own lock file: the same versions as in the tests, whatever was published since."""
     lock = (ROOT / "Cargo.lock").read_bytes()
@@ -40,16 +64,8 @@ def take_slot() -> Path:
             continue
         os.set_inheritable(lock, True)
         slot = SLOTS / str(index)
-        warm = SLOTS / "0"
-        if not slot.exists() and index > 0 and warm.exists():
-            partial = SLOTS / f"{index}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            # A file of the running kernel may vanish while it is copied; cargo rebuilds what is missing.
-            try:
-                shutil.copytree(warm, partial, symlinks=True)
-            except shutil.Error:
-                pass
-            os.replace(partial, slot)
+        if not slot.exists() and index > 0:
+            copy_build(SLOTS / "0", slot)
         slot.mkdir(exist_ok=True)
         pin_versions(slot)
         return slot

@@ -1,0 +1,56 @@
+"""Fill the results section of README.md from the tables of a preset.
+
+The section lies between `<!-- results:begin -->` and `<!-- results:end -->`; what is there is replaced by
+figures/PRESET/offline.md and closed-loop.md with their captions, so no number in the README is typed by hand.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+TABLES = ("offline.md", "closed-loop.md")
+
+
+def section(figures):
+    lines = {}
+    for text in (figures / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        lines[line["file"]] = line
+    parts = []
+    for name in TABLES:
+        line = lines[name]
+        table = (figures / name).read_text(encoding="utf-8").strip()
+        parts.append(table)
+        parts.append(
+            f"<sub>`{line['call']}`, preset `{figures.name}`, seed {line['seed']}, configuration "
+            f"`{line['config_hash'][:12]}`, lacuna {line['version']}; "
+            f"[{figures.name}/{name}](figures/{figures.name}/{name})</sub>"
+        )
+    return "\n\n".join(parts)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="desk")
+    arguments = parser.parse_args()
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise SystemExit(f"README.md must hold {BEGIN} and {END} once each")
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    filled = f"{head}{BEGIN}\n{section(ROOT / 'figures' / arguments.preset)}\n{END}{tail}"
+    if filled == text:
+        print("README.md: up to date")
+        return
+    temporary = readme.with_suffix(".md.tmp")
+    temporary.write_text(filled, encoding="utf-8")
+    os.replace(temporary, readme)
+    print(f"README.md: results of preset {arguments.preset}")
+
+
+if __name__ == "__main__":
+    main()
