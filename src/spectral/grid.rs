@@ -1,0 +1,58 @@
+//! Wavenumbers and the dealiasing mask of a periodic square.
+
+use crate::error::{Error, Result};
+
+/// A periodic square with N points per side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Points per side, even.
+    pub n: usize,
+    /// Side L.
+    pub length: f64,
+}
+
+impl Grid {
+    /// The grid with `n` points per side of length `length`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where `n` is odd or below 4, or `length` is not a positive finite number.
+    pub fn new(n: usize, length: f64) -> Result<Self> {
+        if n < 4 || n % 2 == 1 {
+            return Err(Error::config("flow.n", format!("{n} points per side; must be even and at least 4")));
+        }
+        if !(length > 0.0 && length.is_finite()) {
+            return Err(Error::config("flow.length", format!("{length}; must be positive")));
+        }
+        Ok(Self { n, length })
+    }
+
+    /// Integer mode of index `i`: 0, 1, …, N/2 − 1, −N/2, …, −1.
+    pub fn mode(&self, i: usize) -> i64 {
+        if i < self.n / 2 { i as i64 } else { i as i64 - self.n as i64 }
+    }
+
+    /// k_x = 2πn/L of index `i` along axis 0.
+    pub fn kx(&self, i: usize) -> f64 {
+        2.0 * std::f64::consts::PI * self.mode(i) as f64 / self.length
+    }
+
+    /// k_y = 2πn/L of index `j` along axis 1 of the half spectrum (0 ≤ j ≤ N/2); the Nyquist mode is taken positive.
+    pub fn ky(&self, j: usize) -> f64 {
+        2.0 * std::f64::consts::PI * j as f64 / self.length
+    }
+
+    /// |k|² at index (i, j) of the half spectrum.
+    pub fn k2(&self, i: usize, j: usize) -> f64 {
+        self.kx(i).powi(2) + self.ky(j).powi(2)
+    }
+
+    /// Largest mode that the 2/3 rule keeps, ⌊N/3⌋.
+    pub fn cutoff(&self) -> usize {
+        self.n / 3
+    }
+
+    /// Whether the 2/3 rule keeps index (i, j) of the half spectrum: |n_x|, |n_y| ≤ N/3.
+    pub fn dealiased(&self, i: usize, j: usize) -> bool {
+        self.mode(i).unsigned_abs() as usize <= self.cutoff() && j <= self.cutoff()
+    }
+}
