@@ -1,2 +1,3 @@
 
 mod plot;
+mod transport;

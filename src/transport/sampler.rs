@@ -1,0 +1,119 @@
+//! Samplers: from pure noise through a [`Schedule`] to a draw.
+
+use rand_distr::{Distribution, StandardNormal};
+
+use super::{Denoiser, Schedule};
+use crate::config::SamplerKind;
+use crate::rng::Stream;
+
+/// Work space of a sampler for draws of a fixed length; nothing is allocated per draw.
+#[derive(Debug, Clone)]
+pub struct Scratch {
+    denoised: Vec<f32>,
+    slope: Vec<f32>,
+    next: Vec<f32>,
+}
+
+impl Scratch {
+    /// Work space for draws of `len` values.
+    pub fn new(len: usize) -> Self {
+        Self { denoised: vec![0.0; len], slope: vec![0.0; len], next: vec![0.0; len] }
+    }
+}
+
+/// Draws one sample into `out`; the start is N(0, σ_0²), and every sampler ends with a mean: no noise after the last evaluation.
+///
+/// - Euler–Maruyama, the reverse SDE: x ← x + G_i s + √G_i ξ with G_i the schedule's increment (∫g²) and s = (D − x)/σ_i².
+/// - Ancestral, the Gaussian posterior between two levels at x₀ = D: x ← D + r(x − D) + σ_{i+1}√(1 − r) ξ, r = σ_{i+1}²/σ_i².
+/// - Heun, the probability flow dx/dσ = (x − D)/σ, trapezoidal but for the last step (arXiv 2206.00364, Algorithm 1): 2N − 1
+///   evaluations, no noise but the start.
+///
+/// # Panics
+/// If `out` and `scratch` differ in length.
+pub fn sample<D: Denoiser + ?Sized>(
+    kind: SamplerKind,
+    schedule: &Schedule,
+    denoiser: &mut D,
+    scratch: &mut Scratch,
+    rng: &mut Stream,
+    out: &mut [f32],
+) {
+    assert_eq!(out.len(), scratch.denoised.len(), "scratch made for another length");
+    start(schedule, rng, out);
+    let Scratch { denoised, slope, next } = scratch;
+    for (i, sigma) in schedule.sigmas.windows(2).enumerate() {
+        let (from, to) = (sigma[0], sigma[1]);
+        denoiser.denoise(out, from as f32, denoised);
+        // x ← x + pull (D − x) + spread ξ for the stochastic samplers.
+        let (pull, spread) = match kind {
+            SamplerKind::EulerMaruyama => {
+                let increment = schedule.increments[i];
+                (increment / (from * from), increment.sqrt())
+            }
+            SamplerKind::Ancestral => {
+                let ratio = (to / from).powi(2);
+                (1.0 - ratio, to * (1.0 - ratio).sqrt())
+            }
+            SamplerKind::Heun => {
+                heun(denoiser, from, to, out, denoised, slope, next);
+                continue;
+            }
+        };
+        let (pull, spread) = (pull as f32, if to > 0.0 { spread as f32 } else { 0.0 });
+        for (x, &mean) in out.iter_mut().zip(denoised.iter()) {
+            *x += pull * (mean - *x);
+        }
+        if spread > 0.0 {
+            for x in out.iter_mut() {
+                let normal: f32 = StandardNormal.sample(rng);
+                *x += spread * normal;
+            }
+        }
+    }
+}
+
+/// The conditional mean E[x₀] with one evaluation: the denoiser at the largest level on pure noise, where x carries next to
+/// nothing about x₀. Its error is (c/σ_0)² of the noise for a law of standard deviation c.
+pub fn conditional_mean<D: Denoiser + ?Sized>(
+    schedule: &Schedule,
+    denoiser: &mut D,
+    scratch: &mut Scratch,
+    rng: &mut Stream,
+    out: &mut [f32],
+) {
+    start(schedule, rng, &mut scratch.next);
+    denoiser.denoise(&scratch.next, schedule.sigma_max() as f32, out);
+}
+
+fn start(schedule: &Schedule, rng: &mut Stream, out: &mut [f32]) {
+    let sigma = schedule.sigma_max() as f32;
+    for x in out {
+        let normal: f32 = StandardNormal.sample(rng);
+        *x = sigma * normal;
+    }
+}
+
+/// One step of the probability flow; `denoised` holds D at (`x`, `from`).
+fn heun<D: Denoiser + ?Sized>(
+    denoiser: &mut D,
+    from: f64,
+    to: f64,
+    x: &mut [f32],
+    denoised: &mut [f32],
+    slope: &mut [f32],
+    next: &mut [f32],
+) {
+    let step = (to - from) as f32;
+    for (((slope, next), &x), &mean) in slope.iter_mut().zip(next.iter_mut()).zip(x.iter()).zip(denoised.iter()) {
+        *slope = (x - mean) / from as f32;
+        *next = x + step * *slope;
+    }
+    if to == 0.0 {
+        x.copy_from_slice(next);
+        return;
+    }
+    denoiser.denoise(next, to as f32, denoised);
+    for (((x, &slope), &next), &mean) in x.iter_mut().zip(slope.iter()).zip(next.iter()).zip(denoised.iter()) {
+        *x += step * 0.5 * (slope + (next - mean) / to as f32);
+    }
+}
