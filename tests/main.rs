@@ -1,3 +1,5 @@
 
 mod plot;
 mod transport;
+#[cfg(feature = "learn")]
+mod train;
