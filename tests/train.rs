@@ -51,6 +51,10 @@ fn resumed_training_is_bit_identical_and_converges() {
     fit(&config(), &mut Bowl { broken: usize::MAX }, &mut resumed, 400, &path, |_, _, _| ()).unwrap();
     assert_eq!(resumed, whole);
     assert!(State::load(&path, 6).is_err());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert!(State::load(&path, 5).unwrap_err().to_string().contains("damaged"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
+/// First bytes of a state file, with its version.
+const MAGIC: &[u8] = b"lacuna training state 1\n";
 
 /// What is minimised. Randomness (batch, noise) must come from the step's own stream, e.g. `seeds.child(step)`.
 pub trait Objective {
@@ -30,7 +32,7 @@ pub trait Objective {
 }
 
 /// Everything that a run carries from one step to the next.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// Steps done.
     pub step: usize,
@@ -61,9 +63,16 @@ impl State {
     /// # Errors
     /// I/O.
     pub fn save(&self, path: &Path) -> Result<()> {
-        // serde_json prints floats in their shortest exact form, so reading gives the same bits.
-        let bytes =
-            serde_json::to_vec(self).map_err(|error| Error::Artifact { path: path.into(), what: error.to_string() })?;
+        let mut bytes = MAGIC.to_vec();
+        // NaN stands for "no validation yet": a validation that is NaN is never best.
+        let best_loss = self.best_loss.unwrap_or(f64::NAN).to_bits();
+        let numbers = [self.step as u64, self.best_step as u64, best_loss, self.params.len() as u64];
+        numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        for part in [&self.params, &self.ema, &self.best, &self.m, &self.v] {
+            part.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        }
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))?;
         file.write_all(&bytes).map_err(Error::io(path))?;
@@ -79,12 +88,29 @@ impl State {
     pub fn load(path: &Path, len: usize) -> Result<Self> {
         let wrong = |what: String| Error::Artifact { path: path.into(), what };
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let state: Self =
-            serde_json::from_slice(&bytes).map_err(|error| wrong(format!("not a training state: {error}")))?;
-        if [&state.params, &state.ema, &state.best, &state.m, &state.v].iter().any(|part| part.len() != len) {
-            return Err(wrong(format!("state of {} parameters, expected {len}", state.params.len())));
+        let body = bytes.len().checked_sub(32).map(|end| bytes.split_at(end));
+        let Some((body, _)) = body.filter(|(body, sum)| body.starts_with(MAGIC) && Sha256::digest(body)[..] == **sum)
+        else {
+            return Err(wrong(
+                "not a training state of this version, or damaged (magic and SHA-256 are checked)".into(),
+            ));
+        };
+        let (numbers, values) = body[MAGIC.len()..].split_at(32.min(body.len() - MAGIC.len()));
+        let number = |i: usize| u64::from_le_bytes(std::array::from_fn(|b| numbers[8 * i + b]));
+        if numbers.len() < 32 || number(3) != len as u64 || values.len() != 20 * len {
+            return Err(wrong(format!(
+                "{} bytes of weights, expected {len} parameters ({} bytes)",
+                values.len(),
+                20 * len
+            )));
         }
-        Ok(state)
+        let part = |i: usize| -> Vec<f32> {
+            let part = &values[4 * len * i..4 * len * (i + 1)];
+            part.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        };
+        let best_loss = Some(f64::from_bits(number(2))).filter(|loss| !loss.is_nan());
+        let (step, best_step) = (number(0) as usize, number(1) as usize);
+        Ok(Self { step, params: part(0), ema: part(1), best: part(2), best_step, best_loss, m: part(3), v: part(4) })
     }
 
     /// One step of Adam along `gradient`; returns the gradient's norm before clipping.
@@ -145,7 +171,7 @@ pub fn fit(
         log(step, loss, norm);
         if state.step % config.validate_every.max(1) == 0 || state.step == config.steps {
             let loss = objective.validate(&state.ema)?;
-            if state.best_loss.is_none_or(|best| loss < best) {
+            if !loss.is_nan() && state.best_loss.is_none_or(|best| loss < best) {
                 (state.best_loss, state.best_step) = (Some(loss), state.step);
                 state.best.clone_from(&state.ema);
             }
