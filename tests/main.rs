@@ -3,3 +3,4 @@ mod plot;
 mod transport;
 #[cfg(feature = "learn")]
 mod train;
+mod flow;

@@ -1,0 +1,180 @@
+//! `lacuna bench`: how fast this machine runs the inner loops.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::config::FlowConfig;
+use crate::error::{Error, Result};
+use crate::flow::{Real, Solver, Trajectory, initial_vorticity, run_batch};
+use crate::rng::SeedTree;
+use crate::spectral::{Grid, truncate};
+
+/// Steps before the clock starts: caches, page faults, clock frequency.
+const WARM_UP: usize = 32;
+
+/// Benchmarks.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// What to time.
+    #[command(subcommand)]
+    pub what: BenchCommand,
+}
+
+/// What to time.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchCommand {
+    /// The reference solver.
+    Solver(SolverBench),
+}
+
+/// Times the reference solver on a developed field.
+#[derive(Debug, Clone, Args)]
+pub struct SolverBench {
+    /// Grid points per side.
+    #[arg(long, default_value_t = 256)]
+    pub n: usize,
+    /// Trajectories.
+    #[arg(long, default_value_t = 5)]
+    pub batch: usize,
+    /// Steps timed.
+    #[arg(long, default_value_t = 200)]
+    pub steps: usize,
+    /// Switches the stochastic forcing off.
+    #[arg(long)]
+    pub no_noise: bool,
+    /// Scalars of the inner loop.
+    #[arg(long, value_enum, default_value = "f64")]
+    pub precision: Precision,
+    /// Threads; 0 is one per core.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Starts from the rough initial field, whose modes beyond the 2/3 mask need the general (slower) form until they
+    /// have decayed.
+    #[arg(long)]
+    pub rough: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Scalars of the inner loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single.
+    F32,
+    /// Double.
+    F64,
+}
+
+/// What [`solver`] measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct SolverTiming {
+    /// Grid points per side.
+    pub n: usize,
+    /// Trajectories.
+    pub batch: usize,
+    /// Steps timed.
+    pub steps: usize,
+    /// Threads used.
+    pub threads: usize,
+    /// With stochastic forcing.
+    pub noise: bool,
+    /// Scalars.
+    pub precision: Precision,
+    /// Wall time of the whole batch / (steps · batch), warm-up excluded, in ms.
+    pub ms_per_step_per_trajectory: f64,
+    /// The same for the bare transforms of the pruned form: same lines, same library, same threads, no arithmetic.
+    pub floor_ms: f64,
+    /// Step over floor.
+    pub ratio_to_floor: f64,
+}
+
+/// Runs the command and prints its result.
+///
+/// # Errors
+/// Impossible sizes.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let BenchCommand::Solver(args) = &args.what;
+    let timing = match args.precision {
+        Precision::F32 => solver::<f32>(args)?,
+        Precision::F64 => solver::<f64>(args)?,
+    };
+    if args.json {
+        println!("{}", serde_json::to_value(&timing).unwrap_or_default());
+    } else {
+        println!(
+            "{0}² × {1}, {2} threads: {3:.4} ms per step and trajectory ({4:.2} × the {5:.4} ms of its transforms)",
+            timing.n,
+            timing.batch,
+            timing.threads,
+            timing.ms_per_step_per_trajectory,
+            timing.ratio_to_floor,
+            timing.floor_ms
+        );
+    }
+    Ok(())
+}
+
+/// Times the solver in the precision of `T`.
+///
+/// # Errors
+/// Impossible sizes.
+pub fn solver<T: Real>(args: &SolverBench) -> Result<SolverTiming> {
+    if args.batch == 0 || args.steps == 0 {
+        return Err(Error::config("bench", "at least one trajectory and one step are needed"));
+    }
+    let config = FlowConfig { n: args.n, ..FlowConfig::default() };
+    let grid = Grid::new(args.n, config.length)?;
+    let mut batch = Vec::with_capacity(args.batch);
+    for i in 0..args.batch {
+        let seeds = SeedTree::new(0).child(i);
+        let mut start = initial_vorticity(&config, &seeds)?;
+        if !args.rough && args.n >= 12 {
+            // What viscosity does to the initial field within a few time units: nothing is left beyond the mask.
+            start = truncate(truncate(start.view(), 2 * grid.cutoff())?.view(), args.n)?;
+        }
+        let mut solver = Solver::<T>::with_scalar(&config)?;
+        solver.set_vorticity(start.view())?;
+        batch.push(Trajectory { solver, noise: (!args.no_noise).then(|| seeds.child("noise").stream()) });
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if args.threads == 0 { cores } else { args.threads }.min(args.batch);
+    run_batch(&mut batch, WARM_UP, WARM_UP, threads, |_, _, _| Ok(()))?;
+    let clock = Instant::now();
+    run_batch(&mut batch, args.steps, args.steps, threads, |_, _, _| Ok(()))?;
+    let each = 1e3 / (args.steps * args.batch) as f64;
+    let step = clock.elapsed().as_secs_f64() * each;
+    let clock = Instant::now();
+    // The floor takes trajectories from one queue, too, in pieces that balance.
+    let queue = Mutex::new(batch.iter_mut().collect::<Vec<_>>());
+    let rounds = args.steps;
+    let work = || {
+        loop {
+            let next = queue.lock().map(|mut queue| queue.pop()).unwrap_or_default();
+            let Some(member) = next else { return };
+            (0..rounds).for_each(|_| member.solver.transforms_only());
+        }
+    };
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        drop(helpers);
+    });
+    // One queue entry per trajectory leaves threads idle at the end; count what a balanced load would take.
+    let idle = args.batch.div_ceil(threads) as f64 * threads as f64 / args.batch as f64;
+    let floor = clock.elapsed().as_secs_f64() * each / idle;
+    Ok(SolverTiming {
+        n: args.n,
+        batch: args.batch,
+        steps: args.steps,
+        threads,
+        noise: !args.no_noise,
+        precision: args.precision,
+        ms_per_step_per_trajectory: step,
+        floor_ms: floor,
+        ratio_to_floor: step / floor,
+    })
+}
