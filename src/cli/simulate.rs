@@ -131,17 +131,23 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
         Ok((file, data))
     };
     let (file, data) = write().map_err(wrong)?;
-    let reached = Mutex::new(vec![0; batch.len()]);
+    // The initial fields as given, not after a round trip through Fourier space; all of them before any run can fail.
+    for (i, field) in start.outer_iter().enumerate() {
+        data.write_slice(field, s![i, 0, .., ..]).map_err(wrong)?;
+    }
+    let reached = Mutex::new(vec![1; batch.len()]);
     let outcome = run_batch(&mut batch, args.steps, args.every, args.threads, |i, step, member| {
         let k = step / args.every;
-        // As given, not after a round trip through Fourier space.
-        let field = if step == 0 { start.index_axis(Axis(0), i).to_owned() } else { member.solver.vorticity() };
+        if k == 0 {
+            return Ok(());
+        }
+        let field = member.solver.vorticity();
         let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
         data.write_slice(field.view(), s![i, k, .., ..]).map_err(wrong)?;
         reached[i] = k + 1;
         Ok(())
     });
-    let kept = reached.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().min().unwrap_or(0);
+    let kept = reached.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().min().unwrap_or(1);
     let complete = outcome.is_ok();
     let finish = || -> hdf5::Result<()> {
         if kept < snapshots {
