@@ -4,11 +4,18 @@
 //! path.to.field=value` overrides; [`Config::validate`] refuses impossible values by name. Each stage is identified by
 //! the SHA-256 of the canonical JSON of exactly the parts it depends on ([`hash`]).
 
+mod load;
 mod presets;
+mod stage;
+mod validate;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use presets::Preset;
+pub use stage::{SHORT, Stage};
+pub use validate::BUILT_IN_CLOSURES;
 
 /// Everything that determines a run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,12 +29,8 @@ pub struct Config {
     pub flow: FlowConfig,
     /// Which snapshots are stored, from how many trajectories, and how they are split.
     pub data: DataConfig,
-    /// The conditional generative model.
-    pub model: ModelConfig,
-    /// How it is trained.
-    pub train: TrainConfig,
-    /// How samples are drawn from it.
-    pub sampler: SamplerConfig,
+    /// The models of p(H | ω) to train and compare, by name.
+    pub models: BTreeMap<String, ModelConfig>,
     /// The closed loop.
     pub rollout: RolloutConfig,
     /// How much is evaluated offline.
@@ -105,6 +108,8 @@ pub struct DataConfig {
     pub n: usize,
     /// How stored fields are made from solver fields.
     pub coarsening: Coarsening,
+    /// What the reduced model lacks.
+    pub term: MissingTerm,
     /// Trajectories for training.
     pub train: usize,
     /// Trajectories for validation (model selection).
@@ -129,21 +134,73 @@ pub enum Coarsening {
     Truncate,
 }
 
-/// What the generative model works on and how big it is.
+/// What the reduced model lacks, and hence what H is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum MissingTerm {
+    /// The whole advection and the stochastic forcing: H = −D\[u·∇ω\] + σ dW/dt (arXiv 2506.20771, main experiment).
+    Physics,
+    /// The subgrid term of a large-eddy simulation, H = −Π, Π = bar(D\[u·∇ω\]) − D\[ū·∇ω̄\] (arXiv 2506.20771, Appendix E).
+    Subgrid {
+        /// The filter that makes ω̄ of ω before truncation.
+        filter: FilterConfig,
+    },
+}
+
+/// Low-pass filters of the subgrid split.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FilterConfig {
+    /// exp(−Δ²|k|²/24).
+    Gaussian {
+        /// Δ in spacings of the coarse grid.
+        width: f64,
+    },
+    /// |k| ≤ πn/L of the coarse grid, a circle.
+    Sharp,
+}
+
+/// One model of p(H | ω): where it works, what law it represents, how big it is, how it is trained and sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Space in which samples are drawn.
     pub latent: LatentConfig,
-    /// Channels of the score network.
+    /// What is learned of the law.
+    pub law: Law,
+    /// The network.
+    pub network: NetworkConfig,
+    /// Its training (with a joint latent: of everything at once).
+    pub train: TrainConfig,
+    /// How samples are drawn.
+    pub sampler: SamplerConfig,
+}
+
+/// What a model represents of p(H | ω).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Law {
+    /// Everything: a conditional diffusion model.
+    Diffusion,
+    /// The conditional mean only: least-squares regression of H on ω, without noise.
+    Mean,
+    /// Regression, plus Gaussian noise whose covariance, mode by mode, is that of the residual on training data.
+    Gaussian,
+}
+
+/// The conditional two-branch FNO (arXiv 2506.20771, score network; regression networks keep the ω branch only).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Channels.
     pub width: usize,
-    /// Fourier modes kept per direction by spectral convolutions.
+    /// Fourier modes kept per direction by spectral convolutions: −modes ≤ n_x < modes, 0 ≤ n_y < modes.
     pub modes: usize,
     /// Fourier layers per branch.
     pub layers: usize,
     /// Size of the noise-level embedding.
     pub embed: usize,
-    /// Network and preconditioning as published, or improved.
+    /// As published, or improved.
     pub variant: Variant,
 }
 
@@ -158,9 +215,58 @@ pub enum LatentConfig {
         /// Points per side of the latent field.
         n: usize,
     },
+    /// A pair of trained convolutional autoencoders, one for ω and one for H.
+    Autoencoder {
+        /// Points per side of the latent field: `data.n` divided by 2, 4 or 8 (a decoder doubles).
+        n: usize,
+        /// Base width: 64 as published, 8 to 16 on a CPU.
+        width: usize,
+        /// Self-attention at the latent resolution, as published.
+        attention: bool,
+        /// What convolutions see beyond the edge.
+        padding: Padding,
+        /// When the autoencoders are trained.
+        training: LatentTraining,
+    },
 }
 
-/// Paper-faithful or improved.
+/// What convolutions see beyond the edge of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Padding {
+    /// The other side of the periodic square.
+    Periodic,
+    /// Zeros, as published.
+    Zero,
+}
+
+/// When the autoencoders of a latent space are trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LatentTraining {
+    /// First, on reconstruction (+ `kl` times the KL term); then they are frozen ("conventional L-CDM").
+    TwoPhase {
+        /// Weight of the KL term; the published code has runs with 0 and with 1e-2.
+        kl: f64,
+        /// Training of each autoencoder.
+        train: TrainConfig,
+    },
+    /// Together with the score model: L = w_H MSE_H + w_ω MSE_ω + w_s L_DSM + w_KL KL (arXiv 2506.20771, joint training).
+    Joint {
+        /// w_H; published ratios are 100 : 1 : 1 : 0.1.
+        closure: f64,
+        /// w_ω.
+        vorticity: f64,
+        /// w_s.
+        score: f64,
+        /// w_KL.
+        kl: f64,
+        /// Latents are normalised by running statistics (gradient stopped) before noise is added; published: not.
+        normalise: bool,
+    },
+}
+
+/// Paper-faithful or improved networks and noise levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
@@ -170,7 +276,7 @@ pub enum Variant {
     Gated,
 }
 
-/// Score-model training.
+/// Training of one network (or of several at once).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -180,14 +286,35 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Peak learning rate of Adam.
     pub learning_rate: f64,
-    /// Steps of linear warm-up; a cosine decays the rate to zero after it.
+    /// Steps of linear warm-up before `schedule` begins.
     pub warmup: usize,
-    /// Decay of the exponential moving average of the weights.
+    /// What the learning rate does after the warm-up.
+    pub schedule: LearningRate,
+    /// Decay of the exponential moving average of the weights; 0 keeps the weights themselves.
     pub ema: f64,
     /// Largest norm of the gradient; longer ones are scaled down.
     pub clip: f64,
     /// Steps between validations; best weights are kept by validation loss, and a resumable checkpoint is written.
     pub validate_every: usize,
+    /// Validations without improvement after which training stops; 0 never stops early.
+    pub patience: usize,
+}
+
+/// Learning-rate schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LearningRate {
+    /// Half a cosine from the peak to zero at the last step.
+    Cosine,
+    /// Multiplied by `factor` every `every` steps (published: 0.5 every 100 epochs).
+    Steps {
+        /// Steps between reductions.
+        every: usize,
+        /// Factor of each reduction.
+        factor: f64,
+    },
+    /// Always the peak.
+    Constant,
 }
 
 /// Sampling schedule.
@@ -230,6 +357,8 @@ pub struct RolloutConfig {
     pub every: usize,
     /// What happens to the drawn term on the steps in between.
     pub hold: Hold,
+    /// Closures to compare: `none`, `exact`, or names of `models`.
+    pub closures: Vec<String>,
     /// Number of equally spaced snapshots kept after the start.
     pub snapshots: usize,
     /// Reference realisations (truth trajectories from the same start state) compared against.
@@ -246,6 +375,8 @@ pub enum Hold {
     Rescaled,
     /// The mean is held, the Gaussian part is redrawn at every step.
     Redrawn,
+    /// The fluctuation is an AR(1) sequence of correlation time `every` steps, redrawn at every step in part; the mean is held.
+    Ar1,
     /// The published code: held, plus white noise of amplitude σ accumulating at every grid point.
     Paper,
 }

@@ -1,5 +1,7 @@
 //! The named presets. Same code, same notebooks; only numbers differ.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::error::{Error, Result};
 
@@ -50,117 +52,186 @@ impl Config {
     /// The configuration of a preset.
     pub fn preset(preset: Preset) -> Self {
         match preset {
-            Preset::Smoke => Self {
-                preset: "smoke".into(),
-                data: DataConfig {
-                    train: 6,
-                    validation: 2,
-                    test: 2,
-                    burn_in: 8.0,
-                    final_time: 16.0,
-                    interval: 0.25,
-                    ..desk_data()
-                },
-                model: ModelConfig { width: 12, modes: 6, layers: 2, embed: 32, ..desk_model() },
-                train: TrainConfig { steps: 250, batch: 8, warmup: 20, validate_every: 50, ema: 0.98, ..desk_train() },
-                sampler: SamplerConfig { steps: 6, ..desk_sampler() },
-                rollout: RolloutConfig {
-                    start: 12.0,
-                    duration: 4.0,
-                    members: 4,
-                    every: 10,
-                    snapshots: 8,
-                    references: 1,
-                    ..desk_rollout()
-                },
-                eval: EvalConfig { conditions: 4, samples: 4 },
-                ..Self::desk()
-            },
-            Preset::Desk => Self::desk(),
-            Preset::Paper => Self {
-                preset: "paper".into(),
-                flow: FlowConfig { n: 256, ..FlowConfig::default() },
-                data: DataConfig {
-                    coarsening: Coarsening::Stride,
-                    train: 85,
-                    validation: 5,
-                    test: 10,
-                    interval: 0.1,
-                    ..desk_data()
-                },
-                model: ModelConfig {
-                    latent: LatentConfig::Identity,
-                    width: 40,
-                    modes: 6,
-                    layers: 4,
-                    embed: 512,
-                    variant: Variant::Paper,
-                },
-                train: TrainConfig {
-                    steps: 45_000,
-                    batch: 200,
-                    learning_rate: 1e-3,
-                    warmup: 0,
-                    ema: 0.0,
-                    clip: f64::MAX,
-                    validate_every: 900,
-                },
-                sampler: SamplerConfig { kind: SamplerKind::EulerMaruyama, steps: 10, tau_max: 0.4, tau_min: 1e-3 },
-                rollout: RolloutConfig { members: 100, every: 5, hold: Hold::Paper, snapshots: 4, ..desk_rollout() },
-                eval: EvalConfig { conditions: 10, samples: 100 },
-                ..Self::desk()
-            },
-        }
-    }
-
-    fn desk() -> Self {
-        Self {
-            preset: "desk".into(),
-            seed: 20_771,
-            flow: FlowConfig::default(),
-            data: desk_data(),
-            model: desk_model(),
-            train: desk_train(),
-            sampler: desk_sampler(),
-            rollout: desk_rollout(),
-            eval: EvalConfig { conditions: 10, samples: 16 },
+            Preset::Smoke => smoke(),
+            Preset::Desk => desk(),
+            Preset::Paper => paper(),
         }
     }
 }
 
-fn desk_data() -> DataConfig {
-    DataConfig {
-        n: 64,
-        coarsening: Coarsening::Truncate,
-        train: 40,
-        validation: 4,
-        test: 8,
-        burn_in: 20.0,
-        final_time: 40.0,
-        interval: 0.2,
+fn desk() -> Config {
+    Config {
+        preset: "desk".into(),
+        seed: 20_771,
+        flow: FlowConfig::default(),
+        data: DataConfig {
+            n: 64,
+            coarsening: Coarsening::Truncate,
+            term: MissingTerm::Physics,
+            train: 40,
+            validation: 4,
+            test: 8,
+            burn_in: 20.0,
+            final_time: 40.0,
+            interval: 0.2,
+        },
+        models: desk_models(),
+        rollout: RolloutConfig {
+            start: 30.0,
+            duration: 20.0,
+            members: 8,
+            every: 5,
+            hold: Hold::Rescaled,
+            closures: names(&["none", "exact", "p-cdm", "spectral", "two-phase", "joint", "regression"]),
+            snapshots: 20,
+            references: 1,
+        },
+        eval: EvalConfig { conditions: 10, samples: 16 },
     }
 }
 
-fn desk_model() -> ModelConfig {
-    ModelConfig { latent: LatentConfig::Identity, width: 24, modes: 8, layers: 3, embed: 64, variant: Variant::Gated }
+fn desk_models() -> BTreeMap<String, ModelConfig> {
+    let network = NetworkConfig { width: 32, modes: 8, layers: 3, embed: 64, variant: Variant::Gated };
+    let train = TrainConfig {
+        steps: 1500,
+        batch: 32,
+        learning_rate: 2e-3,
+        warmup: 100,
+        schedule: LearningRate::Cosine,
+        ema: 0.995,
+        clip: 1.0,
+        validate_every: 100,
+        patience: 0,
+    };
+    let sampler = SamplerConfig { kind: SamplerKind::Ancestral, steps: 10, tau_max: 0.4, tau_min: 1e-3 };
+    let model = ModelConfig { latent: LatentConfig::Spectral { n: 16 }, law: Law::Diffusion, network, train, sampler };
+    let autoencoder = |training| LatentConfig::Autoencoder {
+        n: 16,
+        width: 8,
+        attention: false,
+        padding: Padding::Periodic,
+        training,
+    };
+    let two_phase = LatentTraining::TwoPhase { kl: 0.0, train: TrainConfig { steps: 1000, ..model.train.clone() } };
+    let joint =
+        LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: true };
+    BTreeMap::from([
+        ("spectral".to_string(), model.clone()),
+        (
+            "p-cdm".to_string(),
+            ModelConfig {
+                latent: LatentConfig::Identity,
+                network: NetworkConfig { width: 16, layers: 2, ..model.network.clone() },
+                train: TrainConfig { steps: 800, batch: 8, ..model.train.clone() },
+                ..model.clone()
+            },
+        ),
+        ("two-phase".to_string(), ModelConfig { latent: autoencoder(two_phase), ..model.clone() }),
+        ("joint".to_string(), ModelConfig { latent: autoencoder(joint), ..model.clone() }),
+        ("regression".to_string(), ModelConfig { law: Law::Gaussian, ..model }),
+    ])
 }
 
-fn desk_train() -> TrainConfig {
-    TrainConfig { steps: 1500, batch: 16, learning_rate: 2e-3, warmup: 100, ema: 0.995, clip: 1.0, validate_every: 100 }
-}
-
-fn desk_sampler() -> SamplerConfig {
-    SamplerConfig { kind: SamplerKind::Ancestral, steps: 10, tau_max: 0.4, tau_min: 1e-3 }
-}
-
-fn desk_rollout() -> RolloutConfig {
-    RolloutConfig {
-        start: 30.0,
-        duration: 20.0,
-        members: 8,
-        every: 5,
-        hold: Hold::Rescaled,
-        snapshots: 20,
-        references: 1,
+/// The pipeline at its smallest: physical and spectral-latent diffusion, tiny networks, short trajectories.
+fn smoke() -> Config {
+    let desk = desk();
+    let network = NetworkConfig { width: 12, modes: 6, layers: 2, embed: 32, variant: Variant::Gated };
+    let smaller = |model: &ModelConfig, steps, batch| ModelConfig {
+        network: network.clone(),
+        train: TrainConfig { steps, batch, warmup: 20, validate_every: 50, ema: 0.98, ..model.train.clone() },
+        sampler: SamplerConfig { steps: 6, ..model.sampler.clone() },
+        ..model.clone()
+    };
+    Config {
+        preset: "smoke".into(),
+        data: DataConfig {
+            train: 6,
+            validation: 2,
+            test: 2,
+            burn_in: 8.0,
+            final_time: 16.0,
+            interval: 0.25,
+            ..desk.data
+        },
+        models: BTreeMap::from([
+            ("p-cdm".to_string(), smaller(&desk.models["p-cdm"], 150, 8)),
+            ("spectral".to_string(), smaller(&desk.models["spectral"], 250, 16)),
+        ]),
+        rollout: RolloutConfig {
+            start: 12.0,
+            duration: 4.0,
+            members: 4,
+            every: 10,
+            snapshots: 8,
+            closures: names(&["none", "exact", "p-cdm", "spectral"]),
+            ..desk.rollout
+        },
+        eval: EvalConfig { conditions: 4, samples: 4 },
+        ..desk
     }
+}
+
+/// The paper's sizes (arXiv 2506.20771 and its authors' code): see METHOD facts in the documentation of each field.
+fn paper() -> Config {
+    let desk = desk();
+    // 500 epochs of 17,000 training pairs in batches of 200; the rate is halved every 100 epochs.
+    let train = TrainConfig {
+        steps: 42_500,
+        batch: 200,
+        learning_rate: 1e-3,
+        warmup: 0,
+        schedule: LearningRate::Steps { every: 8_500, factor: 0.5 },
+        ema: 0.0,
+        clip: f64::MAX,
+        validate_every: 850,
+        patience: 0,
+    };
+    let sampler = SamplerConfig { kind: SamplerKind::EulerMaruyama, steps: 10, tau_max: 0.4, tau_min: 1e-3 };
+    let physical = NetworkConfig { width: 40, modes: 6, layers: 4, embed: 512, variant: Variant::Paper };
+    let latent = NetworkConfig { width: 20, modes: 4, layers: 4, embed: 256, variant: Variant::Paper };
+    let autoencoder = |training| LatentConfig::Autoencoder {
+        n: 16,
+        width: 64,
+        attention: true,
+        padding: Padding::Zero,
+        training,
+    };
+    let two_phase = LatentTraining::TwoPhase { kl: 0.0, train: TrainConfig { patience: 100, ..train.clone() } };
+    let joint =
+        LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: false };
+    let model = ModelConfig { latent: LatentConfig::Identity, law: Law::Diffusion, network: physical, train, sampler };
+    Config {
+        preset: "paper".into(),
+        flow: FlowConfig { n: 256, ..FlowConfig::default() },
+        data: DataConfig {
+            coarsening: Coarsening::Stride,
+            train: 85,
+            validation: 5,
+            test: 10,
+            interval: 0.1,
+            ..desk.data
+        },
+        models: BTreeMap::from([
+            (
+                "two-phase".to_string(),
+                ModelConfig { latent: autoencoder(two_phase), network: latent.clone(), ..model.clone() },
+            ),
+            ("joint".to_string(), ModelConfig { latent: autoencoder(joint), network: latent, ..model.clone() }),
+            ("p-cdm".to_string(), model),
+        ]),
+        rollout: RolloutConfig {
+            members: 100,
+            every: 5,
+            hold: Hold::Paper,
+            snapshots: 4,
+            closures: names(&["none", "exact", "p-cdm", "two-phase", "joint"]),
+            ..desk.rollout
+        },
+        eval: EvalConfig { conditions: 10, samples: 100 },
+        ..desk
+    }
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
 }
