@@ -56,7 +56,8 @@ fn a_dataset_has_the_published_layout() {
         for (name, value) in [("viscosity", 1e-3), ("time_step", 0.01), ("noise_sigma", 5e-5), ("final_time", 0.5)] {
             assert_eq!(file.attr(name).unwrap().read_scalar::<f64>().unwrap(), value);
         }
-        let text = |name: &str| file.attr(name).unwrap().read_scalar::<hdf5::types::VarLenUnicode>().unwrap().to_string();
+        let text =
+            |name: &str| file.attr(name).unwrap().read_scalar::<hdf5::types::VarLenUnicode>().unwrap().to_string();
         assert_eq!(text("seed_path"), format!("{}:/data/{key}", config.seed));
         assert_eq!(text("config_hash"), config.data_stage().hash);
     }

@@ -36,10 +36,8 @@ pub fn create<T>(path: &Path, fill: impl FnOnce(&hdf5::File) -> Result<T>) -> Re
 pub fn open(path: &Path) -> Result<hdf5::File> {
     // The operating system's own message first: HDF5's for a missing file is a page long.
     std::fs::File::open(path).map_err(Error::io(path))?;
-    hdf5::File::open(path).map_err(|error| Error::Hdf5 {
-        path: path.into(),
-        what: format!("not a whole HDF5 file: {error}"),
-    })
+    hdf5::File::open(path)
+        .map_err(|error| Error::Hdf5 { path: path.into(), what: format!("not a whole HDF5 file: {error}") })
 }
 
 /// The dataset `name` of an open file.

@@ -22,6 +22,8 @@ const CHUNK: usize = 256;
 /// Per cent of the work between progress lines, and the longest silence.
 const PER_CENT: usize = 5;
 const SILENCE: Duration = Duration::from_secs(60);
+/// How often the progress counter is looked at.
+const POLL: Duration = Duration::from_millis(200);
 /// How often, and how many times, the shard that finds everything done asks whether it is alone.
 const PATIENCE: (Duration, usize) = (Duration::from_millis(250), 20);
 
@@ -182,7 +184,7 @@ fn simulate(
     let (next, steps, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let (finished, news) = mpsc::channel();
-    let work = || {
+    let work = |finished: mpsc::Sender<()>| {
         while !stop.load(Ordering::Relaxed) {
             let Some(&item) = open.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
             let made = trajectory(config, plan, item, &steps)
@@ -194,22 +196,26 @@ fn simulate(
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 return;
             }
-            // Nobody listens only when the receiving thread is gone, and then nobody needs to know.
+            // The receiver lives until all senders are gone.
             let _ = finished.send(());
         }
     };
     let mut meter = Meter::new(open.len(), open.len() * plan.steps());
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for _ in 0..threads {
+            let (work, finished) = (&work, finished.clone());
+            scope.spawn(move || work(finished));
+        }
+        drop(finished);
         let mut complete = 0;
-        while !helpers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
-            if news.recv_timeout(Duration::from_millis(200)).is_ok() {
-                complete += 1;
+        loop {
+            match news.recv_timeout(POLL) {
+                Ok(()) => complete += 1,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
             meter.report(complete, steps.load(Ordering::Relaxed), progress);
         }
-        complete += news.try_iter().count();
-        meter.report(complete, steps.load(Ordering::Relaxed), progress);
     });
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
@@ -278,7 +284,7 @@ impl Meter {
 
     fn report(&mut self, complete: usize, steps: usize, progress: &mut dyn FnMut(&str)) {
         let per_cent = 100 * steps / self.steps;
-        let due = per_cent >= self.shown + PER_CENT || (per_cent == 100 && self.shown < 100);
+        let due = per_cent >= self.shown + PER_CENT || complete == self.trajectories;
         if steps == 0 || (!due && self.last.elapsed() < SILENCE) {
             return;
         }
