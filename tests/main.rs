@@ -1,4 +1,4 @@
-
+mod data;
 mod plot;
 mod transport;
 #[cfg(feature = "learn")]
