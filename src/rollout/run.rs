@@ -310,7 +310,8 @@ fn check_term(config: &Config) -> Result<()> {
     if matches!(config.data.term, MissingTerm::Physics) {
         return Ok(());
     }
-    let what = "the reduced solver of a subgrid split advects, which rollouts do not do; only `physics` can be rolled out";
+    let what =
+        "the reduced solver of a subgrid split advects, which rollouts do not do; only `physics` can be rolled out";
     Err(Error::config("data.term", what))
 }
 
