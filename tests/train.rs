@@ -31,7 +31,7 @@ fn config() -> TrainConfig {
         warmup: 10,
         validate_every: 20,
         ema: 0.9,
-        ..Config::preset(Preset::Smoke).train
+        ..Config::preset(Preset::Smoke).models["spectral"].train.clone()
     }
 }
 
