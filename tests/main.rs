@@ -2,8 +2,12 @@
 
 mod data;
 mod flow;
+mod networks;
+mod oracle;
 mod plot;
 mod rollout;
+#[cfg(feature = "learn")]
+mod tensors;
 #[cfg(feature = "learn")]
 mod train;
 mod transport;
