@@ -1,6 +1,13 @@
+//! One binary for all integration tests: every further one would link everything again.
+
 mod data;
+mod flow;
+mod networks;
+mod oracle;
 mod plot;
-mod transport;
+mod rollout;
+#[cfg(feature = "learn")]
+mod tensors;
 #[cfg(feature = "learn")]
 mod train;
-mod flow;
+mod transport;
