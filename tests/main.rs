@@ -1,11 +1,15 @@
 //! One binary for all integration tests: every further one would link everything again.
 
 mod data;
+mod fields;
 mod flow;
 mod networks;
+mod noise;
 mod oracle;
 mod plot;
 mod rollout;
+mod simulate;
+mod spectral;
 #[cfg(feature = "learn")]
 mod tensors;
 #[cfg(feature = "learn")]
