@@ -1,6 +1,7 @@
+mod data;
+mod flow;
 mod plot;
-mod transport;
+mod rollout;
 #[cfg(feature = "learn")]
 mod train;
-mod flow;
-mod rollout;
+mod transport;
