@@ -1,4 +1,5 @@
 mod data;
+mod eval;
 mod flow;
 mod plot;
 mod rollout;
