@@ -1,3 +1,4 @@
+mod closures;
 mod data;
 mod eval;
 mod flow;
