@@ -1,9 +1,15 @@
+//! One binary for all integration tests: every further one would link everything again.
+
 mod closures;
 mod data;
 mod eval;
 mod flow;
+mod networks;
+mod oracle;
 mod plot;
 mod rollout;
+#[cfg(feature = "learn")]
+mod tensors;
 #[cfg(feature = "learn")]
 mod train;
 mod transport;
