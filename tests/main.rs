@@ -1,6 +1,8 @@
 //! One binary for all integration tests: every further one would link everything again.
 
+mod closures;
 mod data;
+mod eval;
 mod fields;
 mod flow;
 mod networks;

@@ -26,9 +26,11 @@
 
 mod combine;
 mod exact;
+mod subgrid;
 
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
 pub use exact::ExactLaw;
+pub use subgrid::Subgrid;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 

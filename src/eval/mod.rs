@@ -2,8 +2,10 @@
 
 mod closed_loop;
 pub mod metrics;
+mod offline;
 mod table;
 
 pub use closed_loop::{ClosedLoop, closed_loop, rank_histogram};
+pub use offline::{Offline, offline};
 pub use polars::prelude::{Column, DataFrame};
 pub use table::{Table, UNCERTAINTY};
