@@ -1,10 +1,13 @@
+//! One binary for all integration tests: every further one would link everything again.
 
-mod plot;
-mod transport;
-#[cfg(feature = "learn")]
-mod train;
+mod data;
 mod flow;
 mod networks;
 mod oracle;
+mod plot;
+mod rollout;
 #[cfg(feature = "learn")]
 mod tensors;
+#[cfg(feature = "learn")]
+mod train;
+mod transport;
