@@ -1,6 +1,5 @@
-
+mod flow;
 mod plot;
-mod transport;
 #[cfg(feature = "learn")]
 mod train;
-mod flow;
+mod transport;

@@ -167,13 +167,15 @@ fn overlay(base: &mut Value, table: Value, path: &str) -> Result<()> {
             let like = value.as_object_mut().and_then(|model| model.remove("like"));
             let like = like.as_ref().and_then(Value::as_str).unwrap_or_default();
             let start = base.get(like).cloned().ok_or_else(|| {
-                Error::config(longer.as_str(), format!("a new model needs `like = \"NAME\"` of a known one, found `{like}`"))
+                Error::config(
+                    longer.as_str(),
+                    format!("a new model needs `like = \"NAME\"` of a known one, found `{like}`"),
+                )
             })?;
             base[&key] = start;
         }
-        let slot = base
-            .get_mut(&key)
-            .ok_or_else(|| Error::config(longer.as_str(), format!("unknown field `{key}`")))?;
+        let slot =
+            base.get_mut(&key).ok_or_else(|| Error::config(longer.as_str(), format!("unknown field `{key}`")))?;
         overlay(slot, value, &longer)?;
     }
     Ok(())

@@ -113,8 +113,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
         training,
     };
     let two_phase = LatentTraining::TwoPhase { kl: 0.0, train: TrainConfig { steps: 1000, ..model.train.clone() } };
-    let joint =
-        LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: true };
+    let joint = LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: true };
     BTreeMap::from([
         ("spectral".to_string(), model.clone()),
         (
@@ -189,16 +188,10 @@ fn paper() -> Config {
     let sampler = SamplerConfig { kind: SamplerKind::EulerMaruyama, steps: 10, tau_max: 0.4, tau_min: 1e-3 };
     let physical = NetworkConfig { width: 40, modes: 6, layers: 4, embed: 512, variant: Variant::Paper };
     let latent = NetworkConfig { width: 20, modes: 4, layers: 4, embed: 256, variant: Variant::Paper };
-    let autoencoder = |training| LatentConfig::Autoencoder {
-        n: 16,
-        width: 64,
-        attention: true,
-        padding: Padding::Zero,
-        training,
-    };
+    let autoencoder =
+        |training| LatentConfig::Autoencoder { n: 16, width: 64, attention: true, padding: Padding::Zero, training };
     let two_phase = LatentTraining::TwoPhase { kl: 0.0, train: TrainConfig { patience: 100, ..train.clone() } };
-    let joint =
-        LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: false };
+    let joint = LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: false };
     let model = ModelConfig { latent: LatentConfig::Identity, law: Law::Diffusion, network: physical, train, sampler };
     Config {
         preset: "paper".into(),

@@ -1,8 +1,13 @@
 //! Training: one engine for every model, with exact resume.
 
 mod engine;
+mod log;
+mod parallel;
+mod state;
 
-pub use engine::{Objective, State, fit};
+pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learning_rate};
+pub use parallel::{Workers, chunk_range};
+pub use state::State;
 
 use crate::error::{Error, Result};
 
