@@ -1,8 +1,11 @@
 //! Training: one engine for every model, with exact resume.
 
+mod batches;
 mod engine;
 mod log;
+mod noise;
 mod parallel;
+mod score;
 mod state;
 
 pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learning_rate};

@@ -1,0 +1,152 @@
+//! The convolutional encoder and decoder, described.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Init, Param};
+use crate::config::Padding;
+
+/// An encoder or a decoder between an N × N field and an N/2^levels square latent field, one channel each
+/// (arXiv 2506.20771, autoencoder; base width 64, two levels, attention and zero padding as published).
+///
+/// - Encoder: conv 1 → w; per level a residual block c → 2c and a convolution of stride 2; residual, \[attention,\] residual;
+///   norm, SiLU, conv c → 1.
+/// - Decoder: conv 1 → c; residual, \[attention,\] residual; per level nearest upsampling, conv, residual block c → c/2; norm,
+///   SiLU, conv w → 1.
+/// - Residual block: twice norm, SiLU, conv, plus the input (through a 1×1 convolution where channels change).
+/// - Attention: x + out(MHA(qkv(norm x))), the projections doubled as published; 8 heads in encoders, 4 in decoders.
+///
+/// Convolutions are 3×3. Norms are group norms with ε = 1e-5 and 32 groups where 32 divides the channels, else the largest
+/// divisor up to 8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conv {
+    /// Base width w: channels at full resolution.
+    pub width: usize,
+    /// Halvings of the grid.
+    pub levels: usize,
+    /// Self-attention at the latent resolution.
+    pub attention: bool,
+    /// What convolutions see beyond the edge.
+    pub padding: Padding,
+}
+
+/// One step of a convolutional network; the name is the prefix of its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Block {
+    /// 3×3 convolution.
+    Conv { name: String, from: usize, to: usize, stride: usize },
+    /// Residual block.
+    Residual { name: String, from: usize, to: usize },
+    /// Self-attention over all points.
+    Attention { name: String, channels: usize, heads: usize },
+    /// Nearest upsampling by 2.
+    Upsample,
+    /// Group norm and SiLU.
+    NormSilu { name: String, channels: usize },
+}
+
+/// Groups of a group norm over `channels` channels.
+pub(crate) fn groups(channels: usize) -> usize {
+    if channels % 32 == 0 { 32 } else { (1..=8).rev().find(|g| channels % g == 0).unwrap_or(1) }
+}
+
+impl Conv {
+    /// The blocks in order; `encoder` or decoder. Numbers in names are those of the published sequential model.
+    pub(crate) fn blocks(&self, encoder: bool) -> Vec<Block> {
+        let deepest = self.width << self.levels;
+        let prefix = if encoder { "encoder.encoder" } else { "decoder.decoder" };
+        let mut blocks = Vec::new();
+        let mut number = 0;
+        let mut add = |make: &dyn Fn(String) -> Block| {
+            let block = make(format!("{prefix}.{number}"));
+            // SiLU has a number of its own in the published sequence.
+            number += if matches!(block, Block::NormSilu { .. }) { 2 } else { 1 };
+            blocks.push(block);
+        };
+        let first = if encoder { self.width } else { deepest };
+        add(&|name| Block::Conv { name, from: 1, to: first, stride: 1 });
+        let heads = if encoder { 8 } else { 4 };
+        let middle = |add: &mut dyn FnMut(&dyn Fn(String) -> Block)| {
+            add(&|name| Block::Residual { name, from: deepest, to: deepest });
+            if self.attention {
+                let heads = if deepest % heads == 0 { heads } else { 1 };
+                add(&|name| Block::Attention { name, channels: deepest, heads });
+            }
+            add(&|name| Block::Residual { name, from: deepest, to: deepest });
+        };
+        if !encoder {
+            middle(&mut add);
+        }
+        for level in 0..self.levels {
+            if encoder {
+                let from = self.width << level;
+                add(&|name| Block::Residual { name, from, to: 2 * from });
+                add(&|name| Block::Conv { name, from: 2 * from, to: 2 * from, stride: 2 });
+            } else {
+                let from = deepest >> level;
+                add(&|_| Block::Upsample);
+                add(&|name| Block::Conv { name, from, to: from, stride: 1 });
+                add(&|name| Block::Residual { name, from, to: from / 2 });
+            }
+        }
+        if encoder {
+            middle(&mut add);
+        }
+        let last = if encoder { deepest } else { self.width };
+        add(&|name| Block::NormSilu { name, channels: last });
+        add(&|name| Block::Conv { name, from: last, to: 1, stride: 1 });
+        blocks
+    }
+
+    pub(super) fn params(&self, encoder: bool) -> Vec<Param> {
+        let mut out = Vec::new();
+        for block in self.blocks(encoder) {
+            match block {
+                Block::Conv { name, from, to, .. } => conv(&mut out, &name, from, to, 3),
+                Block::Residual { name, from, to } => {
+                    norm(&mut out, &format!("{name}.layer.0"), from);
+                    conv(&mut out, &format!("{name}.layer.2"), from, to, 3);
+                    norm(&mut out, &format!("{name}.layer.3"), to);
+                    conv(&mut out, &format!("{name}.layer.5"), to, to, 3);
+                    if from != to {
+                        conv(&mut out, &format!("{name}.res"), from, to, 1);
+                    }
+                }
+                Block::Attention { name, channels, .. } => attention(&mut out, &name, channels),
+                Block::Upsample => {}
+                Block::NormSilu { name, channels } => norm(&mut out, &name, channels),
+            }
+        }
+        out
+    }
+}
+
+/// Kaiming normal by fan-out, zero bias, as published.
+fn conv(out: &mut Vec<Param>, name: &str, from: usize, to: usize, size: usize) {
+    let std = (2.0 / (to * size * size) as f32).sqrt();
+    // The layer that makes the single output channel would be scaled by its fan-out of 9 to a variance far above one.
+    let std = if to == 1 { (1.0 / (from * size * size) as f32).sqrt() } else { std };
+    out.push(Param::new(format!("{name}.weight"), &[to, from, size, size], Init::Normal(std)));
+    out.push(Param::new(format!("{name}.bias"), &[to], Init::Constant(0.0)));
+}
+
+fn norm(out: &mut Vec<Param>, name: &str, channels: usize) {
+    out.push(Param::new(format!("{name}.weight"), &[channels], Init::Constant(1.0)));
+    out.push(Param::new(format!("{name}.bias"), &[channels], Init::Constant(0.0)));
+}
+
+/// Linear layers begin within 1/√fan_in, biases at zero.
+fn attention(out: &mut Vec<Param>, name: &str, channels: usize) {
+    let bound = 1.0 / (channels as f32).sqrt();
+    let mut add = |part: &str, shape: &[usize], init| {
+        out.push(Param::new(format!("{name}.attention.{part}"), shape, init));
+    };
+    let linear = Init::Uniform(-bound, bound);
+    add("0.weight", &[channels], Init::Constant(1.0));
+    add("0.bias", &[channels], Init::Constant(0.0));
+    add("1.qkv_project.weight", &[3 * channels, channels], linear);
+    add("1.mha.in_proj_weight", &[3 * channels, channels], linear);
+    add("1.mha.in_proj_bias", &[3 * channels], Init::Constant(0.0));
+    add("1.mha.out_proj.weight", &[channels, channels], linear);
+    add("1.mha.out_proj.bias", &[channels], Init::Constant(0.0));
+    add("1.out_project.weight", &[channels, channels], linear);
+}

@@ -1,0 +1,92 @@
+//! Convolutional encoders and decoders on tensors ([`crate::infer::Conv`] has the layout).
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::{silu, softmax};
+
+use super::Weights;
+use super::ops::{conv3, group_norm, pointwise};
+use crate::infer::{Block, Conv, groups};
+
+/// Latent fields (batch, n/2^levels, n/2^levels) of fields (batch, n, n).
+pub fn encode(desc: &Conv, weights: &Weights, field: Tensor<3>) -> Tensor<3> {
+    run(desc, weights, field, true)
+}
+
+/// Fields (batch, n, n) of latent fields (batch, n/2^levels, n/2^levels).
+pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
+    run(desc, weights, latent, false)
+}
+
+fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
+    let net = Net { desc, weights };
+    let blocks = desc.blocks(encoder);
+    blocks.iter().fold(input.unsqueeze_dim::<4>(1), |h, block| net.apply(block, h)).squeeze_dim::<3>(1)
+}
+
+struct Net<'a> {
+    desc: &'a Conv,
+    weights: &'a Weights,
+}
+
+impl Net<'_> {
+    fn apply(&self, block: &Block, h: Tensor<4>) -> Tensor<4> {
+        match block {
+            Block::Conv { name, to, stride, .. } => self.conv(name, h, *to, *stride),
+            Block::Residual { name, from, to } => {
+                let inner = silu(self.norm(&format!("{name}.layer.0"), h.clone()));
+                let inner = self.conv(&format!("{name}.layer.2"), inner, *to, 1);
+                let inner = silu(self.norm(&format!("{name}.layer.3"), inner));
+                let inner = self.conv(&format!("{name}.layer.5"), inner, *to, 1);
+                let skip = if from == to {
+                    h
+                } else {
+                    let weight = self.weights.get(&format!("{name}.res.weight"), [*to, *from]);
+                    pointwise(h, weight, Some(self.weights.get(&format!("{name}.res.bias"), [*to])))
+                };
+                skip + inner
+            }
+            Block::Attention { name, channels, heads } => self.attention(name, h, *channels, *heads),
+            Block::Upsample => {
+                let [batch, c, n, m] = h.dims();
+                h.reshape([batch, c, n, 1, m, 1]).expand([batch, c, n, 2, m, 2]).reshape([batch, c, 2 * n, 2 * m])
+            }
+            Block::NormSilu { name, .. } => silu(self.norm(name, h)),
+        }
+    }
+
+    fn conv(&self, name: &str, h: Tensor<4>, to: usize, stride: usize) -> Tensor<4> {
+        let weight = self.weights.get(&format!("{name}.weight"), [to, h.dims()[1], 3, 3]);
+        conv3(h, weight, Some(self.weights.get(&format!("{name}.bias"), [to])), stride, self.desc.padding)
+    }
+
+    fn norm(&self, name: &str, h: Tensor<4>) -> Tensor<4> {
+        let channels = h.dims()[1];
+        let get = |part: &str| self.weights.get(&format!("{name}.{part}"), [channels]);
+        group_norm(h, groups(channels), get("weight"), get("bias"))
+    }
+
+    fn attention(&self, name: &str, h: Tensor<4>, c: usize, heads: usize) -> Tensor<4> {
+        let [batch, _, n, m] = h.dims();
+        let tokens = n * m;
+        let get = |part: &str, to: usize| {
+            let weight: Tensor<2> = self.weights.get(&format!("{name}.attention.1.{part}"), [to, c]);
+            weight.transpose().unsqueeze::<3>()
+        };
+        let bias = |part: &str, to: usize| self.weights.get::<3>(&format!("{name}.attention.1.{part}"), [1, 1, to]);
+        let flat = self.norm(&format!("{name}.attention.0"), h.clone()).reshape([batch, c, tokens]).swap_dims(1, 2);
+        let qkv = flat.matmul(get("qkv_project.weight", 3 * c));
+        // The second, packed projection of the published double: rows 0..c for q, c..2c for k, 2c..3c for v.
+        let (second, shift) = (get("mha.in_proj_weight", 3 * c), bias("mha.in_proj_bias", 3 * c));
+        let head = |at: usize| {
+            let part = qkv.clone().narrow(2, at * c, c).matmul(second.clone().narrow(2, at * c, c));
+            let part = part + shift.clone().narrow(2, at * c, c);
+            part.reshape([batch, tokens, heads, c / heads]).swap_dims(1, 2)
+        };
+        let (q, k, v) = (head(0), head(1), head(2));
+        let scores = q.matmul(k.swap_dims(2, 3)) / ((c / heads) as f64).sqrt();
+        let mixed = softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([batch, tokens, c]);
+        let out = mixed.matmul(get("mha.out_proj.weight", c)) + bias("mha.out_proj.bias", c);
+        let out = out.matmul(get("out_project.weight", c));
+        h + out.swap_dims(1, 2).reshape([batch, c, n, m])
+    }
+}

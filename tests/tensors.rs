@@ -1,0 +1,128 @@
+//! Networks on tensors: the naive sums, and gradients against finite differences.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use lacuna::config::{Padding, Variant};
+use lacuna::infer::{Conv, Fno, Network};
+use lacuna::nn::{Weights, decode, encode, fno};
+
+use crate::oracle::{Naive, distance, field, randomised};
+
+/// f32 sums of up to a few thousand terms.
+const SINGLE: f32 = 1e-5;
+/// Phases 2πWτ of up to hundreds of radians: f32 keeps five digits of them.
+const PHASE: f32 = 2e-4;
+/// Central differences in f32 with a step of 1e-2: truncation and round-off.
+const DIFFERENCE: f64 = 2e-2;
+
+pub fn small(variant: Variant, noisy: bool) -> Fno {
+    Fno { variant, width: 5, modes: 3, layers: 2, layers_x: if variant == Variant::Paper { 2 } else { 1 }, embed: 6, noisy }
+}
+
+fn tensor(values: &[f32], batch: usize, n: usize, device: &Device) -> Tensor<3> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [batch, n, n]), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().as_slice::<f32>().unwrap().to_vec()
+}
+
+#[test]
+fn operators_on_tensors_are_the_naive_sums() {
+    let device = Device::flex();
+    for n in [8, 6, 10] {
+        for (variant, noisy) in
+            [(Variant::Gated, true), (Variant::Gated, false), (Variant::Paper, true), (Variant::Paper, false)]
+        {
+            let desc = small(variant, noisy);
+            let network = Network::Fno(desc.clone());
+            let flat = randomised(&network, 11);
+            let weights = Weights::new(&network, &flat, &device);
+            let (w, x) = ([field(n, 1), field(n, 2)].concat(), [field(n, 3), field(n, 4)].concat());
+            let levels = [0.3f32, 0.02];
+            let input = |v: &[f32]| tensor(v, 2, n, &device);
+            let level = Tensor::<1>::from_data(TensorData::new(levels.to_vec(), [2]), &device);
+            let out = if noisy {
+                values(fno(&desc, &weights, Some(input(&x)), input(&w), Some(level)))
+            } else {
+                values(fno(&desc, &weights, None, input(&w), None))
+            };
+            let naive = Naive { desc: &desc, weights: &flat, n };
+            for (i, out) in out.chunks(n * n).enumerate() {
+                let at = i * n * n..(i + 1) * n * n;
+                let expected = naive.eval(noisy.then(|| (&x[at.clone()], levels[i])), &w[at]);
+                let tolerance = if variant == Variant::Paper && noisy { PHASE } else { SINGLE };
+                let error = distance(out, &expected);
+                assert!(error < tolerance, "{variant:?} noisy {noisy} n {n}: {error}");
+            }
+        }
+    }
+}
+
+/// Compares the gradient of Σ_i c_i out_i along one random direction per parameter array with central differences.
+fn check_gradient(network: &Network, forward: impl Fn(&Weights) -> Tensor<3>) {
+    let device = Device::flex().autodiff();
+    let flat = randomised(network, 12);
+    let loss = |flat: &[f32], gradient: Option<&mut [f32]>| -> f64 {
+        let weights = Weights::new(network, flat, &device);
+        let out = forward(&weights);
+        let dims = out.dims();
+        let count: usize = dims.iter().product();
+        let projection: Vec<f32> = (0..count).map(|i| (0.7 * i as f32).sin()).collect();
+        let loss = out * Tensor::from_data(TensorData::new(projection.clone(), dims), &device);
+        if let Some(gradient) = gradient {
+            let mut grads = loss.clone().sum().backward();
+            weights.gradient(&mut grads, gradient);
+        }
+        // Summed in f64: the differences are small.
+        values(loss).iter().map(|&v| f64::from(v)).sum()
+    };
+    let mut gradient = vec![0.0; flat.len()];
+    loss(&flat, Some(&mut gradient));
+    let total = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
+    let mut at = 0;
+    for param in network.params() {
+        let range = at..at + param.len();
+        at += param.len();
+        if !param.trained() {
+            assert!(gradient[range].iter().all(|&g| g == 0.0), "{}", param.name);
+            continue;
+        }
+        // Along the gradient itself of this array: the derivative is its norm, which no sign error survives.
+        let norm = gradient[range.clone()].iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        assert!(norm > 0.0, "{} has no gradient", param.name);
+        let step = 1e-2;
+        let moved = |sign: f64| {
+            let mut flat = flat.clone();
+            for i in range.clone() {
+                flat[i] += (sign * step * f64::from(gradient[i]) / norm) as f32;
+            }
+            loss(&flat, None)
+        };
+        let difference = (moved(1.0) - moved(-1.0)) / (2.0 * step);
+        let allowed = DIFFERENCE * norm.max(0.01 * f64::from(total));
+        assert!((difference - norm).abs() < allowed, "{}: {difference} against {norm}", param.name);
+    }
+}
+
+#[test]
+fn gradients_of_fourier_networks_are_finite_differences() {
+    let n = 6;
+    for variant in [Variant::Gated, Variant::Paper] {
+        let desc = small(variant, true);
+        check_gradient(&Network::Fno(desc.clone()), |weights| {
+            let input = |seed| tensor(&[field(n, seed), field(n, seed + 1)].concat(), 2, n, weights.device());
+            let level = Tensor::<1>::from_data(TensorData::new(vec![0.3f32, -0.2], [2]), weights.device());
+            fno(&desc, weights, Some(input(1)), input(3), Some(level))
+        });
+    }
+}
+
+#[test]
+fn gradients_of_convolutional_networks_are_finite_differences() {
+    for (padding, attention) in [(Padding::Periodic, false), (Padding::Zero, true)] {
+        let desc = Conv { width: 4, levels: 1, attention, padding };
+        let input = |seed, n, device: &Device| tensor(&[field(n, seed), field(n, seed + 1)].concat(), 2, n, device);
+        check_gradient(&Network::Encoder(desc.clone()), |weights| encode(&desc, weights, input(1, 8, weights.device())));
+        check_gradient(&Network::Decoder(desc.clone()), |weights| decode(&desc, weights, input(1, 4, weights.device())));
+    }
+}
