@@ -1,10 +1,9 @@
 mod flow;
+mod networks;
+mod oracle;
 mod plot;
+#[cfg(feature = "learn")]
+mod tensors;
 #[cfg(feature = "learn")]
 mod train;
 mod transport;
-mod flow;
-mod networks;
-mod oracle;
-#[cfg(feature = "learn")]
-mod tensors;

@@ -2,6 +2,7 @@
 
 mod batches;
 mod engine;
+pub mod learn;
 mod log;
 mod noise;
 mod parallel;
