@@ -1,3 +1,4 @@
+mod data;
 mod flow;
 mod networks;
 mod oracle;

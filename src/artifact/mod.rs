@@ -5,6 +5,7 @@
 //! the suffix is therefore complete, and a result that is there is never computed again. Only one process works on a stage
 //! at a time (a lock file beside the folder); shards of one data set share it knowingly.
 
+pub mod h5;
 mod manifest;
 
 use std::fs::File;
@@ -236,9 +237,19 @@ impl Work {
 /// # Errors
 /// I/O, with the path; nothing is left behind.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))?;
+    let mut file = temporary(path)?;
     file.write_all(bytes).map_err(Error::io(path))?;
+    persist(file, path)
+}
+
+/// An empty temporary file beside `path`; dropped, it is gone.
+fn temporary(path: &Path) -> Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))
+}
+
+/// Gives a temporary file its final name once it is on the disk.
+fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all().map_err(Error::io(path))?;
     // Temporary files are private; results are for everyone who may read the folder.
     #[cfg(unix)]

@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, s};
 
 use super::{Field, Grid, Spectrum, check_square, irfft2, rfft2};
+use crate::config::FilterConfig;
 use crate::error::{Error, Result};
 
 /// Keeps the modes |n_x|, |n_y| < n/2 of a field and represents them on `n` × `n` points; pads with zeros where `n` is
@@ -66,6 +67,16 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// The filter of a configuration for the coarse grid `coarse`: widths are in its spacings, and the sharp cut-off is its
+    /// πn/L.
+    pub fn new(config: FilterConfig, coarse: &Grid) -> Self {
+        let spacing = coarse.length / coarse.n as f64;
+        match config {
+            FilterConfig::Gaussian { width } => Self::Gaussian { width: width * spacing },
+            FilterConfig::Sharp => Self::Sharp { cutoff: std::f64::consts::PI / spacing },
+        }
+    }
+
     /// The multiplier at squared wavenumber `k2`.
     pub fn multiplier(&self, k2: f64) -> f64 {
         match *self {

@@ -1,0 +1,71 @@
+//! HDF5 files: written whole or not at all, and errors that name the file and the dataset.
+
+use std::path::Path;
+
+use hdf5::types::VarLenUnicode;
+
+use super::{persist, temporary};
+use crate::error::{Error, Result};
+
+/// Wraps an HDF5 error with the file it happened at.
+pub fn error(path: &Path) -> impl Fn(hdf5::Error) -> Error + Copy + '_ {
+    move |error| Error::Hdf5 { path: path.into(), what: error.to_string() }
+}
+
+/// Writes a file through a temporary neighbour that `fill` fills: `path` appears, or is replaced, only when everything
+/// is on the disk.
+///
+/// # Errors
+/// What `fill` reports, or the file cannot be written (folder missing, disk full); nothing is left behind.
+pub fn create<T>(path: &Path, fill: impl FnOnce(&hdf5::File) -> Result<T>) -> Result<T> {
+    let part = temporary(path)?;
+    let wrong = error(path);
+    let file = hdf5::File::create(part.path()).map_err(wrong)?;
+    let out = fill(&file)?;
+    // Closing would write the rest, too, but a failure there can no longer be told from success by every driver.
+    file.flush().map_err(wrong)?;
+    file.close().map_err(wrong)?;
+    persist(part, path)?;
+    Ok(out)
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// It is missing, not readable, no HDF5 file, or cut off.
+pub fn open(path: &Path) -> Result<hdf5::File> {
+    // The operating system's own message first: HDF5's for a missing file is a page long.
+    std::fs::File::open(path).map_err(Error::io(path))?;
+    hdf5::File::open(path)
+        .map_err(|error| Error::Hdf5 { path: path.into(), what: format!("not a whole HDF5 file: {error}") })
+}
+
+/// The dataset `name` of an open file.
+///
+/// # Errors
+/// There is none; the message lists what there is.
+pub fn dataset(file: &hdf5::File, path: &Path, name: &str) -> Result<hdf5::Dataset> {
+    file.dataset(name).map_err(|_| {
+        let there = file.member_names().unwrap_or_default().join(", ");
+        Error::Hdf5 { path: path.into(), what: format!("no dataset `{name}`; the file holds {there}") }
+    })
+}
+
+/// Sets a text attribute of a file.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn set_text(file: &hdf5::File, name: &str, text: &str) -> hdf5::Result<()> {
+    // HDF5 strings end at a NUL; text with one in it loses what follows.
+    let text = text.split('\0').next().unwrap_or_default();
+    let text: VarLenUnicode = text.parse().unwrap_or_default();
+    file.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text)
+}
+
+/// Sets a number attribute of a file.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn set_number<T: hdf5::H5Type>(file: &hdf5::File, name: &str, value: T) -> hdf5::Result<()> {
+    file.new_attr::<T>().create(name)?.write_scalar(&value)
+}

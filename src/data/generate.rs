@@ -1,0 +1,375 @@
+//! Simulating a dataset.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use ndarray::s;
+
+use super::part::Part;
+use super::record::Recorder;
+use super::split::{NAMES, Split};
+use super::{SPLITS, STATS};
+use crate::artifact::{Artifact, Store, Work, h5, write_atomically};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::flow::{Solver, initial_vorticity};
+use crate::rng::SeedTree;
+
+/// Steps between updates of the progress counter.
+const CHUNK: usize = 256;
+/// Per cent of the work between progress lines, and the longest silence.
+const PER_CENT: usize = 5;
+const SILENCE: Duration = Duration::from_secs(60);
+/// How often the progress counter is looked at.
+const POLL: Duration = Duration::from_millis(200);
+/// How often, and how many times, the shard that finds everything done asks whether it is alone.
+const PATIENCE: (Duration, usize) = (Duration::from_millis(250), 20);
+
+/// How to share the work; the result does not depend on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `(i, n)` with 1 ≤ i ≤ n: this process makes every n-th trajectory only, starting from the i-th. `None`: all of them.
+    pub shard: Option<(usize, usize)>,
+    /// Threads; 0 is one per core.
+    pub threads: usize,
+}
+
+/// Reads `i/n` (1 ≤ i ≤ n), as on the command line, into [`Options::shard`].
+///
+/// # Errors
+/// [`Error::Config`] for anything else.
+pub fn parse_shard(text: &str) -> Result<(usize, usize)> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    parts
+        .filter(|&(i, n)| 1 <= i && i <= n)
+        .ok_or_else(|| Error::config("shard", format!("`{text}`; i/n with 1 <= i <= n is needed, such as 1/4")))
+}
+
+/// One trajectory to make.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    split: usize,
+    index: usize,
+}
+
+impl Item {
+    fn name(self) -> String {
+        format!("{}/{}", SPLITS[self.split], self.index)
+    }
+
+    fn file(self) -> String {
+        format!("part-{}-{:05}", SPLITS[self.split], self.index)
+    }
+}
+
+/// When snapshots are taken, in solver steps.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    burn_in: usize,
+    every: usize,
+    snapshots: usize,
+}
+
+impl Plan {
+    fn new(config: &Config) -> Self {
+        let steps = |time: f64| (time / config.flow.dt).round() as usize;
+        let (burn_in, every) = (steps(config.data.burn_in), steps(config.data.interval).max(1));
+        let end = steps(config.data.final_time);
+        Self { burn_in, every, snapshots: end.saturating_sub(burn_in).div_ceil(every).max(1) }
+    }
+
+    /// Steps of a trajectory; none after the last snapshot.
+    fn steps(self) -> usize {
+        self.burn_in + (self.snapshots - 1) * self.every
+    }
+}
+
+/// Finds the dataset of `config` in the store or simulates it, going on from whatever an earlier run has left. Progress,
+/// with rate and remaining time, goes through `progress`, a line each.
+///
+/// `None`: everything that was this shard's is done, but other shards are still at work (or have not run yet). The last
+/// one to finish assembles the dataset.
+///
+/// # Errors
+/// [`Error::Config`] for impossible settings, [`Error::BlowUp`] with the trajectory that failed, or I/O. Finished
+/// trajectories stay for the next run in every case, and nothing incomplete has a final name.
+pub fn generate(
+    config: &Config,
+    store: &Store,
+    options: &Options,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Option<Artifact>> {
+    config.validate()?;
+    let stage = config.data_stage();
+    if let Some(found) = store.find(&stage)? {
+        return Ok(Some(found));
+    }
+    let (shard, shards) = options.shard.unwrap_or((1, 1));
+    if shard == 0 || shard > shards {
+        return Err(Error::config("shard", format!("{shard}/{shards}; i/n with 1 <= i <= n is needed")));
+    }
+    let work = if options.shard.is_some() { store.begin_shared(&stage)? } else { store.begin(&stage)? };
+    let all = items(config);
+    let mine: Vec<Item> = all.iter().skip(shard - 1).step_by(shards).copied().collect();
+    let open: Vec<Item> = mine.iter().filter(|item| !is_done(work.folder(), **item)).copied().collect();
+    simulate(config, work.folder(), &mine, &open, options.threads, progress)?;
+    if options.shard.is_none() {
+        return assemble(config, work, progress).map(Some);
+    }
+    if !all.iter().all(|item| is_done(work.folder(), *item)) {
+        return Ok(None);
+    }
+    // Every shard that sees everything done lets go of its share and tries to be the one that assembles.
+    drop(work);
+    for _ in 0..PATIENCE.1 {
+        match store.begin(&stage) {
+            Ok(work) => {
+                if let Some(found) = store.find(&stage)? {
+                    // Another one has finished in between, and `begin` has made an empty folder anew.
+                    std::fs::remove_dir(work.folder()).map_err(Error::io(work.folder()))?;
+                    return Ok(Some(found));
+                }
+                return assemble(config, work, progress).map(Some);
+            }
+            Err(Error::Artifact { .. }) => std::thread::sleep(PATIENCE.0),
+            Err(error) => return Err(error),
+        }
+        if let Some(found) = store.find(&stage)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// All trajectories, in order.
+fn items(config: &Config) -> Vec<Item> {
+    let counts = [config.data.train, config.data.validation, config.data.test];
+    let split = |(split, count): (usize, usize)| (0..count).map(move |index| Item { split, index });
+    counts.into_iter().enumerate().flat_map(split).collect()
+}
+
+/// Whether a trajectory is there, as a part or inside its assembled split.
+fn is_done(folder: &Path, item: Item) -> bool {
+    folder.join(item.file()).is_file() || folder.join(split_file(item.split)).is_file()
+}
+
+fn split_file(split: usize) -> String {
+    format!("{}.h5", SPLITS[split])
+}
+
+/// Makes the trajectories `open` and writes a part for each.
+fn simulate(
+    config: &Config,
+    folder: &Path,
+    mine: &[Item],
+    open: &[Item],
+    threads: usize,
+    progress: &mut dyn FnMut(&str),
+) -> Result<()> {
+    if open.is_empty() {
+        return Ok(());
+    }
+    let plan = Plan::new(config);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if threads == 0 { cores } else { threads }.min(open.len());
+    progress(&format!(
+        "data: {} trajectories of {} steps at {}², {} already there, {threads} threads",
+        mine.len(),
+        plan.steps(),
+        config.flow.n,
+        mine.len() - open.len()
+    ));
+    let (next, steps, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let failure: Mutex<Option<Error>> = Mutex::new(None);
+    let (finished, news) = mpsc::channel();
+    let work = |finished: mpsc::Sender<()>| {
+        while !stop.load(Ordering::Relaxed) {
+            let Some(&item) = open.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            let made = trajectory(config, plan, item, &steps)
+                .map_err(|error| named(item, error))
+                .and_then(|part| part.write(&folder.join(item.file())));
+            if let Err(error) = made {
+                // The other threads finish the trajectory that they are at, which is not lost then.
+                stop.store(true, Ordering::Relaxed);
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                return;
+            }
+            // The receiver lives until all senders are gone.
+            let _ = finished.send(());
+        }
+    };
+    let mut meter = Meter::new(open.len(), open.len() * plan.steps());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (work, finished) = (&work, finished.clone());
+            scope.spawn(move || work(finished));
+        }
+        drop(finished);
+        let mut complete = 0;
+        loop {
+            match news.recv_timeout(POLL) {
+                Ok(()) => complete += 1,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            meter.report(complete, steps.load(Ordering::Relaxed), progress);
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Simulates one trajectory.
+fn trajectory(config: &Config, plan: Plan, item: Item, counter: &AtomicUsize) -> Result<Part> {
+    let seeds = seeds(config, item.split).child(item.index);
+    let mut solver = Solver::new(&config.flow)?;
+    solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
+    let mut noise = (config.flow.noise.sigma > 0.0).then(|| seeds.child("noise").stream());
+    let mut recorder = Recorder::new(config)?;
+    let mut part = Part::new(plan.snapshots, config.data.n);
+    let advance = |solver: &mut Solver, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
+        while steps > 0 {
+            let now = steps.min(CHUNK);
+            (0..now).try_for_each(|_| solver.step(noise.as_mut()))?;
+            counter.fetch_add(now, Ordering::Relaxed);
+            steps -= now;
+        }
+        Ok(())
+    };
+    advance(&mut solver, &mut noise, plan.burn_in)?;
+    for k in 0..plan.snapshots {
+        if k > 0 {
+            advance(&mut solver, &mut noise, plan.every)?;
+        }
+        let pair = recorder.record(&mut solver, noise.as_mut())?;
+        if let Some(&value) = pair.closure.iter().find(|value| !value.is_finite()) {
+            let what = "missing term is not finite".into();
+            return Err(Error::BlowUp { what, step: solver.steps(), t: solver.time(), value });
+        }
+        part.set(k, &pair);
+    }
+    Ok(part)
+}
+
+/// The seed-tree node of a split.
+fn seeds(config: &Config, split: usize) -> SeedTree {
+    config.seeds().child("data").child(SPLITS[split])
+}
+
+/// Says which trajectory an error belongs to.
+fn named(item: Item, error: Error) -> Error {
+    match error {
+        Error::BlowUp { what, step, t, value } => {
+            Error::BlowUp { what: format!("trajectory {}: {what}", item.name()), step, t, value }
+        }
+        other => other,
+    }
+}
+
+/// Rate, remaining time, and when to say so.
+struct Meter {
+    clock: Instant,
+    last: Instant,
+    shown: usize,
+    trajectories: usize,
+    steps: usize,
+}
+
+impl Meter {
+    fn new(trajectories: usize, steps: usize) -> Self {
+        let now = Instant::now();
+        Self { clock: now, last: now, shown: 0, trajectories, steps: steps.max(1) }
+    }
+
+    fn report(&mut self, complete: usize, steps: usize, progress: &mut dyn FnMut(&str)) {
+        let per_cent = 100 * steps / self.steps;
+        let due = per_cent >= self.shown + PER_CENT || complete == self.trajectories;
+        if steps == 0 || (!due && self.last.elapsed() < SILENCE) {
+            return;
+        }
+        let rate = steps as f64 / self.clock.elapsed().as_secs_f64().max(1e-9);
+        let left = ((self.steps - steps.min(self.steps)) as f64 / rate).round() as usize;
+        progress(&format!(
+            "data: {per_cent} %, {complete} of {} trajectories, {rate:.0} steps/s, {}:{:02}:{:02} left",
+            self.trajectories,
+            left / 3600,
+            left / 60 % 60,
+            left % 60
+        ));
+        (self.shown, self.last) = (per_cent, Instant::now());
+    }
+}
+
+/// Makes the final files of the parts. Goes on from wherever an earlier run was stopped: a split whose file is there
+/// needs no parts any more.
+fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Result<Artifact> {
+    let plan = Plan::new(config);
+    // Temporary files of runs that were killed.
+    for entry in std::fs::read_dir(work.folder()).map_err(Error::io(work.folder()))? {
+        let name = entry.map_err(Error::io(work.folder()))?.file_name();
+        if let Some(name) = name.to_str().filter(|name| name.starts_with(".tmp")) {
+            work.discard(name)?;
+        }
+    }
+    let all = items(config);
+    for split in 0..SPLITS.len() {
+        let parts: Vec<Item> = all.iter().filter(|item| item.split == split).copied().collect();
+        let path = work.path(&split_file(split));
+        if !path.is_file() {
+            progress(&format!("data: writing {}", split_file(split)));
+            write_split(config, plan, &parts, work.folder(), &path)?;
+        }
+        parts.iter().try_for_each(|item| work.discard(&item.file()))?;
+    }
+    let stats = Split::open(&work.path(&split_file(0)), SPLITS[0])?.stats()?;
+    // Three finite numbers always serialise.
+    let text = serde_json::to_string_pretty(&stats).unwrap_or_default();
+    write_atomically(&work.path(STATS), format!("{text}\n").as_bytes())?;
+    let labels: Vec<String> = (0..SPLITS.len()).map(|split| seeds(config, split).label()).collect();
+    work.finish(&labels, &[], "cpu")
+}
+
+/// One trajectory in memory at a time.
+fn write_split(config: &Config, plan: Plan, parts: &[Item], folder: &Path, path: &Path) -> Result<()> {
+    let Some(split) = parts.first().map(|item| item.split) else { return Ok(()) };
+    let (n, per) = (config.data.n, plan.snapshots);
+    let wrong = h5::error(path);
+    h5::create(path, |file| {
+        let dataset = |name: &str| -> hdf5::Result<hdf5::Dataset> {
+            let shape = (parts.len() * per, n, n);
+            file.new_dataset::<f32>().shape(shape).create(format!("{}_{name}_{n}", SPLITS[split]).as_str())
+        };
+        let datasets = [dataset(NAMES[0]), dataset(NAMES[1]), dataset(NAMES[2])];
+        for (k, item) in parts.iter().enumerate() {
+            let part = Part::read(&folder.join(item.file()), per, n)?;
+            for (dataset, values) in datasets.iter().zip(&part.fields) {
+                let dataset = dataset.as_ref().map_err(|error| wrong(error.clone()))?;
+                dataset.write_slice(values, s![k * per..(k + 1) * per, .., ..]).map_err(wrong)?;
+            }
+        }
+        describe(config, plan, split, file).map_err(wrong)
+    })
+}
+
+/// Times and attributes.
+fn describe(config: &Config, plan: Plan, split: usize, file: &hdf5::File) -> hdf5::Result<()> {
+    let (flow, data, stage) = (&config.flow, &config.data, config.data_stage());
+    let times: Vec<f64> = (0..plan.snapshots).map(|k| data.burn_in + k as f64 * data.interval).collect();
+    file.new_dataset_builder().with_data(&times).create("t")?;
+    for (name, value) in [
+        ("viscosity", flow.viscosity),
+        ("time_step", flow.dt),
+        ("burn_in_time", data.burn_in),
+        ("final_time", data.final_time),
+        ("noise_alpha", flow.noise.alpha),
+        ("noise_kappa", flow.noise.kappa),
+        ("noise_sigma", flow.noise.sigma),
+    ] {
+        h5::set_number(file, name, value)?;
+    }
+    h5::set_number(file, "seed", config.seed)?;
+    h5::set_text(file, "config_hash", &stage.hash)?;
+    h5::set_text(file, "seed_path", &seeds(config, split).label())?;
+    h5::set_text(file, "version", env!("CARGO_PKG_VERSION"))
+}
