@@ -2,15 +2,19 @@
 
 mod batches;
 mod engine;
-pub mod learn;
+mod joint;
+mod learn;
 mod log;
 mod noise;
 mod parallel;
 mod score;
+mod spread;
 mod state;
 
 pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learning_rate};
+pub use learn::{Learned, Lesson};
 pub use parallel::{Workers, chunk_range};
+pub use spread::Spread;
 pub use state::State;
 
 use crate::error::{Error, Result};

@@ -135,9 +135,10 @@ impl Objective for Score<'_> {
             let mut out = vec![0.0; params.len()];
             let mut gradients = loss.backward();
             weights.gradient(&mut gradients, &mut out);
-            Ok((sum(loss), out))
+            Ok(([sum(loss)], out))
         })?;
-        Ok(add_in_order(parts, gradient).into())
+        let [total] = add_in_order(parts, gradient);
+        Ok(total.into())
     }
 
     fn validate(&mut self, params: &[f32], _: &[f64]) -> Result<Loss> {
@@ -161,13 +162,13 @@ impl Objective for Score<'_> {
     }
 }
 
-/// Adds losses and gradients of chunks in their order, which makes the sum independent of who computed them when.
-fn add_in_order(parts: Vec<(f64, Vec<f32>)>, gradient: &mut [f32]) -> f64 {
+/// Adds errors and gradients of chunks in their order, which makes the sums independent of who computed them when.
+pub(super) fn add_in_order<const K: usize>(parts: Vec<([f64; K], Vec<f32>)>, gradient: &mut [f32]) -> [f64; K] {
     gradient.fill(0.0);
-    let mut total = 0.0;
-    for (loss, part) in parts {
-        total += loss;
+    let mut totals = [0.0; K];
+    for (errors, part) in parts {
+        totals.iter_mut().zip(errors).for_each(|(total, error)| *total += error);
         gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
     }
-    total
+    totals
 }
