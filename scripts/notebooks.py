@@ -214,12 +214,17 @@ def figures_folder(preset):
     return Path(os.environ.get("LACUNA_FIGURES") or ROOT / "figures" / preset).resolve()
 
 
+def finished(path):
+    """Whether a file below the results folder belongs to a finished result."""
+    return path.name not in ("README.md", "manifest.jsonl") and path.suffix != ".lock" and ".partial" not in str(path)
+
+
 def artifacts(folder):
     """Relative path -> size of every finished artifact file below `folder`."""
     return {
         str(path.relative_to(folder)): path.stat().st_size
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".partial" not in str(path) and path.name not in ("README.md", "manifest.jsonl")
+        if path.is_file() and finished(path)
     }
 
 
@@ -250,7 +255,12 @@ def run(arguments):
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        environment = {"LACUNA_PRESET": preset, "LACUNA_OUT": str(data), "LACUNA_FIGURES": str(figures)}
+        environment = {
+            "LACUNA_PRESET": preset,
+            "LACUNA_OUT": str(data),
+            "LACUNA_FIGURES": str(figures),
+            "LACUNA_NOTEBOOK": source.stem,
+        }
         begin = time.monotonic()
         problems = execute(notebook, environment=environment, timeout=arguments.timeout)
         seconds = time.monotonic() - begin

@@ -25,8 +25,10 @@
 //! ```
 
 mod combine;
+mod exact;
 
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
+pub use exact::ExactLaw;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 

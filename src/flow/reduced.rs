@@ -7,10 +7,10 @@ use rand_distr::{Distribution, StandardNormal};
 use super::core::{Core, Real};
 use super::linear::{CrankNicolson, damping};
 use super::solver::forcing;
-use crate::config::FlowConfig;
+use crate::config::{FlowConfig, MissingTerm};
 use crate::error::{Error, Result};
 use crate::rng::SeedTree;
-use crate::spectral::{Fft2, Field, Grid, Spectrum, irfft2};
+use crate::spectral::{Fft2, Field, Filter, Grid, Spectrum, irfft2};
 
 /// −D\[u·∇ω\] of a given vorticity, exactly as the solver evaluates it.
 #[derive(Clone)]
@@ -45,25 +45,39 @@ impl Advection {
     /// On arrays of another shape.
     pub fn eval(&mut self, w: ArrayView2<f64>, out: ArrayViewMut2<f64>) {
         self.fft.forward(w, &mut self.spectrum);
+        let spectrum = std::mem::take(&mut self.spectrum);
+        self.eval_modes(&spectrum);
+        self.spectrum = spectrum;
         let n = self.core.grid.n;
-        for ((i, j), &value) in self.spectrum.indexed_iter() {
-            self.w[j * n + i] = value;
-        }
-        let (inside, outside) = self.core.content(&self.w);
-        if self.core.prunable() && outside <= f64::NEGLIGIBLE * inside {
-            self.core.pruned(&self.w, &mut self.out);
-        } else {
-            self.core.general(&self.w, &mut self.out);
-        }
         for ((i, j), value) in self.spectrum.indexed_iter_mut() {
             *value = self.out[j * n + i];
         }
         self.fft.inverse(&self.spectrum, out);
     }
+
+    /// Evaluates the term of a half spectrum into `self.out`, transposed; returns max(|u| + |v|).
+    fn eval_modes(&mut self, w: &Spectrum) -> f64 {
+        let n = self.core.grid.n;
+        for ((i, j), &value) in w.indexed_iter() {
+            self.w[j * n + i] = value;
+        }
+        let (inside, outside) = self.core.content(&self.w);
+        if self.core.prunable() && outside <= f64::NEGLIGIBLE * inside {
+            self.core.pruned(&self.w, &mut self.out)
+        } else {
+            self.core.general(&self.w, &mut self.out)
+        }
+    }
 }
 
-/// The solver that closures run in: known terms only, Crank–Nicolson, plus a given H held over the step,
-/// ω̂' = [(1 − hλ/2) ω̂ + h(Ĥ + f̂)]/(1 + hλ/2) with λ = ν|k|^{2p} + r.
+/// The solver that closures run in: the known terms K plus a given H held over the step, Crank–Nicolson in the linear
+/// terms and Euler in the others, ω̂' = [(1 − hλ/2) ω̂ + h(Ĥ + K̂)]/(1 + hλ/2) with λ = ν|k|^{2p} + r.
+///
+/// - [`MissingTerm::Physics`]: K = f.
+/// - [`MissingTerm::Subgrid`]: K = f̄ − D\[ū·∇ω̄\], f̄ being the filtered forcing. The model lives on the modes inside its own
+///   2/3 mask: what a state or an H holds beyond is dropped.
+///
+/// With the H that [`crate::data::Recorder`] records at every step it reproduces the coarsened flow to round-off.
 #[derive(Clone)]
 pub struct Reduced {
     n: usize,
@@ -74,25 +88,46 @@ pub struct Reduced {
     h: Spectrum,
     fft: Fft2,
     steps: usize,
+    /// The model's own advection, of the subgrid split, and the Courant number that it must not exceed.
+    own: Option<(Box<Advection>, f64)>,
 }
 
 impl Reduced {
-    /// On the grid `config.n`, at rest.
+    /// The reduced model that lacks the physics, on the grid `config.n`, at rest.
     ///
     /// # Errors
     /// [`Error::Config`] for impossible values.
     pub fn new(config: &FlowConfig) -> Result<Self> {
+        Self::with_term(config, MissingTerm::Physics)
+    }
+
+    /// The reduced model that lacks `term`, on the grid `config.n`, at rest.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for impossible values.
+    pub fn with_term(config: &FlowConfig, term: MissingTerm) -> Result<Self> {
         let grid = Grid::new(config.n, config.length)?;
-        let zeros = Array2::zeros((grid.n, grid.n / 2 + 1));
+        let n = grid.n;
+        let zeros = Array2::zeros((n, n / 2 + 1));
+        let mut forcing = forcing(config);
+        let own = match term {
+            MissingTerm::Physics => None,
+            MissingTerm::Subgrid { filter } => {
+                let filter = Filter::new(filter, &grid);
+                forcing.iter_mut().for_each(|(at, value)| *value *= filter.multiplier(grid.k2(*at % n, *at / n)));
+                Some((Box::new(Advection::new(n, config.length)?), config.max_courant))
+            }
+        };
         Ok(Self {
-            n: grid.n,
+            n,
             dt: config.dt,
             cn: CrankNicolson::new(&damping(config, &grid)?, config.dt),
-            forcing: forcing(config),
+            forcing,
             w: zeros.clone(),
             h: zeros,
-            fft: Fft2::new(grid.n),
+            fft: Fft2::new(n),
             steps: 0,
+            own,
         })
     }
 
@@ -103,6 +138,9 @@ impl Reduced {
     pub fn set_vorticity(&mut self, w: ArrayView2<f64>) -> Result<()> {
         self.check("vorticity", w)?;
         self.fft.forward(w, &mut self.w);
+        if let Some((own, _)) = &self.own {
+            own.core.grid.dealias(&mut self.w);
+        }
         Ok(())
     }
 
@@ -124,16 +162,30 @@ impl Reduced {
     /// One step with the closure term `h`, shape (N, N). The state stays as it was on an error.
     ///
     /// # Errors
-    /// [`Error::Shape`], or [`Error::BlowUp`] where `h` is not finite.
+    /// [`Error::Shape`], or [`Error::BlowUp`] where `h` is not finite or, with advection of its own, the Courant number
+    /// exceeds `max_courant`.
     pub fn step(&mut self, h: ArrayView2<f64>) -> Result<()> {
         self.check("closure term", h)?;
+        let t = self.steps as f64 * self.dt;
         let sum = h.sum();
         if !sum.is_finite() {
-            let what = "closure term is not finite".into();
-            return Err(Error::BlowUp { what, step: self.steps, t: self.steps as f64 * self.dt, value: sum });
+            return Err(Error::BlowUp { what: "closure term is not finite".into(), step: self.steps, t, value: sum });
         }
         self.fft.forward(h, &mut self.h);
         let n = self.n;
+        if let Some((own, limit)) = &mut self.own {
+            let grid = own.core.grid;
+            let courant = own.eval_modes(&self.w) * self.dt * n as f64 / grid.length;
+            // Also true for NaN.
+            if !(courant <= *limit) {
+                let what = format!("reduced model left Courant number {limit}; a smaller time step is needed");
+                return Err(Error::BlowUp { what, step: self.steps, t, value: courant });
+            }
+            grid.dealias(&mut self.h);
+            for ((i, j), h) in self.h.indexed_iter_mut() {
+                *h += own.out[j * n + i];
+            }
+        }
         for &(at, value) in &self.forcing {
             self.h[(at % n, at / n)] += value;
         }

@@ -1,5 +1,8 @@
 //! Wavenumbers and the dealiasing mask of a periodic square.
 
+use num_complex::Complex64;
+
+use super::Spectrum;
 use crate::error::{Error, Result};
 
 /// A periodic square with N points per side.
@@ -54,5 +57,18 @@ impl Grid {
     /// Whether the 2/3 rule keeps index (i, j) of the half spectrum: |n_x|, |n_y| ≤ N/3.
     pub fn dealiased(&self, i: usize, j: usize) -> bool {
         self.mode(i).unsigned_abs() as usize <= self.cutoff() && j <= self.cutoff()
+    }
+
+    /// Applies the 2/3 rule to a half spectrum.
+    ///
+    /// # Panics
+    /// Where the spectrum is of another grid.
+    pub fn dealias(&self, spectrum: &mut Spectrum) {
+        assert_eq!(spectrum.dim(), (self.n, self.n / 2 + 1), "spectrum of a {}-point grid", self.n);
+        for ((i, j), value) in spectrum.indexed_iter_mut() {
+            if !self.dealiased(i, j) {
+                *value = Complex64::ZERO;
+            }
+        }
     }
 }
