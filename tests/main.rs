@@ -5,6 +5,7 @@ mod data;
 mod eval;
 mod fields;
 mod flow;
+mod latent;
 mod networks;
 mod noise;
 mod oracle;

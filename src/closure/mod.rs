@@ -26,11 +26,19 @@
 
 mod combine;
 mod exact;
+<<<<<<< HEAD
 mod subgrid;
 
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
 pub use exact::ExactLaw;
 pub use subgrid::Subgrid;
+=======
+mod learned;
+
+pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
+pub use exact::ExactLaw;
+pub use learned::{Learned, Projection};
+>>>>>>> net
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
