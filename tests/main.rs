@@ -2,6 +2,7 @@
 
 mod data;
 mod flow;
+mod latent;
 mod networks;
 mod oracle;
 mod plot;

@@ -2,7 +2,7 @@
 
 use lacuna::SeedTree;
 use lacuna::config::Variant;
-use lacuna::infer::{Fno, Network};
+use lacuna::infer::{Fno, Init, Network};
 use num_complex::Complex64;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -20,9 +20,14 @@ pub fn randomised(network: &Network, seed: u64) -> Vec<f32> {
     for param in network.params() {
         for value in &mut weights[at..at + param.len()] {
             let normal: f32 = StandardNormal.sample(&mut rng);
-            if param.trained() {
-                *value += 0.1 * normal;
-            }
+            // Products of many layers: far from the initial scale they would overflow.
+            *value += normal
+                * match param.init {
+                    Init::Constant(_) => 0.1,
+                    Init::Uniform(low, high) => 0.1 * (high - low),
+                    Init::Normal(std) => 0.1 * std,
+                    Init::Fixed(_) => 0.0,
+                };
         }
         at += param.len();
     }

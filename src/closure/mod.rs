@@ -26,9 +26,11 @@
 
 mod combine;
 mod exact;
+mod learned;
 
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
 pub use exact::ExactLaw;
+pub use learned::{Learned, Projection};
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 

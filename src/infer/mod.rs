@@ -10,6 +10,7 @@ mod conv;
 mod dft;
 mod fno;
 mod network;
+mod program;
 
 pub use checkpoint::{Checkpoint, LatentStats, Provenance};
 pub use conv::Conv;
@@ -18,3 +19,4 @@ pub use dft::Dft;
 pub use fno::Fno;
 pub(crate) use fno::HEAD;
 pub use network::{Init, Network, Param};
+pub use program::{ConvProgram, FnoProgram};
