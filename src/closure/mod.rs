@@ -26,19 +26,13 @@
 
 mod combine;
 mod exact;
-<<<<<<< HEAD
+mod learned;
 mod subgrid;
 
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
 pub use exact::ExactLaw;
-pub use subgrid::Subgrid;
-=======
-mod learned;
-
-pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
-pub use exact::ExactLaw;
 pub use learned::{Learned, Projection};
->>>>>>> net
+pub use subgrid::Subgrid;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
