@@ -25,6 +25,16 @@ pub mod spectral;
 pub mod train;
 pub mod transport;
 
+/// What a notebook or a short program needs.
+pub mod prelude {
+    pub use crate::closure::Closure;
+    pub use crate::config::Config;
+    pub use crate::lab::Lab;
+    pub use crate::notebook::OrFail;
+    pub use crate::rng::{SeedTree, Stream};
+    pub use crate::{Error, Result};
+}
+
 pub use config::Config;
 pub use error::{Error, Result};
 pub use rng::SeedTree;

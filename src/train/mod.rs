@@ -9,6 +9,8 @@
 //! - Models are selected on validation trajectories; test data are never read here.
 
 mod batches;
+#[cfg(test)]
+mod checks;
 mod engine;
 mod joint;
 mod learn;

@@ -127,7 +127,9 @@ mod tests {
         // The same, by the other Gram matrix.
         let twice = [cloud, cloud].concat();
         assert!((Spread::new(&twice, 3).rank - spread.rank).abs() < 1e-12);
-        assert!(spread.complaint("H", 8.0, true).unwrap().contains("effective rank 1.5"));
+        let line = Spread { rank: 0.5, active: 0, ..spread.clone() };
+        let complaint = line.complaint("H", 3.0, true).unwrap();
+        assert!(complaint.contains("effective rank 0.5") && complaint.contains("0 of 3 units"), "{complaint}");
         assert_eq!(spread.complaint("H", 3.0, true), None);
         let small: Vec<f32> = cloud.iter().map(|z| (z - 3.0) * 0.01).collect();
         assert!(Spread::new(&small, 3).complaint("H", 3.0, false).unwrap().contains("shrunk to std 0.0"));

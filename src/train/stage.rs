@@ -111,7 +111,8 @@ impl Bench<'_, '_> {
             device: self.controls.device,
         };
         let deadline = self.controls.deadline;
-        let label = if stage.kind == "autoencoder" { format!("{} (autoencoder)", self.model) } else { self.model.into() };
+        let label =
+            if stage.kind == "autoencoder" { format!("{} (autoencoder)", self.model) } else { self.model.into() };
         let mut run = Run {
             label: &label,
             folder: work.folder(),

@@ -30,13 +30,25 @@ struct Step {
 
 #[derive(Clone)]
 enum Kind {
-    Conv { layer: Layer, stride: usize },
+    Conv {
+        layer: Layer,
+        stride: usize,
+    },
     /// Nearest upsampling, then a convolution.
-    UpConv { layer: Layer },
-    Residual { norms: [Norm; 2], layers: [Layer; 2], skip: Option<Skip> },
+    UpConv {
+        layer: Layer,
+    },
+    Residual {
+        norms: [Norm; 2],
+        layers: [Layer; 2],
+        skip: Option<Skip>,
+    },
     Attention(Attention),
     /// Norm, SiLU, convolution: the end of every network.
-    NormConv { norm: Norm, layer: Layer },
+    NormConv {
+        norm: Norm,
+        layer: Layer,
+    },
 }
 
 #[derive(Clone)]
@@ -151,7 +163,12 @@ impl ConvProgram {
     /// On other numbers of values.
     pub fn eval(&mut self, input: &[f32], out: &mut [f32]) {
         assert_eq!(input.len(), self.input * self.input, "input of a program for {0} × {0} points", self.input);
-        assert_eq!(out.len(), self.output * self.output, "output of a program that makes {0} × {0} points", self.output);
+        assert_eq!(
+            out.len(),
+            self.output * self.output,
+            "output of a program that makes {0} × {0} points",
+            self.output
+        );
         self.scratch.h[..input.len()].copy_from_slice(input);
         for step in &mut self.steps {
             step.run(self.padding, &mut self.scratch);
