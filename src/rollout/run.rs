@@ -8,13 +8,13 @@ use ndarray::{Array2, Array4, ArrayView2, s};
 use serde_json::json;
 
 use super::member::{self, Member, Plan};
-use super::pool::{Task, run_all};
 use super::{Cost, Ensemble, Reference};
 use crate::artifact::{Artifact, Store, Work};
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Coarsening, Config, FlowConfig, MissingTerm, RolloutConfig, hash};
 use crate::error::{Error, Result};
 use crate::flow::{Solver, initial_vorticity};
+use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
 use crate::spectral::{Field, check_square, stride, truncate};
 
