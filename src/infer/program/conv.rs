@@ -6,7 +6,7 @@ use super::stencil::{Kernel, frame, inside};
 use crate::config::Padding;
 use crate::error::{Error, Result};
 use crate::infer::network::Named;
-use crate::infer::{Block, Network, groups};
+use crate::infer::{Block, Network, groups, resampling};
 
 /// ε of group norms (the framework's default, as published).
 const NORM_EPSILON: f64 = 1e-5;
@@ -19,6 +19,14 @@ pub struct ConvProgram {
     padding: Padding,
     steps: Vec<Step>,
     scratch: Scratch,
+    resampling: Option<Resampling>,
+}
+
+/// Band-limited resampling of the input: its matrix (output, input) and the product with one axis.
+#[derive(Clone)]
+struct Resampling {
+    matrix: Vec<f32>,
+    half: Vec<f32>,
 }
 
 /// A block at its size: n is the number of points per side that it reads.
@@ -30,13 +38,25 @@ struct Step {
 
 #[derive(Clone)]
 enum Kind {
-    Conv { layer: Layer, stride: usize },
+    Conv {
+        layer: Layer,
+        stride: usize,
+    },
     /// Nearest upsampling, then a convolution.
-    UpConv { layer: Layer },
-    Residual { norms: [Norm; 2], layers: [Layer; 2], skip: Option<Skip> },
+    UpConv {
+        layer: Layer,
+    },
+    Residual {
+        norms: [Norm; 2],
+        layers: [Layer; 2],
+        skip: Option<Skip>,
+    },
     Attention(Attention),
     /// Norm, SiLU, convolution: the end of every network.
-    NormConv { norm: Norm, layer: Layer },
+    NormConv {
+        norm: Norm,
+        layer: Layer,
+    },
 }
 
 #[derive(Clone)]
@@ -137,7 +157,8 @@ impl ConvProgram {
             grow(&mut scratch.padded, (side + 2) * (side + 2) * channels);
             grow(&mut scratch.wide, side * (side + 2) * channels);
         }
-        Ok(Self { input: n, output: at, padding: desc.padding, steps, scratch })
+        let resampling = desc.resamples().then(|| Resampling { matrix: resampling(n, at), half: vec![0.0; n * at] });
+        Ok(Self { input: n, output: at, padding: desc.padding, steps, scratch, resampling })
     }
 
     /// Points per side of the output.
@@ -151,12 +172,23 @@ impl ConvProgram {
     /// On other numbers of values.
     pub fn eval(&mut self, input: &[f32], out: &mut [f32]) {
         assert_eq!(input.len(), self.input * self.input, "input of a program for {0} × {0} points", self.input);
-        assert_eq!(out.len(), self.output * self.output, "output of a program that makes {0} × {0} points", self.output);
+        assert_eq!(
+            out.len(),
+            self.output * self.output,
+            "output of a program that makes {0} × {0} points",
+            self.output
+        );
         self.scratch.h[..input.len()].copy_from_slice(input);
         for step in &mut self.steps {
             step.run(self.padding, &mut self.scratch);
         }
         out.copy_from_slice(&self.scratch.h[..out.len()]);
+        if let Some(Resampling { matrix, half }) = &mut self.resampling {
+            let (n, m) = (self.input, self.output);
+            let matrix = Matrix::strided(matrix, n);
+            product([m, n, n], matrix, Matrix::strided(input, n), half, n, false);
+            product([m, n, m], Matrix::strided(half, n), matrix.t(), out, m, true);
+        }
     }
 }
 
