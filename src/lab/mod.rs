@@ -15,6 +15,7 @@
 
 mod child;
 mod gallery;
+mod latents;
 mod log;
 mod pictures;
 mod stages;
