@@ -17,6 +17,7 @@ pub mod latent;
 pub mod nn;
 pub mod notebook;
 pub mod plot;
+mod pool;
 pub mod rng;
 pub mod rollout;
 pub mod spectral;

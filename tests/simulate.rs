@@ -80,3 +80,38 @@ fn simulate_takes_single_fields_and_explains_its_errors() {
     let (w, t) = written.unwrap();
     assert!(w.len_of(ndarray::Axis(1)) == t.len() && !t.is_empty() && w.iter().all(|w| w.is_finite()));
 }
+
+#[test]
+fn simulate_refuses_what_it_cannot_run() {
+    let good = ndarray::stack![ndarray::Axis(0), rough(16, 1), rough(16, 2)];
+    let mut spoiled = good.clone();
+    spoiled[(1, 3, 4)] = f64::NAN;
+    for (fields, words) in [
+        (spoiled, ["batch", "NaN", "field 1, point (3, 4)"]),
+        (ndarray::Array3::zeros((1, 9, 9)), ["batch", "N even", "[9, 9]"]),
+        (ndarray::Array3::zeros((1, 8, 10)), ["batch", "N even", "[8, 10]"]),
+    ] {
+        let (outcome, written) = simulate(&fields, "batch", "--steps 5 --every 2");
+        let error = outcome.unwrap_err();
+        assert!(words.iter().all(|word| error.contains(word)) && error.contains("init.h5"), "{error}");
+        assert!(written.is_none());
+    }
+    for (option, word) in [("--viscosity -1", "viscosity"), ("--dt 0", "dt"), ("--length -2", "length")] {
+        let (outcome, written) = simulate(&good, "batch", &format!("--steps 5 --every 2 {option}"));
+        assert!(outcome.unwrap_err().contains(word) && written.is_none());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn simulate_never_replaces_a_device() {
+    use clap::Parser;
+    let folder = tempfile::tempdir().unwrap();
+    let init = folder.path().join("init.h5");
+    let file = hdf5::File::create(&init).unwrap();
+    file.new_dataset_builder().with_data(&rough(8, 1)).create("w").unwrap();
+    file.close().unwrap();
+    let line = format!("simulate --init {} --dataset w --steps 1 --every 1 --out /dev/null", init.display());
+    let error = lacuna::cli::simulate::run(&Simulate::parse_from(line.split_whitespace()).args).unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}

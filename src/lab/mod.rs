@@ -15,6 +15,7 @@
 
 mod child;
 mod gallery;
+mod log;
 mod pictures;
 mod stages;
 mod summary;
@@ -23,6 +24,7 @@ mod truth;
 use std::path::{Path, PathBuf};
 
 pub use gallery::{Gallery, Source};
+pub use log::{LogKind, LogLine, read_log};
 pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
 
 use crate::artifact::Store;

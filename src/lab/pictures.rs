@@ -3,11 +3,11 @@
 use ndarray::{Array2, ArrayView2, s};
 
 use super::stages::LOG;
-use super::{Lab, Source};
+use super::{Lab, LogKind, Source, read_log};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, EXACT_LAW, NO_CLOSURE};
 use crate::data::{Dataset, Pairs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::{self, ClosedLoop, Table};
 use crate::plot::{self, FieldGrid, FieldGroup, Figure, Series};
 use crate::rollout::{Ensemble, Reference};
@@ -82,17 +82,10 @@ impl Lab {
         let mut parents = Vec::new();
         for model in self.models() {
             let artifact = self.train_artifact(&model)?;
-            let path = artifact.path(LOG);
-            let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-            let (mut x, mut y) = (Vec::new(), Vec::new());
-            for line in text.lines() {
-                let line: serde_json::Value = serde_json::from_str(line)
-                    .map_err(|error| Error::Artifact { path: path.clone(), what: error.to_string() })?;
-                if let (Some(step), Some(loss)) = (line["step"].as_f64(), line["validation"].as_f64()) {
-                    x.push(step);
-                    y.push(loss);
-                }
-            }
+            let log = read_log(&artifact.path(LOG))?;
+            let validations = log.iter().filter(|line| line.kind == LogKind::Validation);
+            let (x, mut y): (Vec<f64>, Vec<f64>) =
+                validations.filter_map(|line| Some((line.step, line.loss?))).unzip();
             if let Some(&first) = y.first() {
                 y.iter_mut().for_each(|y| *y /= first);
             }
