@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use lacuna::SeedTree;
 use lacuna::config::{Config, Law, NetworkConfig, Padding, Preset, Variant};
 use lacuna::data::Stats;
-use lacuna::infer::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
+use lacuna::infer::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance};
 
-use crate::oracle::{field, randomised};
+use crate::oracle::{Naive, distance, field, randomised};
 
 /// The published sizes: (width, modes, embed), 4 layers.
 fn published(width: usize, modes: usize, embed: usize) -> Network {
@@ -27,7 +27,8 @@ fn published_networks_have_the_published_number_of_parameters() {
     assert_eq!(Network::Decoder(conv.clone()).count(), 4_224_769);
     // Keys of the released state dicts.
     let names: Vec<String> = Network::Decoder(conv).params().into_iter().map(|param| param.name).collect();
-    for key in ["decoder.decoder.9.res.weight", "decoder.decoder.2.attention.1.mha.in_proj_bias", "decoder.decoder.12.bias"]
+    for key in
+        ["decoder.decoder.9.res.weight", "decoder.decoder.2.attention.1.mha.in_proj_bias", "decoder.decoder.12.bias"]
     {
         assert!(names.iter().any(|name| name == key), "{key}");
     }
@@ -102,7 +103,108 @@ fn a_checkpoint_comes_back_bit_for_bit_and_a_damaged_one_is_refused() {
     assert!(gaussian.save(&path).unwrap_err().to_string().contains("residual"));
 }
 
+/// A network small enough for naive sums, whose channels fill no vector register evenly.
+pub fn small(variant: Variant, noisy: bool) -> Fno {
+    let layers_x = if variant == Variant::Paper { 2 } else { 1 };
+    Fno { variant, width: 5, modes: 3, layers: 2, layers_x, embed: 6, noisy }
+}
+
+/// The variants with and without a noisy input.
+pub const VARIANTS: [(Variant, bool); 4] =
+    [(Variant::Gated, true), (Variant::Gated, false), (Variant::Paper, true), (Variant::Paper, false)];
+
+/// f32 sums of up to a few thousand terms, relative to the largest value.
+pub const SINGLE: f32 = 1e-5;
+
 #[test]
-fn fields_of_the_oracle_are_reproducible() {
-    assert_eq!(field(4, 1), field(4, 1));
+fn programs_are_the_naive_sums() {
+    // n = 6 has no mode beyond the kept ones; n = 10 is no power of two.
+    for n in [8, 6, 10] {
+        for (variant, noisy) in VARIANTS {
+            let desc = small(variant, noisy);
+            let flat = randomised(&Network::Fno(desc.clone()), 11);
+            let naive = Naive { desc: &desc, weights: &flat, n };
+            let mut program = FnoProgram::new(&desc, &flat, n).unwrap();
+            let mut out = vec![0.0; n * n];
+            // Two conditions, each evaluated twice: nothing of an evaluation stays behind.
+            for seed in [1, 2] {
+                let w = field(n, seed);
+                program.condition(&w);
+                for level in [0.3, 0.02] {
+                    let x = field(n, seed + 2);
+                    program.eval(&x, level, &mut out);
+                    let error = distance(&out, &naive.eval(noisy.then_some((&x, level)), &w));
+                    assert!(error < SINGLE, "{variant:?} noisy {noisy} n {n}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn fourier_networks_do_not_depend_on_the_grid() {
+    // Without neighbours in the 3×3 convolutions a gated network is made of Fourier multipliers and products; one layer in each
+    // branch turns modes |n| ≤ 1 into |n| ≤ 4, which both grids hold.
+    let desc = Fno { layers: 1, ..small(Variant::Gated, true) };
+    let network = Network::Fno(desc.clone());
+    let mut flat = randomised(&network, 4);
+    let mut at = 0;
+    for param in network.params() {
+        if param.name == "w0.gate.weight" {
+            for (i, value) in flat[at..at + param.len()].iter_mut().enumerate() {
+                *value *= if i % 9 == 4 { 3.0 } else { 0.0 };
+            }
+        }
+        at += param.len();
+    }
+    let on = |n: usize| {
+        let smooth = |phase: f32| -> Vec<f32> {
+            let at = |i: usize| std::f32::consts::TAU * i as f32 / n as f32;
+            (0..n * n).map(|p| (at(p / n) + phase).sin() + (at(p % n) - at(p / n) + 2.0 * phase).cos()).collect()
+        };
+        let mut program = FnoProgram::new(&desc, &flat, n).unwrap();
+        let mut out = vec![0.0; n * n];
+        program.condition(&smooth(0.4));
+        program.eval(&smooth(1.1), 0.1, &mut out);
+        out
+    };
+    let (coarse, fine) = (on(12), on(24));
+    let strided: Vec<f32> = (0..144).map(|p| fine[2 * (p / 12) * 24 + 2 * (p % 12)]).collect();
+    assert!(distance(&coarse, &strided) < SINGLE, "{}", distance(&coarse, &strided));
+}
+
+#[test]
+fn gated_networks_commute_with_translations() {
+    let n = 8;
+    let desc = small(Variant::Gated, true);
+    let flat = randomised(&Network::Fno(desc.clone()), 6);
+    let shifted = |f: &[f32]| -> Vec<f32> { (0..n * n).map(|p| f[(p / n + 3) % n * n + (p % n + 5) % n]).collect() };
+    let mut program = FnoProgram::new(&desc, &flat, n).unwrap();
+    let mut eval = |w: &[f32], x: &[f32]| {
+        let mut out = vec![0.0; n * n];
+        program.condition(w);
+        program.eval(x, -0.4, &mut out);
+        out
+    };
+    let (w, x) = (field(n, 1), field(n, 2));
+    let moved = eval(&shifted(&w), &shifted(&x));
+    // Up to the Nyquist column, which the kept modes do not hold.
+    assert!(distance(&moved, &shifted(&eval(&w, &x))) < SINGLE);
+}
+
+#[test]
+fn programs_refuse_what_they_cannot_hold() {
+    let desc = small(Variant::Gated, true);
+    let network = Network::Fno(desc.clone());
+    let flat = randomised(&network, 1);
+    let refused = |result: lacuna::Result<FnoProgram>| result.err().unwrap().to_string();
+    assert!(refused(FnoProgram::new(&desc, &flat, 4)).contains("modes"));
+    assert!(refused(FnoProgram::new(&desc, &flat[1..], 8)).contains("weights"));
+    let huge = Fno { width: 300, ..desc };
+    assert!(refused(FnoProgram::new(&huge, &flat, 8)).contains("channels"));
+    assert!(ConvProgram::new(&network, &flat, 8).is_err());
+    let conv = Network::Encoder(Conv { width: 2, levels: 3, attention: false, padding: Padding::Periodic });
+    let flat = randomised(&conv, 1);
+    assert!(ConvProgram::new(&conv, &flat, 12).err().unwrap().to_string().contains("halves"));
+    assert_eq!(ConvProgram::new(&conv, &flat, 16).unwrap().output_n(), 2);
 }

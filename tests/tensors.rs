@@ -2,21 +2,14 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lacuna::config::{Padding, Variant};
-use lacuna::infer::{Conv, Fno, Network};
+use lacuna::infer::{Conv, ConvProgram, Fno, FnoProgram, Network};
 use lacuna::nn::{Weights, decode, encode, fno};
 
+use crate::networks::{SINGLE, VARIANTS, small};
 use crate::oracle::{Naive, distance, field, randomised};
 
-/// f32 sums of up to a few thousand terms.
-const SINGLE: f32 = 1e-5;
-/// Phases 2πWτ of up to hundreds of radians: f32 keeps five digits of them.
-const PHASE: f32 = 2e-4;
 /// Central differences in f32 with a step of 1e-2: truncation and round-off.
 const DIFFERENCE: f64 = 2e-2;
-
-pub fn small(variant: Variant, noisy: bool) -> Fno {
-    Fno { variant, width: 5, modes: 3, layers: 2, layers_x: if variant == Variant::Paper { 2 } else { 1 }, embed: 6, noisy }
-}
 
 fn tensor(values: &[f32], batch: usize, n: usize, device: &Device) -> Tensor<3> {
     Tensor::from_data(TensorData::new(values.to_vec(), [batch, n, n]), device)
@@ -26,35 +19,90 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().as_slice::<f32>().unwrap().to_vec()
 }
 
+/// Both interpreters on two fields of n × n points: tensors and programs.
+fn both(desc: &Fno, n: usize) -> (Vec<f32>, Vec<f32>) {
+    let device = Device::flex();
+    let network = Network::Fno(desc.clone());
+    let flat = randomised(&network, 11);
+    let weights = Weights::new(&network, &flat, &device);
+    let (w, x) = ([field(n, 1), field(n, 2)].concat(), [field(n, 3), field(n, 4)].concat());
+    let levels = [0.3f32, 0.02];
+    let input = |v: &[f32]| tensor(v, 2, n, &device);
+    let level = Tensor::<1>::from_data(TensorData::new(levels.to_vec(), [2]), &device);
+    let tensors = if desc.noisy {
+        fno(desc, &weights, Some(input(&x)), input(&w), Some(level))
+    } else {
+        fno(desc, &weights, None, input(&w), None)
+    };
+    let mut program = FnoProgram::new(desc, &flat, n).unwrap();
+    let mut out = vec![0.0; 2 * n * n];
+    for (i, out) in out.chunks_mut(n * n).enumerate() {
+        let at = i * n * n..(i + 1) * n * n;
+        program.condition(&w[at.clone()]);
+        program.eval(&x[at], levels[i], out);
+    }
+    (values(tensors), out)
+}
+
 #[test]
 fn operators_on_tensors_are_the_naive_sums() {
-    let device = Device::flex();
     for n in [8, 6, 10] {
-        for (variant, noisy) in
-            [(Variant::Gated, true), (Variant::Gated, false), (Variant::Paper, true), (Variant::Paper, false)]
-        {
+        for (variant, noisy) in VARIANTS {
             let desc = small(variant, noisy);
-            let network = Network::Fno(desc.clone());
-            let flat = randomised(&network, 11);
-            let weights = Weights::new(&network, &flat, &device);
-            let (w, x) = ([field(n, 1), field(n, 2)].concat(), [field(n, 3), field(n, 4)].concat());
-            let levels = [0.3f32, 0.02];
-            let input = |v: &[f32]| tensor(v, 2, n, &device);
-            let level = Tensor::<1>::from_data(TensorData::new(levels.to_vec(), [2]), &device);
-            let out = if noisy {
-                values(fno(&desc, &weights, Some(input(&x)), input(&w), Some(level)))
-            } else {
-                values(fno(&desc, &weights, None, input(&w), None))
-            };
+            let flat = randomised(&Network::Fno(desc.clone()), 11);
             let naive = Naive { desc: &desc, weights: &flat, n };
-            for (i, out) in out.chunks(n * n).enumerate() {
-                let at = i * n * n..(i + 1) * n * n;
-                let expected = naive.eval(noisy.then(|| (&x[at.clone()], levels[i])), &w[at]);
-                let tolerance = if variant == Variant::Paper && noisy { PHASE } else { SINGLE };
-                let error = distance(out, &expected);
-                assert!(error < tolerance, "{variant:?} noisy {noisy} n {n}: {error}");
-            }
+            let (tensors, _) = both(&desc, n);
+            let first = naive.eval(noisy.then_some((&field(n, 3), 0.3)), &field(n, 1));
+            let second = naive.eval(noisy.then_some((&field(n, 4), 0.02)), &field(n, 2));
+            let error = distance(&tensors, &[first, second].concat());
+            assert!(error < SINGLE, "{variant:?} noisy {noisy} n {n}: {error}");
         }
+    }
+}
+
+#[test]
+fn programs_and_tensors_agree() {
+    for (variant, noisy) in VARIANTS {
+        // Sizes of the presets: latent and physical, gated and published.
+        for (width, modes, n) in [(32, 8, 16), (12, 6, 24), (20, 4, 16)] {
+            let desc = Fno { variant, width, modes, layers: 3, layers_x: 3, embed: 16, noisy };
+            let (tensors, program) = both(&desc, n);
+            let error = distance(&program, &tensors);
+            assert!(error < SINGLE, "{variant:?} noisy {noisy} width {width} n {n}: {error}");
+        }
+    }
+}
+
+#[test]
+fn convolutional_programs_and_tensors_agree() {
+    let device = Device::flex();
+    for (width, levels, attention, padding) in [
+        (8, 2, false, Padding::Periodic),
+        (4, 3, true, Padding::Periodic),
+        (16, 1, true, Padding::Zero),
+        (3, 1, false, Padding::Zero),
+    ] {
+        let desc = Conv { width, levels, attention, padding };
+        let (n, latent) = (16, 16 >> levels);
+        let (encoder, decoder) = (Network::Encoder(desc.clone()), Network::Decoder(desc.clone()));
+        let (flat_e, flat_d) = (randomised(&encoder, 7), randomised(&decoder, 8));
+        let (input, z) = (field(n, 1), field(latent, 2));
+        let mut made = vec![0.0; latent * latent];
+        let mut program = ConvProgram::new(&encoder, &flat_e, n).unwrap();
+        // The second call finds the scratch of the first.
+        program.eval(&field(n, 9), &mut made);
+        program.eval(&input, &mut made);
+        let weights = Weights::new(&encoder, &flat_e, &device);
+        let expected = values(encode(&desc, &weights, tensor(&input, 1, n, &device)));
+        let error = distance(&made, &expected);
+        assert!(error < SINGLE, "encoder {desc:?}: {error}");
+
+        let mut made = vec![0.0; n * n];
+        ConvProgram::new(&decoder, &flat_d, latent).unwrap().eval(&z, &mut made);
+        let weights = Weights::new(&decoder, &flat_d, &device);
+        let expected = values(decode(&desc, &weights, tensor(&z, 1, latent, &device)));
+        let error = distance(&made, &expected);
+        assert!(error < SINGLE, "decoder {desc:?}: {error}");
     }
 }
 
@@ -122,7 +170,11 @@ fn gradients_of_convolutional_networks_are_finite_differences() {
     for (padding, attention) in [(Padding::Periodic, false), (Padding::Zero, true)] {
         let desc = Conv { width: 4, levels: 1, attention, padding };
         let input = |seed, n, device: &Device| tensor(&[field(n, seed), field(n, seed + 1)].concat(), 2, n, device);
-        check_gradient(&Network::Encoder(desc.clone()), |weights| encode(&desc, weights, input(1, 8, weights.device())));
-        check_gradient(&Network::Decoder(desc.clone()), |weights| decode(&desc, weights, input(1, 4, weights.device())));
+        check_gradient(&Network::Encoder(desc.clone()), |weights| {
+            encode(&desc, weights, input(1, 8, weights.device()))
+        });
+        check_gradient(&Network::Decoder(desc.clone()), |weights| {
+            decode(&desc, weights, input(1, 4, weights.device()))
+        });
     }
 }

@@ -1,68 +1,299 @@
-//! The engine: convergence, exact resume, refusal of broken losses.
+//! The engine (convergence, exact resume, early stopping, logs, refusal of broken losses) and real networks on tiny problems.
 
-use lacuna::config::{Config, Preset, TrainConfig};
-use lacuna::train::{Objective, State, fit};
+use std::path::Path;
+
+use lacuna::config::{
+    Config, FlowConfig, LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, Padding, Preset, TrainConfig,
+};
+use lacuna::data::{Pairs, Stats};
+use lacuna::error::Error;
+use lacuna::flow::{Advection, initial_vorticity};
+use lacuna::infer::Checkpoint;
+use lacuna::train::{
+    LOG_FILE, Learned, Lesson, Loss, Objective, Outcome, Run, STATE_FILE, State, Workers, fit, learning_rate,
+};
 use lacuna::{Result, SeedTree};
+use ndarray::Array3;
 use rand::Rng;
 
-/// ½|p − target|² with gradient noise from the step's stream; NaN from step `broken` on.
+/// ½|p − target|² with gradient noise from the step's stream. One buffer counts the steps.
 struct Bowl {
+    /// NaN from this step on.
     broken: usize,
+    /// The process "dies" at this step.
+    killed: usize,
 }
 
+const WHOLE: Bowl = Bowl { broken: usize::MAX, killed: usize::MAX };
+
 impl Objective for Bowl {
-    fn gradient(&mut self, step: usize, params: &[f32], gradient: &mut [f32]) -> Result<f64> {
+    fn gradient(&mut self, step: usize, params: &[f32], buffers: &mut [f64], gradient: &mut [f32]) -> Result<Loss> {
+        if step == self.killed {
+            return Err(Error::Process { what: "killed".into() });
+        }
         let mut rng = SeedTree::new(3).child(step).stream();
         for (i, (g, p)) in gradient.iter_mut().zip(params).enumerate() {
             *g = p - i as f32 + 0.1 * (rng.next_u32() as f32 / u32::MAX as f32 - 0.5);
         }
-        if step >= self.broken { Ok(f64::NAN) } else { self.validate(params) }
+        buffers[0] += 1.0;
+        if step >= self.broken { Ok(f64::NAN.into()) } else { self.validate(params, buffers) }
     }
 
-    fn validate(&mut self, params: &[f32]) -> Result<f64> {
-        Ok(params.iter().enumerate().map(|(i, p)| 0.5 * f64::from(p - i as f32).powi(2)).sum())
+    fn validate(&mut self, params: &[f32], buffers: &[f64]) -> Result<Loss> {
+        let total = params.iter().enumerate().map(|(i, p)| 0.5 * f64::from(p - i as f32).powi(2)).sum();
+        Ok(Loss { total, parts: vec![("count", buffers[0])], note: None })
     }
 }
 
 fn config() -> TrainConfig {
     TrainConfig {
         steps: 400,
+        batch: 1,
         learning_rate: 0.1,
         warmup: 10,
-        validate_every: 20,
+        schedule: LearningRate::Cosine,
         ema: 0.9,
-        ..Config::preset(Preset::Smoke).models["spectral"].train.clone()
+        clip: 1.0,
+        validate_every: 20,
+        patience: 0,
+    }
+}
+
+/// Trains in `folder`, with the lines of progress.
+fn run(
+    config: &TrainConfig,
+    mut bowl: Bowl,
+    folder: &Path,
+    mut stop: impl FnMut(usize) -> bool,
+) -> (Result<(State, Outcome)>, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut progress = |line: &str| lines.push(line.to_string());
+    let mut run = Run { label: "bowl", folder, progress: &mut progress, stop: &mut stop };
+    let result = fit(config, &mut bowl, State::new(vec![0.0; 5], vec![0.0]), &mut run);
+    (result, lines)
+}
+
+fn never(_: usize) -> bool {
+    false
+}
+
+#[test]
+fn resumed_training_is_bit_identical_and_its_log_has_no_gap_or_repetition() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (whole, lines) = run(&config(), WHOLE, folders[0].path(), never);
+    let whole = whole.unwrap();
+    assert_eq!(whole.1, Outcome::Finished);
+    assert!(whole.0.best_loss.unwrap() < 1e-2, "{:?}", whole.0.best_loss);
+    assert_eq!(whole.0.buffers, [400.0]);
+    assert!((20..30).contains(&lines.len()), "{}", lines.len());
+    assert!(lines[12].contains("steps/s") && lines[12].contains("left") && !lines[12].contains('\r'));
+
+    // Killed at 207: the state file holds step 200, the log more.
+    let (killed, _) = run(&config(), Bowl { killed: 207, ..WHOLE }, folders[1].path(), never);
+    assert!(killed.is_err());
+    let (resumed, lines) = run(&config(), WHOLE, folders[1].path(), never);
+    assert!(lines[0].contains("resumed at step 200"), "{}", lines[0]);
+    assert_eq!(resumed.unwrap(), whole);
+
+    // Asked to stop at 133: the state file holds step 133.
+    let (stopped, _) = run(&config(), WHOLE, folders[2].path(), |step| step == 133);
+    let stopped = stopped.unwrap();
+    assert_eq!((stopped.0.step, stopped.1), (133, Outcome::Stopped));
+    assert_eq!(run(&config(), WHOLE, folders[2].path(), never).0.unwrap(), whole);
+
+    let log = |i: usize| std::fs::read_to_string(folders[i].path().join(LOG_FILE)).unwrap();
+    assert_eq!(log(0).lines().count(), 400 + 20);
+    assert!(log(0) == log(1) && log(0) == log(2));
+    let last: serde_json::Value = serde_json::from_str(log(0).lines().last().unwrap()).unwrap();
+    assert_eq!((last["kind"].as_str(), last["step"].as_u64()), (Some("validation"), Some(400)));
+    assert_eq!(last["parts"]["count"].as_f64(), Some(400.0));
+}
+
+#[test]
+fn a_state_that_is_damaged_or_of_another_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(STATE_FILE);
+    let state = State::new(vec![1.0; 5], vec![2.0]);
+    state.save(&path).unwrap();
+    assert_eq!(State::load(&path, &state).unwrap(), state);
+    let other = State::new(vec![0.0; 6], vec![]);
+    let error = State::load(&path, &other).unwrap_err().to_string();
+    assert!(error.contains("5 parameters and 1 buffers, expected 6 and 0"), "{error}");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert!(State::load(&path, &state).unwrap_err().to_string().contains("damaged"));
+}
+
+#[test]
+fn a_diverging_run_stops_with_an_error_and_keeps_the_last_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = run(&config(), Bowl { broken: 50, ..WHOLE }, folder.path(), never).0.unwrap_err();
+    assert!(error.to_string().contains("not finite"), "{error}");
+    let path = folder.path().join(STATE_FILE);
+    assert_eq!(State::load(&path, &State::new(vec![0.0; 5], vec![0.0])).unwrap().step, 40);
+}
+
+#[test]
+fn training_stops_early_at_the_same_step_whether_interrupted_or_not() {
+    // At this constant rate the loss soon wanders about its floor.
+    let config = TrainConfig { schedule: LearningRate::Constant, patience: 4, steps: 100_000, ..config() };
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let whole = run(&config, WHOLE, folders[0].path(), never).0.unwrap();
+    assert_eq!(whole.1, Outcome::Plateau);
+    assert_eq!(whole.0.step, whole.0.best_step + 4 * 20);
+    let cut = whole.0.best_step + 50;
+    assert!(run(&config, Bowl { killed: cut, ..WHOLE }, folders[1].path(), never).0.is_err());
+    assert_eq!(run(&config, WHOLE, folders[1].path(), never).0.unwrap(), whole);
+}
+
+#[test]
+fn learning_rates_follow_their_schedules() {
+    let config = config();
+    assert_eq!(learning_rate(&config, 0), 0.01);
+    assert_eq!(learning_rate(&config, 9), 0.1);
+    assert!((learning_rate(&config, 205) - 0.05).abs() < 1e-12);
+    assert!(learning_rate(&config, 399) < 1e-5);
+    let steps = TrainConfig { schedule: LearningRate::Steps { every: 100, factor: 0.5 }, warmup: 0, ..config.clone() };
+    assert_eq!([0, 99, 100, 350].map(|step| learning_rate(&steps, step)), [0.1, 0.1, 0.05, 0.0125]);
+    let constant = TrainConfig { schedule: LearningRate::Constant, ..config };
+    assert_eq!(learning_rate(&constant, 399), 0.1);
+}
+
+#[test]
+fn workers_return_results_in_order_and_the_first_error() {
+    let squares = |threads: usize| Workers::new(threads).unwrap().map(7, |i| Ok(i * i)).unwrap();
+    assert_eq!(squares(1), [0, 1, 4, 9, 16, 25, 36]);
+    assert_eq!(squares(3), squares(1));
+    let inner = Workers::new(2).unwrap().map(4, |_| Ok(rayon::current_num_threads())).unwrap();
+    assert_eq!(inner, [1; 4]);
+    let failing = |i: usize| if i < 2 { Ok(i) } else { Err(Error::Process { what: format!("chunk {i}") }) };
+    assert_eq!(Workers::new(4).unwrap().map(5, failing).unwrap_err().to_string(), "chunk 2");
+}
+
+/// Pairs (ω, −D[u·∇ω]) on 16² points, from the law of initial fields.
+fn pairs(count: usize, name: &str) -> Pairs {
+    let n = 16;
+    let flow = FlowConfig { n, ..FlowConfig::default() };
+    let mut advection = Advection::new(n, flow.length).unwrap();
+    let (mut w, mut h) = (Array3::zeros((count, n, n)), Array3::zeros((count, n, n)));
+    for (i, (mut w, mut h)) in w.outer_iter_mut().zip(h.outer_iter_mut()).enumerate() {
+        let field = initial_vorticity(&flow, &SeedTree::new(11).child(name).child(i)).unwrap();
+        let mut term = field.clone();
+        advection.eval(field.view(), term.view_mut());
+        w.assign(&field.mapv(|x| x as f32));
+        h.assign(&term.mapv(|x| x as f32));
+    }
+    Pairs { w, h, trajectories: count, per_trajectory: 1 }
+}
+
+fn rms(fields: &Array3<f32>) -> f64 {
+    (fields.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / fields.len() as f64).sqrt()
+}
+
+/// The smallest of each kind.
+fn tiny(latent: LatentConfig, law: Law, steps: usize) -> ModelConfig {
+    let mut model = Config::preset(Preset::Smoke).models["spectral"].clone();
+    model.latent = latent;
+    model.law = law;
+    (model.network.width, model.network.modes, model.network.layers, model.network.embed) = (6, 3, 1, 8);
+    model.train = short(steps);
+    model
+}
+
+fn short(steps: usize) -> TrainConfig {
+    TrainConfig { steps, batch: 8, learning_rate: 5e-3, warmup: 5, validate_every: 10, ..config() }
+}
+
+fn autoencoder(training: LatentTraining) -> LatentConfig {
+    LatentConfig::Autoencoder { n: 8, width: 2, attention: false, padding: Padding::Periodic, training }
+}
+
+fn joint() -> LatentConfig {
+    autoencoder(LatentTraining::Joint { closure: 1.0, vorticity: 1.0, score: 0.1, kl: 0.01, normalise: true })
+}
+
+/// Trains on tiny data in `folder` with `threads`; `None` where `stop` stopped it.
+fn learn(model: &ModelConfig, folder: &Path, threads: usize, stop: &mut dyn FnMut(usize) -> bool) -> Option<Learned> {
+    let (train, validation) = (pairs(40, "train"), pairs(8, "validation"));
+    let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
+    let workers = Workers::new(threads).unwrap();
+    let seeds = SeedTree::new(1).child("train");
+    let lesson = Lesson { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
+    let mut run = Run { label: "tiny", folder, progress: &mut |_| (), stop };
+    if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { .. }, .. } = model.latent {
+        let first = folder.join("autoencoder");
+        std::fs::create_dir_all(&first).unwrap();
+        let learned = lesson.autoencoder(model, &mut Run { folder: &first, ..run }).unwrap().unwrap();
+        let mut run = Run { label: "tiny", folder, progress: &mut |_| (), stop: &mut never };
+        return lesson.learn(model, Some(&learned.checkpoint), &mut run).unwrap();
+    }
+    lesson.learn(model, None, &mut run).unwrap()
+}
+
+/// Loss of the first and of the last validation in a log.
+fn validations(folder: &Path) -> (f64, f64) {
+    let text = std::fs::read_to_string(folder.join(LOG_FILE)).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let losses: Vec<f64> =
+        lines.filter(|line| line["kind"] == "validation").map(|line| line["loss"].as_f64().unwrap()).collect();
+    (losses[0], losses[losses.len() - 1])
+}
+
+#[test]
+fn real_networks_resume_bit_for_bit_on_any_number_of_threads() {
+    for model in [tiny(LatentConfig::Spectral { n: 8 }, Law::Diffusion, 30), tiny(joint(), Law::Diffusion, 20)] {
+        let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let whole = learn(&model, folders[0].path(), 1, &mut never).unwrap();
+        assert_eq!(learn(&model, folders[1].path(), 3, &mut never).unwrap(), whole, "threads change no bit");
+        let cut = model.train.steps / 2 + 3;
+        assert_eq!(learn(&model, folders[2].path(), 2, &mut |step| step == cut), None);
+        assert_eq!(learn(&model, folders[2].path(), 2, &mut never).unwrap(), whole, "resumed = uninterrupted");
+        let log = |i: usize| std::fs::read(folders[i].path().join(LOG_FILE)).unwrap();
+        assert!(log(0) == log(1) && log(0) == log(2));
     }
 }
 
 #[test]
-fn resumed_training_is_bit_identical_and_converges() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("last.state");
-    let mut whole = State::new(vec![0.0; 5]);
-    fit(&config(), &mut Bowl { broken: usize::MAX }, &mut whole, 400, &path, |_, _, _| ()).unwrap();
-    assert!(whole.best_loss.unwrap() < 1e-2, "{:?}", whole.best_loss);
-
-    let mut first = State::new(vec![0.0; 5]);
-    // Killed at 207: the file holds step 200.
-    fit(&config(), &mut Bowl { broken: usize::MAX }, &mut first, 207, &path, |_, _, _| ()).unwrap();
-    let mut resumed = State::load(&path, 5).unwrap();
-    assert_eq!(resumed.step, 200);
-    fit(&config(), &mut Bowl { broken: usize::MAX }, &mut resumed, 400, &path, |_, _, _| ()).unwrap();
-    assert_eq!(resumed, whole);
-    assert!(State::load(&path, 6).is_err());
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[100] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    assert!(State::load(&path, 5).unwrap_err().to_string().contains("damaged"));
+fn every_kind_of_model_learns_and_its_checkpoint_is_complete() {
+    let two_phase = LatentTraining::TwoPhase { kl: 0.01, train: short(20) };
+    for (latent, law, roles) in [
+        (LatentConfig::Identity, Law::Diffusion, vec!["score"]),
+        (LatentConfig::Spectral { n: 8 }, Law::Diffusion, vec!["score"]),
+        (LatentConfig::Spectral { n: 8 }, Law::Mean, vec!["regression"]),
+        (LatentConfig::Spectral { n: 8 }, Law::Gaussian, vec!["regression"]),
+        (autoencoder(two_phase), Law::Diffusion, vec!["decode_h", "decode_w", "encode_h", "encode_w", "score"]),
+        (joint(), Law::Diffusion, vec!["decode_h", "decode_w", "encode_h", "encode_w", "score"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = tiny(latent, law, 60);
+        let learned = learn(&model, folder.path(), 2, &mut never).unwrap();
+        let (first, last) = validations(folder.path());
+        println!("{:?} {law:?}: validation {first:.4} to {last:.4}", model.latent);
+        // From what it is after ten steps; no model here is near its floor by then.
+        assert!(last < 0.9 * first, "{:?} {law:?}: {first} to {last}", model.latent);
+        let checkpoint = &learned.checkpoint;
+        assert_eq!(checkpoint.networks.keys().collect::<Vec<_>>(), roles);
+        assert_eq!(checkpoint.residual.is_some(), law == Law::Gaussian);
+        let path = folder.path().join("checkpoint.lacuna");
+        checkpoint.save(&path).unwrap();
+        assert_eq!(&Checkpoint::load(&path).unwrap(), checkpoint);
+        assert!(learned.spread.iter().all(|spread| spread.std > 0.0 && spread.rank > 1.0));
+    }
 }
 
 #[test]
-fn a_broken_loss_stops_with_an_error_and_keeps_the_last_state() {
+fn the_residual_of_a_regression_has_the_spectrum_of_what_it_cannot_know() {
+    // One step at a tiny rate leaves the network at zero: the residual is H itself.
+    let mut model = tiny(LatentConfig::Identity, Law::Gaussian, 1);
+    model.train.learning_rate = 1e-9;
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("last.state");
-    let mut state = State::new(vec![0.0; 5]);
-    let error = fit(&config(), &mut Bowl { broken: 50 }, &mut state, 400, &path, |_, _, _| ()).unwrap_err();
-    assert!(error.to_string().contains("not finite"), "{error}");
-    assert_eq!(State::load(&path, 5).unwrap().step, 40);
+    let learned = learn(&model, folder.path(), 1, &mut never).unwrap();
+    let expected = lacuna::latent::mode_std(pairs(40, "train").h.view()).unwrap();
+    let (residual, scale) = (learned.checkpoint.residual.unwrap(), learned.checkpoint.stats.h_rms as f32);
+    let largest = expected.iter().fold(0.0_f32, |a, &b| a.max(b)) / scale;
+    for (found, expected) in residual.iter().zip(expected) {
+        // Single precision.
+        assert!((found - expected / scale).abs() < 1e-5 * largest, "{found} {expected}");
+    }
 }

@@ -104,8 +104,7 @@ impl Entry {
 
     pub(super) fn append(&self, path: &Path) -> Result<()> {
         // One write of a whole line, so that lines of several processes do not mix.
-        let mut file =
-            std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
         file.write_all(format!("{}\n", self.line()).as_bytes()).map_err(Error::io(path))
     }
 

@@ -58,11 +58,14 @@ impl Config {
     /// # Errors
     /// No model of that name.
     pub fn autoencoder_stage(&self, model: &str) -> Result<Option<Stage>> {
-        let latent = &self.model(model)?.latent;
+        let model_config = self.model(model)?;
+        let latent = &model_config.latent;
         let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { .. }, .. } = latent else {
             return Ok(None);
         };
-        let settings = json!({ "data": self.data_stage().hash, "latent": latent });
+        // The variant decides whether fields are normalised.
+        let variant = model_config.network.variant;
+        let settings = json!({ "data": self.data_stage().hash, "latent": latent, "variant": variant });
         Ok(Some(Stage::new("autoencoder", model, settings)))
     }
 

@@ -71,12 +71,12 @@ where
             let to = steps.min(from + CHUNK);
             let mut advance = || -> Result<()> {
                 for step in from..to {
-                    if step % every == 0 {
+                    if step.is_multiple_of(every) {
                         observe(index, step, member)?;
                     }
                     member.step()?;
                 }
-                if to == steps && steps % every == 0 { observe(index, steps, member) } else { Ok(()) }
+                if to == steps && steps.is_multiple_of(every) { observe(index, steps, member) } else { Ok(()) }
             };
             if let Err(error) = advance() {
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);

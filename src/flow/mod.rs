@@ -26,6 +26,7 @@ mod core;
 mod linear;
 mod noise;
 mod reduced;
+mod scheme;
 mod solver;
 
 pub use batch::{Trajectory, run_batch};

@@ -84,10 +84,8 @@ impl Fourier {
         let z = z.reshape([batch, from, m, 2, 2 * m]).permute([4, 2, 0, 3, 1]);
         let z = z.reshape([2 * m * m, batch, 2 * from]);
         // (re, im) as a row times [[Re W, Im W], [−Im W, Re W]].
-        let weight = Tensor::cat(
-            vec![Tensor::cat(vec![re.clone(), im.clone()], 2), Tensor::cat(vec![im.neg(), re], 2)],
-            1,
-        );
+        let weight =
+            Tensor::cat(vec![Tensor::cat(vec![re.clone(), im.clone()], 2), Tensor::cat(vec![im.neg(), re], 2)], 1);
         let z = z.matmul(weight).reshape([2 * m, m, batch, 2, to]).permute([2, 4, 1, 3, 0]);
         let z = z.reshape([batch * to * m, 4 * m]).matmul(self.x_back.clone());
         let z = z.reshape([batch, to, m, 2, n]).permute([0, 1, 4, 3, 2]);

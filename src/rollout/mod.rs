@@ -28,7 +28,6 @@
 //! result: the time is kept, the fields are NaN from there on, the others go on.
 
 mod member;
-mod pool;
 mod run;
 mod store;
 

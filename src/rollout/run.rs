@@ -8,7 +8,6 @@ use ndarray::{Array2, Array4, ArrayView2, s};
 use serde_json::json;
 
 use super::member::{self, Member, Plan, Problem};
-use super::pool::{Task, run_all};
 use super::{Cost, Ensemble, Reference};
 use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
@@ -16,6 +15,7 @@ use crate::config::{Config, FlowConfig, MissingTerm, RolloutConfig, hash};
 use crate::data::Recorder;
 use crate::error::Result;
 use crate::flow::{Reduced, Solver, initial_vorticity};
+use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
 use crate::spectral::{Field, check_square};
 
@@ -32,9 +32,10 @@ const CHUNK: usize = 100;
 /// ([`Reference::load`]).
 ///
 /// A fresh trajectory of the full solver runs from a random field to `rollout.start`; its state there, coarsened to `data.n`
-/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references` realisations with independent
-/// noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none is used by data or rollouts.
-/// The work goes on from the start state and from every finished realisation after a kill, with the same result.
+/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references`
+/// realisations with independent noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none
+/// is used by data or rollouts. The work goes on from the start state and from every finished realisation after a kill,
+/// with the same result.
 ///
 /// # Errors
 /// [`Error::BlowUp`] of the solver, I/O, impossible values.

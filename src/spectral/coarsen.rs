@@ -23,10 +23,17 @@ pub fn truncate(field: ArrayView2<f64>, n: usize) -> Result<Field> {
 
 /// [`truncate`] on half spectra, rescaled by (n/N)² so that values are preserved.
 pub fn truncate_spectrum(spectrum: &Spectrum, n: usize) -> Spectrum {
-    let from = spectrum.nrows();
+    let mut out = Array2::zeros((n, n / 2 + 1));
+    truncate_spectrum_into(spectrum, &mut out);
+    out
+}
+
+/// [`truncate_spectrum`] into `out` (n, n/2 + 1), without allocating; what is not kept becomes zero.
+pub fn truncate_spectrum_into(spectrum: &Spectrum, out: &mut Spectrum) {
+    let (from, n) = (spectrum.nrows(), out.nrows());
     let half = n.min(from) / 2;
     let scale = (n as f64 / from as f64).powi(2);
-    let mut out = Array2::zeros((n, n / 2 + 1));
+    out.fill(0.0.into());
     for j in 0..half {
         for i in 0..half {
             out[(i, j)] = spectrum[(i, j)] * scale;
@@ -35,7 +42,6 @@ pub fn truncate_spectrum(spectrum: &Spectrum, n: usize) -> Spectrum {
             out[(n - i, j)] = spectrum[(from - i, j)] * scale;
         }
     }
-    out
 }
 
 /// Every (N/n)-th point of a field: cheap, and aliases whatever lies beyond n/2. The paper's operator.

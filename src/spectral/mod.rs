@@ -21,7 +21,7 @@ mod fft;
 mod grid;
 mod spectra;
 
-pub use coarsen::{Filter, stride, truncate, truncate_spectrum};
+pub use coarsen::{Filter, stride, truncate, truncate_spectrum, truncate_spectrum_into};
 pub use fft::{Fft2, irfft2, rfft2};
 pub use grid::Grid;
 pub use spectra::{energy_spectrum, shell_spectrum};

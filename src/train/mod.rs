@@ -1,8 +1,33 @@
 //! Training: one engine for every model, with exact resume.
+//!
+//! [`train`] is the stage of the pipeline; [`Lesson`] trains on pairs in memory; [`fit`] minimises any [`Objective`].
+//!
+//! - Diffusion on physical fields (P-CDM), spectral or frozen autoencoder latents; regression; autoencoders; everything at once
+//!   (joint): one weight vector, one optimiser, one log format.
+//! - Every random number comes from a named stream (initial weights `init`, epochs `order`, step k `noise/k`, `validation/…`), and
+//!   a batch is cut into a fixed number of chunks, so weights have the same bits on any number of threads, interrupted or not.
+//! - Models are selected on validation trajectories; test data are never read here.
 
+mod batches;
+#[cfg(test)]
+mod checks;
 mod engine;
+mod joint;
+mod learn;
+mod log;
+mod noise;
+mod parallel;
+mod score;
+mod spread;
+mod stage;
+mod state;
 
-pub use engine::{Objective, State, fit};
+pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learning_rate};
+pub use learn::{Learned, Lesson};
+pub use parallel::{Workers, chunk_range};
+pub use spread::Spread;
+pub use stage::{CHECKPOINT_FILE, Controls, LATENT_FILE, train, train_until};
+pub use state::State;
 
 use crate::error::{Error, Result};
 

@@ -1,0 +1,406 @@
+//! Convolutional encoders and decoders as programs ([`Conv`](crate::infer::Conv) has the layout).
+
+use super::kernels::{affine, affine_silu, shift, softmax};
+use super::matrix::{Matrix, product, transposed};
+use super::stencil::{Kernel, frame, inside};
+use crate::config::Padding;
+use crate::error::{Error, Result};
+use crate::infer::network::Named;
+use crate::infer::{Block, Network, groups, resampling};
+
+/// ε of group norms (the framework's default, as published).
+const NORM_EPSILON: f64 = 1e-5;
+
+/// An encoder or a decoder prepared for one grid; one field at a time, no allocation per call.
+#[derive(Clone)]
+pub struct ConvProgram {
+    input: usize,
+    output: usize,
+    padding: Padding,
+    steps: Vec<Step>,
+    scratch: Scratch,
+    resampling: Option<Resampling>,
+}
+
+/// Band-limited resampling of the input: its matrix (output, input) and the product with one axis.
+#[derive(Clone)]
+struct Resampling {
+    matrix: Vec<f32>,
+    half: Vec<f32>,
+}
+
+/// A block at its size: n is the number of points per side that it reads.
+#[derive(Clone)]
+struct Step {
+    n: usize,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Conv {
+        layer: Layer,
+        stride: usize,
+    },
+    /// Nearest upsampling, then a convolution.
+    UpConv {
+        layer: Layer,
+    },
+    Residual {
+        norms: [Norm; 2],
+        layers: [Layer; 2],
+        skip: Option<Skip>,
+    },
+    Attention(Attention),
+    /// Norm, SiLU, convolution: the end of every network.
+    NormConv {
+        norm: Norm,
+        layer: Layer,
+    },
+}
+
+#[derive(Clone)]
+struct Layer {
+    kernel: Kernel,
+    from: usize,
+    bias: Vec<f32>,
+}
+
+/// 1×1 convolution of the input of a residual block, (from, to).
+#[derive(Clone)]
+struct Skip {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+#[derive(Clone)]
+struct Norm {
+    groups: usize,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// Scale and shift of the field at hand.
+    scale: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+/// The doubled projections, multiplied out: q, k and v (channels, channels) with their biases, and the output.
+#[derive(Clone)]
+struct Attention {
+    norm: Norm,
+    heads: usize,
+    qkv: [Skip; 3],
+    out: Skip,
+    parts: [Vec<f32>; 3],
+    scores: Vec<f32>,
+}
+
+/// Work space, as long as the largest block needs.
+#[derive(Clone, Default)]
+struct Scratch {
+    h: Vec<f32>,
+    inner: Vec<f32>,
+    padded: Vec<f32>,
+    wide: Vec<f32>,
+}
+
+impl ConvProgram {
+    /// Prepares an encoder or a decoder with the given flat weights; `n` is the number of points per side of its input.
+    ///
+    /// # Errors
+    /// A network of another kind, weights of another length, or an `n` that cannot be halved as often as the encoder does.
+    pub fn new(network: &Network, weights: &[f32], n: usize) -> Result<Self> {
+        let (desc, encoder) = match network {
+            Network::Encoder(desc) => (desc, true),
+            Network::Decoder(desc) => (desc, false),
+            Network::Fno(_) => return Err(Error::config("network.kind", "fno; expected encoder or decoder")),
+        };
+        if n < 2 || (encoder && (n >> desc.levels < 2 || n % (1 << desc.levels) != 0)) {
+            let what = format!("{n} points per side; the network halves the grid {} times, to 2 or more", desc.levels);
+            return Err(Error::config("latent.n", what));
+        }
+        let named = Named::new(network, weights)?;
+        let (mut steps, mut at) = (Vec::new(), n);
+        let mut blocks = desc.blocks(encoder).into_iter();
+        while let Some(block) = blocks.next() {
+            let (kind, after) = match block {
+                Block::Conv { name, from, to, stride } => {
+                    (Kind::Conv { layer: Layer::new(&named, &name, from, to), stride }, at / stride)
+                }
+                Block::Residual { name, from, to } => (residual(&named, &name, from, to), at),
+                Block::Attention { name, channels, heads } => {
+                    (Kind::Attention(Attention::new(&named, &name, channels, heads, at * at)), at)
+                }
+                // The layout has a convolution after each of these.
+                Block::Upsample => match blocks.next() {
+                    Some(Block::Conv { name, from, to, .. }) => {
+                        (Kind::UpConv { layer: Layer::new(&named, &name, from, to) }, 2 * at)
+                    }
+                    other => unreachable!("a convolution follows an upsampling, not {other:?}"),
+                },
+                Block::NormSilu { name, channels } => match blocks.next() {
+                    Some(Block::Conv { name: conv, from, to, .. }) => {
+                        let norm = Norm::new(&named, &name, channels);
+                        (Kind::NormConv { norm, layer: Layer::new(&named, &conv, from, to) }, at)
+                    }
+                    other => unreachable!("a convolution follows the last norm, not {other:?}"),
+                },
+            };
+            steps.push(Step { n: at, kind });
+            at = after;
+        }
+        let mut scratch = Scratch::default();
+        for step in &steps {
+            let (read, made, channels) = step.sizes();
+            let side = read.max(made);
+            grow(&mut scratch.h, side * side * channels);
+            grow(&mut scratch.inner, side * side * channels);
+            grow(&mut scratch.padded, (side + 2) * (side + 2) * channels);
+            grow(&mut scratch.wide, side * (side + 2) * channels);
+        }
+        let resampling = desc.resamples().then(|| Resampling { matrix: resampling(n, at), half: vec![0.0; n * at] });
+        Ok(Self { input: n, output: at, padding: desc.padding, steps, scratch, resampling })
+    }
+
+    /// Points per side of the output.
+    pub fn output_n(&self) -> usize {
+        self.output
+    }
+
+    /// Evaluates the network on `input`, n² values, into `out`, [`ConvProgram::output_n`]² values.
+    ///
+    /// # Panics
+    /// On other numbers of values.
+    pub fn eval(&mut self, input: &[f32], out: &mut [f32]) {
+        assert_eq!(input.len(), self.input * self.input, "input of a program for {0} × {0} points", self.input);
+        assert_eq!(
+            out.len(),
+            self.output * self.output,
+            "output of a program that makes {0} × {0} points",
+            self.output
+        );
+        self.scratch.h[..input.len()].copy_from_slice(input);
+        for step in &mut self.steps {
+            step.run(self.padding, &mut self.scratch);
+        }
+        out.copy_from_slice(&self.scratch.h[..out.len()]);
+        if let Some(Resampling { matrix, half }) = &mut self.resampling {
+            let (n, m) = (self.input, self.output);
+            let matrix = Matrix::strided(matrix, n);
+            product([m, n, n], matrix, Matrix::strided(input, n), half, n, false);
+            product([m, n, m], Matrix::strided(half, n), matrix.t(), out, m, true);
+        }
+    }
+}
+
+fn grow(buffer: &mut Vec<f32>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+}
+
+fn residual(named: &Named, name: &str, from: usize, to: usize) -> Kind {
+    let part = |part: &str| format!("{name}.{part}");
+    Kind::Residual {
+        norms: [Norm::new(named, &part("layer.0"), from), Norm::new(named, &part("layer.3"), to)],
+        layers: [Layer::new(named, &part("layer.2"), from, to), Layer::new(named, &part("layer.5"), to, to)],
+        skip: (from != to).then(|| Skip {
+            weight: transposed(named.get(&part("res.weight")), from),
+            bias: named.get(&part("res.bias")).to_vec(),
+        }),
+    }
+}
+
+impl Step {
+    /// Points per side read and made, and the largest number of channels.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let channels = |layer: &Layer| layer.from.max(layer.kernel.to());
+        match &self.kind {
+            Kind::Conv { layer, stride } => (self.n, self.n / stride, channels(layer)),
+            Kind::UpConv { layer } => (self.n, 2 * self.n, channels(layer)),
+            Kind::Residual { layers: [first, _], .. } => (self.n, self.n, channels(first)),
+            Kind::Attention(attention) => (self.n, self.n, attention.norm.weight.len()),
+            Kind::NormConv { layer, .. } => (self.n, self.n, channels(layer)),
+        }
+    }
+
+    /// Replaces `scratch.h` by the block's output.
+    fn run(&mut self, padding: Padding, scratch: &mut Scratch) {
+        let n = self.n;
+        let Scratch { h, inner, padded, wide } = scratch;
+        match &mut self.kind {
+            Kind::Conv { layer, stride } => {
+                pad(h, padded, n, layer.from);
+                layer.convolve(padded, n, *stride, padding, wide, h);
+            }
+            Kind::UpConv { layer } => {
+                let c = layer.from;
+                for x in 0..2 * n {
+                    let row = &h[x / 2 * n * c..][..n * c];
+                    let to = inside(padded, x, 2 * n, c);
+                    for (to, from) in to.chunks_exact_mut(2 * c).zip(row.chunks_exact(c)) {
+                        to[..c].copy_from_slice(from);
+                        to[c..].copy_from_slice(from);
+                    }
+                }
+                layer.convolve(padded, 2 * n, 1, padding, wide, h);
+            }
+            Kind::Residual { norms: [first, second], layers: [one, two], skip } => {
+                first.silu_pad(h, padded, n);
+                one.convolve(padded, n, 1, padding, wide, inner);
+                second.silu_pad(inner, padded, n);
+                two.convolve(padded, n, 1, padding, wide, inner);
+                let len = n * n * two.kernel.to();
+                if let Some(Skip { weight, bias }) = skip {
+                    let (from, to) = (one.from, bias.len());
+                    // inner += W h; the sum becomes h.
+                    let (left, right) = (Matrix::strided(h, from), Matrix::strided(weight, to));
+                    product([n * n, from, to], left, right, &mut inner[..len], to, true);
+                    shift(&mut inner[..len], bias);
+                    std::mem::swap(h, inner);
+                } else {
+                    h[..len].iter_mut().zip(&inner[..len]).for_each(|(h, inner)| *h += inner);
+                }
+            }
+            Kind::Attention(attention) => attention.run(h, inner, n),
+            Kind::NormConv { norm, layer } => {
+                norm.silu_pad(h, padded, n);
+                layer.convolve(padded, n, 1, padding, wide, h);
+            }
+        }
+    }
+}
+
+/// Copies `h` (n², channels) into the inside of `padded`.
+fn pad(h: &[f32], padded: &mut [f32], n: usize, channels: usize) {
+    for (x, row) in h.chunks_exact(n * channels).take(n).enumerate() {
+        inside(padded, x, n, channels).copy_from_slice(row);
+    }
+}
+
+impl Layer {
+    fn new(named: &Named, name: &str, from: usize, to: usize) -> Self {
+        let kernel = Kernel::new(named.get(&format!("{name}.weight")), from, to);
+        Self { kernel, from, bias: named.get(&format!("{name}.bias")).to_vec() }
+    }
+
+    /// Convolves the inside of `padded` into `out`, bias added.
+    fn convolve(
+        &self,
+        padded: &mut [f32],
+        n: usize,
+        stride: usize,
+        padding: Padding,
+        wide: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let (to, made) = (self.kernel.to(), n / stride);
+        frame(padded, n, self.from, padding);
+        if stride == 1 {
+            self.kernel.convolve(padded, n, 1, wide);
+            for (row, out) in wide.chunks_exact((n + 2) * to).zip(out.chunks_exact_mut(n * to)).take(n) {
+                out.copy_from_slice(&row[..n * to]);
+            }
+        } else {
+            self.kernel.convolve(padded, n, stride, out);
+        }
+        shift(&mut out[..made * made * to], &self.bias);
+    }
+}
+
+impl Norm {
+    fn new(named: &Named, name: &str, channels: usize) -> Self {
+        let part = |part: &str| named.get(&format!("{name}.{part}")).to_vec();
+        let (weight, bias) = (part("weight"), part("bias"));
+        Self { groups: groups(channels), scale: weight.clone(), offset: bias.clone(), weight, bias }
+    }
+
+    /// Scale and shift that normalise `h` (points, channels).
+    fn measure(&mut self, h: &[f32]) {
+        let c = self.weight.len();
+        let per_group = c / self.groups;
+        let count = (h.len() / c * per_group) as f64;
+        // Two passes: sums and sums of squares over runs of points in f32, runs in f64.
+        const RUN: usize = 32;
+        for group in 0..self.groups {
+            let range = group * per_group..(group + 1) * per_group;
+            let over = |f: &dyn Fn(f32) -> f32| -> f64 {
+                let run = |run: &[f32]| -> f32 {
+                    run.chunks_exact(c).map(|row| row[range.clone()].iter().map(|&v| f(v)).sum::<f32>()).sum()
+                };
+                h.chunks(RUN * c).map(|rows| f64::from(run(rows))).sum()
+            };
+            let mean = over(&|v| v) / count;
+            let variance = over(&|v| (v - mean as f32) * (v - mean as f32)) / count;
+            let inverse = (variance + NORM_EPSILON).sqrt().recip();
+            for k in range.clone() {
+                let scale = f64::from(self.weight[k]) * inverse;
+                self.scale[k] = scale as f32;
+                self.offset[k] = (f64::from(self.bias[k]) - scale * mean) as f32;
+            }
+        }
+    }
+
+    /// The inside of `padded` ← SiLU(norm(h)).
+    fn silu_pad(&mut self, h: &[f32], padded: &mut [f32], n: usize) {
+        let c = self.weight.len();
+        let h = &h[..n * n * c];
+        self.measure(h);
+        for (x, row) in h.chunks_exact(n * c).enumerate() {
+            affine_silu(row, &self.scale, &self.offset, inside(padded, x, n, c));
+        }
+    }
+}
+
+impl Attention {
+    fn new(named: &Named, name: &str, c: usize, heads: usize, tokens: usize) -> Self {
+        let get = |part: &str| named.get(&format!("{name}.attention.1.{part}"));
+        let (first, second, bias) = (get("qkv_project.weight"), get("mha.in_proj_weight"), get("mha.in_proj_bias"));
+        let rows = |values: &'_ [f32], part: usize| values[part * c * c..(part + 1) * c * c].to_vec();
+        let qkv = [0, 1, 2].map(|part| Skip {
+            weight: composed(&rows(first, part), &rows(second, part), c),
+            bias: bias[part * c..(part + 1) * c].to_vec(),
+        });
+        let (inner, outer) = (get("mha.out_proj.weight"), get("out_project.weight"));
+        let inner_bias = get("mha.out_proj.bias");
+        let bias = outer.chunks_exact(c).map(|row| row.iter().zip(inner_bias).map(|(w, b)| w * b).sum());
+        Self {
+            norm: Norm::new(named, &format!("{name}.attention.0"), c),
+            heads,
+            qkv,
+            out: Skip { weight: composed(inner, outer, c), bias: bias.collect() },
+            parts: [0, 1, 2].map(|_| vec![0.0; tokens * c]),
+            scores: vec![0.0; tokens * tokens],
+        }
+    }
+
+    /// h ← h + attention(norm(h)).
+    fn run(&mut self, h: &mut [f32], inner: &mut [f32], n: usize) {
+        let (tokens, c) = (n * n, self.norm.weight.len());
+        let (h, inner) = (&mut h[..tokens * c], &mut inner[..tokens * c]);
+        self.norm.measure(h);
+        affine(h, &self.norm.scale, &self.norm.offset, inner);
+        for (part, Skip { weight, bias }) in self.parts.iter_mut().zip(&self.qkv) {
+            product([tokens, c, c], Matrix::strided(inner, c), Matrix::strided(weight, c), part, c, false);
+            shift(part, bias);
+        }
+        let [q, k, v] = &self.parts;
+        let size = c / self.heads;
+        for at in (0..c).step_by(size) {
+            let (q, k, v) = (&q[at..], &k[at..], &v[at..]);
+            let keys = Matrix::strided(k, c).t();
+            product([tokens, size, tokens], Matrix::strided(q, c), keys, &mut self.scores, tokens, false);
+            softmax(&mut self.scores, tokens, 1.0 / (size as f32).sqrt());
+            let scores = Matrix::strided(&self.scores, tokens);
+            product([tokens, tokens, size], scores, Matrix::strided(v, c), &mut inner[at..], c, false);
+        }
+        product([tokens, c, c], Matrix::strided(inner, c), Matrix::strided(&self.out.weight, c), h, c, true);
+        shift(h, &self.out.bias);
+    }
+}
+
+/// `second` · `first` as (from, to), for two (to, from) weights of linear layers applied one after the other.
+fn composed(first: &[f32], second: &[f32], c: usize) -> Vec<f32> {
+    let mut out = vec![0.0; c * c];
+    product([c, c, c], Matrix::strided(first, c).t(), Matrix::strided(second, c).t(), &mut out, c, false);
+    out
+}

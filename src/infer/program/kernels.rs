@@ -1,0 +1,201 @@
+//! Elementwise loops, compiled for the vector unit that the processor has.
+//!
+//! The functions are polynomials without branches, so that loops over them vectorise, and without fused multiply-add, so that
+//! the bits do not depend on the vector width.
+
+/// Defines a function whose body is compiled twice: for the baseline instruction set, and for AVX2 where it is found at run time.
+macro_rules! vectorised {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        $visibility fn $name($($arg: $kind),*) {
+            #[inline(always)]
+            fn plain($($arg: $kind),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn wide($($arg: $kind),*) {
+                    plain($($arg),*);
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has AVX2, as just tested.
+                    return unsafe { wide($($arg),*) };
+                }
+            }
+            plain($($arg),*);
+        }
+    };
+}
+pub(super) use vectorised;
+
+/// exp(x) to 2e-7 relative for −87 ≤ x ≤ 88; clamped beyond.
+///
+/// x = k ln 2 + r with |r| ≤ ln(2)/2, Taylor polynomial of degree 7 in r (remainder 5e-9), 2^k by its exponent bits.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    // Adding 1.5·2²³ rounds to the nearest integer and leaves it in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts; the first has few bits, so its product with k is exact.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let k = shifted - ROUND;
+    let r = x - k * LN2_HIGH - k * LN2_LOW;
+    let mut sum = 1.0 / 5040.0;
+    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        sum = sum * r + coefficient;
+    }
+    sum * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()))
+}
+
+/// erf(x) to 3e-7 (Abramowitz & Stegun, 7.1.26, whose own error is 1.5e-7).
+#[inline(always)]
+pub(super) fn erf(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / (1.0 + 0.327_591_1 * a);
+    let mut sum = 1.061_405_4;
+    for coefficient in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6, 0.0] {
+        sum = sum * t + coefficient;
+    }
+    (1.0 - sum * exp(-a * a)).copysign(x)
+}
+
+/// x/(1 + exp(−x)).
+#[inline(always)]
+pub(super) fn silu(x: f32) -> f32 {
+    x / (1.0 + exp(-x))
+}
+
+/// Exact GELU, ½x(1 + erf(x/√2)).
+#[inline(always)]
+pub(super) fn gelu(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+vectorised! {
+    /// h ← GELU(h + shift), `shift` per channel.
+    pub(in crate::infer) fn shift_gelu(h: &mut [f32], shift: &[f32]) {
+        for row in h.chunks_exact_mut(shift.len()) {
+            for (h, shift) in row.iter_mut().zip(shift) {
+                *h = gelu(*h + shift);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// h ← h + shift, `shift` per channel.
+    pub(in crate::infer) fn shift(h: &mut [f32], shift: &[f32]) {
+        for row in h.chunks_exact_mut(shift.len()) {
+            for (h, shift) in row.iter_mut().zip(shift) {
+                *h += shift;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// out ← scale ⊙ h + shift, per channel.
+    pub(in crate::infer) fn affine(h: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        let c = scale.len();
+        for (out, h) in out.chunks_exact_mut(c).zip(h.chunks_exact(c)) {
+            for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale).zip(shift) {
+                *out = scale * h + shift;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// out ← SiLU(scale ⊙ h + shift), per channel.
+    pub(in crate::infer) fn affine_silu(h: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        let c = scale.len();
+        for (out, h) in out.chunks_exact_mut(c).zip(h.chunks_exact(c)) {
+            for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale).zip(shift) {
+                *out = silu(scale * h + shift);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// out ← base + field ⊗ scale: one value per point, one scale per channel.
+    pub(in crate::infer) fn lift(field: &[f32], scale: &[f32], base: &[f32], out: &mut [f32]) {
+        let c = scale.len();
+        for ((out, base), &value) in out.chunks_exact_mut(c).zip(base.chunks_exact(c)).zip(field) {
+            for ((out, base), scale) in out.iter_mut().zip(base).zip(scale) {
+                *out = base + scale * value;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Rows of `ab` hold a and b: product ← (a + bias_a) ⊙ (b + bias_b); h ← h + bias_h.
+    pub(in crate::infer) fn gate(ab: &[f32], bias_ab: &[f32], bias_h: &[f32], product: &mut [f32], h: &mut [f32]) {
+        let c = bias_h.len();
+        let (bias_a, bias_b) = bias_ab.split_at(c);
+        for ((ab, product), h) in ab.chunks_exact(2 * c).zip(product.chunks_exact_mut(c)).zip(h.chunks_exact_mut(c)) {
+            let (a, b) = ab.split_at(c);
+            for k in 0..c {
+                product[k] = (a[k] + bias_a[k]) * (b[k] + bias_b[k]);
+                h[k] += bias_h[k];
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// out ← h · weight + bias: one value per point. Eight partial sums, so that the order does not depend on the vector width.
+    pub(in crate::infer) fn project(h: &[f32], weight: &[f32], bias: f32, out: &mut [f32]) {
+        let c = weight.len();
+        for (out, h) in out.iter_mut().zip(h.chunks_exact(c)) {
+            let mut sums = [0.0f32; 8];
+            let (blocks, rest) = h.as_chunks::<8>();
+            let (weights, last) = weight.as_chunks::<8>();
+            for (h, w) in blocks.iter().zip(weights) {
+                for lane in 0..8 {
+                    sums[lane] += h[lane] * w[lane];
+                }
+            }
+            let tail: f32 = rest.iter().zip(last).map(|(h, w)| h * w).sum();
+            *out = sums.iter().sum::<f32>() + tail + bias;
+        }
+    }
+}
+
+vectorised! {
+    /// Rows of length `length` become exp(scale·(s − max)), normalised to sum one.
+    pub(in crate::infer) fn softmax(scores: &mut [f32], length: usize, scale: f32) {
+        for row in scores.chunks_exact_mut(length) {
+            let top = row.iter().fold(f32::NEG_INFINITY, |top, &s| if s > top { s } else { top });
+            row.iter_mut().for_each(|s| *s = exp(scale * (*s - top)));
+            let norm = 1.0 / row.iter().sum::<f32>();
+            row.iter_mut().for_each(|s| *s *= norm);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn approximations_keep_their_bounds() {
+        // Bounds of the documentation; references in f64.
+        for i in -40_000..40_000 {
+            let x = i as f32 * 2e-3;
+            let exact = f64::from(x).exp();
+            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 2e-7, "exp {x}");
+            let exact = f64::from(x) / (1.0 + f64::from(-x).exp());
+            assert!((f64::from(silu(x)) - exact).abs() <= 4e-7 * exact.abs(), "silu {x}");
+        }
+        // erf(1), erf(½), erf(2): Abramowitz & Stegun, table 7.1.
+        for (x, value) in [(1.0, 0.842_700_79), (0.5, 0.520_499_88), (2.0, 0.995_322_27), (0.0, 0.0), (9.0, 1.0)] {
+            assert!((erf(x) - value).abs() < 3e-7 && (erf(-x) + value).abs() < 3e-7, "erf {x}");
+        }
+        assert!(exp(f32::NEG_INFINITY) < 2e-38 && exp(1e30).is_finite() && gelu(-20.0).abs() < 1e-6);
+        // A broken field stays visible.
+        assert!(silu(f32::NAN).is_nan() && gelu(f32::NAN).is_nan());
+    }
+}

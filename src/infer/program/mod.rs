@@ -1,0 +1,15 @@
+//! Networks as programs on plain f32 arrays.
+//!
+//! Fields are channels-last, (point, channel), so that pointwise layers are one matrix product, the two transforms of a
+//! spectral convolution are products without transposition, and a row of a 3×3 convolution reads three runs of contiguous
+//! memory. Weights are packed and scratch is allocated when a program is made; a call allocates nothing and uses one thread.
+
+mod conv;
+mod fno;
+mod kernels;
+mod matrix;
+mod spectral;
+mod stencil;
+
+pub use conv::ConvProgram;
+pub use fno::FnoProgram;

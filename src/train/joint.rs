@@ -1,0 +1,340 @@
+//! The pair of autoencoders, alone or together with the score network in their latent space (arXiv 2506.20771, joint training).
+//!
+//! L = w_H MSE_H + w_ω MSE_ω + w_s L_score + KL terms. Gradients of the score loss flow into both encoders. With `normalise`,
+//! latents become (z − m)/s before noise is added, m and s running statistics of the steps before this one: constants of
+//! the step, so no gradient flows through them, and the score loss cannot be lowered by shrinking the latents.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use burn::tensor::{Device, Tensor};
+
+use super::batches::{Fields, Order, Samples, tensor3, values};
+use super::engine::{Loss, Objective};
+use super::noise::Noise;
+use super::parallel::{Workers, chunk_range};
+use super::score::{add_in_order, loss_scale, square_error, sum};
+use super::spread::{Spread, kl_gradient};
+use crate::config::{TrainConfig, Variant};
+use crate::error::{Error, Result};
+use crate::infer::{Conv, Fno, LatentStats, Network};
+use crate::nn::{Weights, decode, encode};
+use crate::rng::SeedTree;
+
+/// What a step keeps of the running latent statistics: a memory of 50 batches.
+const MEMORY: f64 = 0.98;
+/// Training samples from which the statistics begin.
+const FIRST: usize = 128;
+
+/// Weights of the parts of the loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Parts {
+    /// w_H.
+    pub h: f64,
+    /// w_ω.
+    pub w: f64,
+    /// w_s.
+    pub score: f64,
+    /// Of the KL term of the H latents.
+    pub kl_h: f64,
+    /// Of the KL term of the ω latents.
+    pub kl_w: f64,
+    /// Latents are normalised before noise is added.
+    pub normalise: bool,
+}
+
+/// Trains the networks `decode_h`, `decode_w`, `encode_h`, `encode_w` and, if there is one, `score`: the weight vector holds them
+/// in this order. The buffers are mean and mean square of the ω latents, then of the H latents.
+pub(super) struct Joint<'a> {
+    networks: BTreeMap<&'static str, Network>,
+    conv: Conv,
+    fno: Option<Fno>,
+    parts: Parts,
+    latent_n: usize,
+    train: &'a Samples,
+    validation: &'a Samples,
+    /// Effective ranks of the validation fields ω and H.
+    ranks: [f64; 2],
+    batch: usize,
+    seeds: SeedTree,
+    order: Order,
+    workers: &'a Workers,
+    chunks: usize,
+    device: Device,
+    /// Spread of ω and H latents at the last validation.
+    pub(super) spread: Option<[Spread; 2]>,
+}
+
+/// The networks of one chunk and its encoded samples.
+struct Encoded {
+    weights: BTreeMap<&'static str, Weights>,
+    w: Tensor<3>,
+    h: Tensor<3>,
+    z_w: Tensor<3>,
+    z_h: Tensor<3>,
+}
+
+impl<'a> Joint<'a> {
+    pub(super) fn new(
+        (conv, fno): (Conv, Option<Fno>),
+        parts: Parts,
+        (train, validation): (&'a Samples, &'a Samples),
+        config: &TrainConfig,
+        seeds: &SeedTree,
+        workers: &'a Workers,
+        (device, chunks): (Device, usize),
+    ) -> Self {
+        let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv.clone()));
+        let mut networks = BTreeMap::from([
+            ("decode_h", decoder.clone()),
+            ("decode_w", decoder),
+            ("encode_h", encoder.clone()),
+            ("encode_w", encoder),
+        ]);
+        if let Some(fno) = &fno {
+            networks.insert("score", Network::Fno(fno.clone()));
+        }
+        let rank = |fields: &Fields| Spread::new(&fields.values, fields.n * fields.n).rank;
+        Self {
+            networks,
+            parts,
+            latent_n: train.w.n >> conv.levels,
+            conv,
+            fno,
+            train,
+            validation,
+            ranks: [rank(&validation.w), rank(&validation.h)],
+            batch: config.batch,
+            order: Order::new(seeds.child("order"), train.w.len()),
+            seeds: seeds.clone(),
+            workers,
+            chunks: chunks.min(config.batch),
+            device,
+            spread: None,
+        }
+    }
+
+    /// Weights before training, each network from its own stream.
+    pub(super) fn init(&self) -> Vec<f32> {
+        let seeds = self.seeds.child("init");
+        self.networks.iter().flat_map(|(role, network)| network.init(&mut seeds.child(role).stream())).collect()
+    }
+
+    /// Buffers before training: statistics of the first latents.
+    pub(super) fn first_buffers(&self, params: &[f32]) -> Result<Vec<f64>> {
+        let all = self.train.w.len();
+        let count = all.min(FIRST);
+        let index: Vec<usize> = (0..count).map(|i| i * all / count).collect();
+        let encoded = self.encoded(params, self.train, &index)?;
+        Ok(encoded.iter().flat_map(|z| [mean(z), mean_square(z)]).collect())
+    }
+
+    /// Latents of ω and H, not normalised, of the samples `index`.
+    pub(super) fn encoded(&self, params: &[f32], samples: &Samples, index: &[usize]) -> Result<[Vec<f32>; 2]> {
+        let blocks: Vec<&[usize]> = index.chunks(self.batch).collect();
+        let parts = self.workers.map(blocks.len(), |block| {
+            let encoded = self.encode(params, samples, blocks[block], &self.device);
+            Ok([values(encoded.z_w), values(encoded.z_h)])
+        })?;
+        Ok([0, 1].map(|field| parts.iter().flat_map(|part| part[field].iter().copied()).collect()))
+    }
+
+    /// Normalisation of the latents that `buffers` stand for.
+    pub(super) fn latent_stats(&self, buffers: &[f64]) -> LatentStats {
+        if !self.parts.normalise {
+            return LatentStats::default();
+        }
+        let std = |mean: f64, square: f64| (square - mean * mean).max(f64::MIN_POSITIVE).sqrt();
+        LatentStats {
+            w_mean: buffers[0],
+            w_std: std(buffers[0], buffers[1]),
+            h_mean: buffers[2],
+            h_std: std(buffers[2], buffers[3]),
+        }
+    }
+
+    /// Refuses a weight vector of another length.
+    pub(super) fn check(&self, params: &[f32]) -> Result<()> {
+        let expected: usize = self.networks.values().map(Network::len).sum();
+        if params.len() == expected {
+            return Ok(());
+        }
+        Err(Error::shape("weights of the autoencoders", format!("({expected})"), &[params.len()]))
+    }
+
+    /// The networks by role with their weights.
+    pub(super) fn split(&self, params: &[f32]) -> BTreeMap<String, (Network, Vec<f32>)> {
+        let mut rest = params;
+        let cut = |(role, network): (&&'static str, &Network)| {
+            let (own, after) = rest.split_at(network.len());
+            rest = after;
+            (role.to_string(), (network.clone(), own.to_vec()))
+        };
+        self.networks.iter().map(cut).collect()
+    }
+
+    fn encode(&self, params: &[f32], samples: &Samples, index: &[usize], device: &Device) -> Encoded {
+        let mut rest = params;
+        let cut = |(&role, network): (&&'static str, &Network)| {
+            let (own, after) = rest.split_at(network.len());
+            rest = after;
+            (role, Weights::new(network, own, device))
+        };
+        let weights: BTreeMap<_, _> = self.networks.iter().map(cut).collect();
+        let (w, h) = (samples.w.gather(index, device), samples.h.gather(index, device));
+        let z_w = encode(&self.conv, &weights["encode_w"], w.clone());
+        let z_h = encode(&self.conv, &weights["encode_h"], h.clone());
+        Encoded { weights, w, h, z_w, z_h }
+    }
+
+    /// Summed square errors of a chunk: reconstruction of ω and of H, score (0 without a score network).
+    fn errors(
+        &self,
+        chunk: &Encoded,
+        stats: &LatentStats,
+        noise: &Noise,
+        range: std::ops::Range<usize>,
+    ) -> [Tensor<1>; 3] {
+        let error = |role: &str, z: &Tensor<3>, field: &Tensor<3>| {
+            (decode(&self.conv, &chunk.weights[role], z.clone()) - field.clone()).square().sum()
+        };
+        let score = match &self.fno {
+            Some(fno) => {
+                let z_w = (chunk.z_w.clone() - stats.w_mean) / stats.w_std;
+                let z_h = (chunk.z_h.clone() - stats.h_mean) / stats.h_std;
+                square_error(fno, &chunk.weights["score"], z_w, z_h, noise, range)
+            }
+            None => Tensor::zeros([1], chunk.weights["encode_w"].device()),
+        };
+        [error("decode_w", &chunk.z_w, &chunk.w), error("decode_h", &chunk.z_h, &chunk.h), score]
+    }
+
+    /// Factors from summed square errors of `samples` samples to the (unweighted) parts of the loss.
+    fn scales(&self, samples: usize) -> [f64; 3] {
+        let points = (samples * self.train.w.n * self.train.w.n) as f64;
+        [1.0 / points, 1.0 / points, self.fno.as_ref().map_or(0.0, |fno| loss_scale(fno, samples, self.latent_n))]
+    }
+
+    fn noise(&self, samples: usize, seeds: &SeedTree) -> Noise {
+        let variant = self.fno.as_ref().map_or(Variant::Gated, |fno| fno.variant);
+        // An autoencoder alone needs none.
+        let count = if self.fno.is_some() { samples } else { 0 };
+        Noise::draw(variant, count, self.latent_n, &mut seeds.stream())
+    }
+
+    /// The loss of its parts.
+    fn total(&self, errors: [f64; 3], kl: [f64; 2]) -> Loss {
+        let Parts { h, w, score, kl_h, kl_w, .. } = self.parts;
+        let [error_w, error_h, error_s] = errors;
+        let total = w * error_w + h * error_h + score * error_s + kl_w * kl[0] + kl_h * kl[1];
+        let mut parts = vec![("mse_w", error_w), ("mse_h", error_h), ("kl_w", kl[0]), ("kl_h", kl[1])];
+        if self.fno.is_some() {
+            parts.push(("score", error_s));
+        }
+        Loss { total, parts, note: None }
+    }
+}
+
+impl Objective for Joint<'_> {
+    fn gradient(&mut self, step: usize, params: &[f32], buffers: &mut [f64], gradient: &mut [f32]) -> Result<Loss> {
+        let index = self.order.batch(step, self.batch);
+        let noise = self.noise(self.batch, &self.seeds.child("noise").child(step));
+        let (device, stats, scales) =
+            (self.device.clone().autodiff(), self.latent_stats(buffers), self.scales(self.batch));
+        let this = &*self;
+        let range = |chunk| chunk_range(this.batch, this.chunks, chunk);
+        // First all encoders: the KL term needs the statistics of the whole batch.
+        let encoded = self.workers.map(self.chunks, |chunk| {
+            Ok(Mutex::new(Some(this.encode(params, this.train, &index[range(chunk)], &device))))
+        })?;
+        let latents = |of: fn(&Encoded) -> &Tensor<3>| -> Vec<f32> {
+            let chunk = |slot: &Mutex<Option<Encoded>>| {
+                let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.as_ref().map_or(Vec::new(), |encoded| values(of(encoded).clone()))
+            };
+            encoded.iter().flat_map(chunk).collect()
+        };
+        let (z_w, z_h) = (latents(|e| &e.z_w), latents(|e| &e.z_h));
+        let dims = self.latent_n * self.latent_n;
+        let ((kl_w, slope_w), (kl_h, slope_h)) = (kl_gradient(&z_w, dims), kl_gradient(&z_h, dims));
+        let parts = self.workers.map(self.chunks, |chunk| {
+            let range = range(chunk);
+            let taken = encoded[chunk].lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(encoded) = taken else { unreachable!("every chunk is taken once") };
+            let errors = this.errors(&encoded, &stats, &noise, range.clone());
+            let values = errors.each_ref().map(|error| sum(error.clone()));
+            let weights = [this.parts.w, this.parts.h, this.parts.score];
+            let slope =
+                |slope: &[f32]| tensor3(slope[range.start * dims..range.end * dims].to_vec(), this.latent_n, &device);
+            // Linear in z with the KL term's exact slope: the same gradient.
+            let kl = (encoded.z_w * slope(&slope_w)).sum() * this.parts.kl_w
+                + (encoded.z_h * slope(&slope_h)).sum() * this.parts.kl_h;
+            let loss =
+                errors.into_iter().enumerate().fold(kl, |loss, (i, error)| loss + error * (weights[i] * scales[i]));
+            let mut out = vec![0.0; params.len()];
+            let mut gradients = loss.backward();
+            let mut rest = out.as_mut_slice();
+            for (role, network) in &this.networks {
+                let (own, after) = rest.split_at_mut(network.len());
+                rest = after;
+                encoded.weights[role].gradient(&mut gradients, own);
+            }
+            Ok((values, out))
+        })?;
+        let errors = add_in_order(parts, gradient);
+        for (buffer, new) in buffers.iter_mut().zip([mean(&z_w), mean_square(&z_w), mean(&z_h), mean_square(&z_h)]) {
+            *buffer = MEMORY * *buffer + (1.0 - MEMORY) * new;
+        }
+        Ok(self.total([0, 1, 2].map(|i| errors[i] * scales[i]), [kl_w, kl_h]))
+    }
+
+    fn validate(&mut self, params: &[f32], buffers: &[f64]) -> Result<Loss> {
+        let all = self.validation.w.len();
+        let stats = self.latent_stats(buffers);
+        let this = &*self;
+        let blocks = self.workers.map(all.div_ceil(self.batch), |block| {
+            let index: Vec<usize> = (block * this.batch..all.min((block + 1) * this.batch)).collect();
+            let noise = this.noise(index.len(), &this.seeds.child("validation").child(block));
+            let encoded = this.encode(params, this.validation, &index, &this.device);
+            let errors = this.errors(&encoded, &stats, &noise, 0..index.len());
+            Ok((errors.map(sum), values(encoded.z_w), values(encoded.z_h)))
+        })?;
+        let scales = self.scales(all);
+        let errors = [0, 1, 2].map(|i| blocks.iter().map(|block| block.0[i]).sum::<f64>() * scales[i]);
+        let dims = self.latent_n * self.latent_n;
+        let spread = |of: fn(&([f64; 3], Vec<f32>, Vec<f32>)) -> &Vec<f32>| {
+            Spread::new(&blocks.iter().flat_map(|block| of(block).iter().copied()).collect::<Vec<_>>(), dims)
+        };
+        let [w, h] = [spread(|block| &block.1), spread(|block| &block.2)];
+        let mut loss = self.total(errors, [w.kl, h.kl]);
+        // Root mean square errors relative to the fields, for the eye.
+        let relative = |error: f64, fields: &Fields| (error / mean_square(&fields.values)).sqrt();
+        loss.parts.extend([
+            ("relative_error_w", relative(errors[0], &self.validation.w)),
+            ("relative_error_h", relative(errors[1], &self.validation.h)),
+            ("std_w", w.std),
+            ("std_h", h.std),
+            ("rank_w", w.rank),
+            ("rank_h", h.rank),
+            ("active_w", w.active as f64),
+            ("active_h", h.active as f64),
+        ]);
+        // An autoencoder alone is normalised afterwards, whatever its scale.
+        let normalised = self.parts.normalise || self.fno.is_none();
+        let complaints: Vec<String> = [("ω", &w, self.ranks[0]), ("H", &h, self.ranks[1])]
+            .into_iter()
+            .filter_map(|(name, spread, rank)| spread.complaint(name, rank, normalised))
+            .collect();
+        loss.note = (!complaints.is_empty()).then(|| complaints.join("; "));
+        self.spread = Some([w, h]);
+        Ok(loss)
+    }
+}
+
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&z| f64::from(z)).sum::<f64>() / values.len().max(1) as f64
+}
+
+fn mean_square(values: &[f32]) -> f64 {
+    values.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>() / values.len().max(1) as f64
+}

@@ -1,0 +1,174 @@
+//! One Fourier neural operator on given latents: denoiser, published score network, or regression.
+
+use burn::tensor::{Device, Tensor};
+
+use super::batches::{Order, Samples, values};
+use super::engine::{Loss, Objective};
+use super::noise::{Noise, Question};
+use super::parallel::{Workers, chunk_range};
+use crate::config::{TrainConfig, Variant};
+use crate::error::Result;
+use crate::infer::{Fno, Network};
+use crate::nn::{Weights, fno};
+use crate::rng::SeedTree;
+use crate::transport::SIGMA_MAX;
+
+/// Most validation samples for the error of the conditional mean, which is a diagnostic only.
+const MEAN_SAMPLES: usize = 64;
+
+/// Trains `fno` on latents in the units in which it sees them.
+///
+/// The loss of a noisy network is that of [`super::noise`], averaged over the batch and, for the gated variant, over the points
+/// (published: summed over them); that of a regression is the mean square error.
+pub(super) struct Score<'a> {
+    network: Network,
+    fno: Fno,
+    train: &'a Samples,
+    validation: &'a Samples,
+    batch: usize,
+    seeds: SeedTree,
+    order: Order,
+    workers: &'a Workers,
+    chunks: usize,
+    device: Device,
+}
+
+impl<'a> Score<'a> {
+    pub(super) fn new(
+        fno: Fno,
+        (train, validation): (&'a Samples, &'a Samples),
+        config: &TrainConfig,
+        seeds: &SeedTree,
+        workers: &'a Workers,
+        (device, chunks): (Device, usize),
+    ) -> Self {
+        Self {
+            network: Network::Fno(fno.clone()),
+            fno,
+            train,
+            validation,
+            batch: config.batch,
+            order: Order::new(seeds.child("order"), train.w.len()),
+            seeds: seeds.clone(),
+            workers,
+            chunks: chunks.min(config.batch),
+            device,
+        }
+    }
+
+    /// Summed square error of the samples `index`, whose noise is `range` of `noise`.
+    fn error(
+        &self,
+        weights: &Weights,
+        samples: &Samples,
+        index: &[usize],
+        noise: &Noise,
+        range: std::ops::Range<usize>,
+    ) -> Tensor<1> {
+        let device = weights.device();
+        let (w, z) = (samples.w.gather(index, device), samples.h.gather(index, device));
+        square_error(&self.fno, weights, w, z, noise, range)
+    }
+
+    /// Relative error of the conditional mean, one evaluation at the largest noise level; includes the noise of H itself.
+    fn mean_error(&self, weights: &Weights) -> f64 {
+        let all = self.validation.w.len();
+        let count = all.min(MEAN_SAMPLES);
+        let index: Vec<usize> = (0..count).map(|i| i * all / count).collect();
+        let mut rng = self.seeds.child("validation").child("mean").stream();
+        let noise = Noise::with(vec![Question::edm(SIGMA_MAX); count], self.train.h.n, &mut rng);
+        // D − z = c_out (F − target).
+        let c_out = crate::transport::Preconditioning { sigma_data: 1.0 }.c_out(SIGMA_MAX);
+        let error = sum(self.error(weights, self.validation, &index, &noise, 0..count));
+        let square = |at: usize| self.validation.h.field(at).iter().map(|&z| f64::from(z).powi(2)).sum::<f64>();
+        c_out * (error / index.iter().map(|&at| square(at)).sum::<f64>()).sqrt()
+    }
+}
+
+/// Summed square error of a network on latents `w` and `z` (samples, n, n), whose noise is `range` of `noise`.
+pub(super) fn square_error(
+    desc: &Fno,
+    weights: &Weights,
+    w: Tensor<3>,
+    z: Tensor<3>,
+    noise: &Noise,
+    range: std::ops::Range<usize>,
+) -> Tensor<1> {
+    let (output, target) = if desc.noisy {
+        let (x, level, target) = noise.ask(z, range, weights.device());
+        (fno(desc, weights, Some(x), w, Some(level)), target)
+    } else {
+        (fno(desc, weights, None, w, None), z)
+    };
+    (output - target).square().sum()
+}
+
+/// Weight of a summed square error of `samples` latents of n × n points.
+pub(super) fn loss_scale(desc: &Fno, samples: usize, n: usize) -> f64 {
+    match desc.variant {
+        Variant::Paper if desc.noisy => 1.0 / samples as f64,
+        _ => 1.0 / (samples * n * n) as f64,
+    }
+}
+
+/// A scalar.
+pub(super) fn sum(tensor: Tensor<1>) -> f64 {
+    values(tensor).iter().map(|&x| f64::from(x)).sum()
+}
+
+impl Objective for Score<'_> {
+    fn gradient(&mut self, step: usize, params: &[f32], _: &mut [f64], gradient: &mut [f32]) -> Result<Loss> {
+        let index = self.order.batch(step, self.batch);
+        let n = self.train.h.n;
+        let mut rng = self.seeds.child("noise").child(step).stream();
+        let noise = match self.fno.noisy {
+            true => Noise::draw(self.fno.variant, self.batch, n, &mut rng),
+            false => Noise::with(Vec::new(), n, &mut rng),
+        };
+        let scale = loss_scale(&self.fno, self.batch, n);
+        let device = self.device.clone().autodiff();
+        let this = &*self;
+        let parts = self.workers.map(self.chunks, |chunk| {
+            let range = chunk_range(this.batch, this.chunks, chunk);
+            let weights = Weights::new(&this.network, params, &device);
+            let loss = this.error(&weights, this.train, &index[range.clone()], &noise, range) * scale;
+            let mut out = vec![0.0; params.len()];
+            let mut gradients = loss.backward();
+            weights.gradient(&mut gradients, &mut out);
+            Ok(([sum(loss)], out))
+        })?;
+        let [total] = add_in_order(parts, gradient);
+        Ok(total.into())
+    }
+
+    fn validate(&mut self, params: &[f32], _: &[f64]) -> Result<Loss> {
+        let (all, n) = (self.validation.w.len(), self.train.h.n);
+        let weights = Weights::new(&self.network, params, &self.device);
+        let this = &*self;
+        let blocks = all.div_ceil(self.batch);
+        let parts = self.workers.map(blocks, |block| {
+            let index: Vec<usize> = (block * this.batch..all.min((block + 1) * this.batch)).collect();
+            let mut rng = this.seeds.child("validation").child(block).stream();
+            let noise = Noise::draw(this.fno.variant, index.len(), n, &mut rng);
+            let range = 0..index.len();
+            Ok(sum(this.error(&weights, this.validation, &index, &noise, range)))
+        })?;
+        let total = parts.iter().sum::<f64>() * loss_scale(&self.fno, all, n);
+        let mut parts = Vec::new();
+        if self.fno.noisy && self.fno.variant == Variant::Gated {
+            parts.push(("mean_error", self.mean_error(&weights)));
+        }
+        Ok(Loss { total, parts, note: None })
+    }
+}
+
+/// Adds errors and gradients of chunks in their order, which makes the sums independent of who computed them when.
+pub(super) fn add_in_order<const K: usize>(parts: Vec<([f64; K], Vec<f32>)>, gradient: &mut [f32]) -> [f64; K] {
+    gradient.fill(0.0);
+    let mut totals = [0.0; K];
+    for (errors, part) in parts {
+        totals.iter_mut().zip(errors).for_each(|(total, error)| *total += error);
+        gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+    }
+    totals
+}

@@ -1,0 +1,153 @@
+//! The stages `autoencoder` and `train` of the pipeline: found finished, gone on with, or begun.
+
+use std::time::Instant;
+
+use super::engine::{Run, STATE_FILE};
+use super::learn::{Learned, Lesson};
+use super::parallel::Workers;
+use crate::artifact::{Artifact, Store, Work, write_atomically};
+use crate::config::{Config, SHORT, Stage};
+use crate::data::{Dataset, Pairs};
+use crate::error::{Error, Result};
+use crate::infer::Checkpoint;
+use crate::rng::SeedTree;
+
+/// Name of the trained model in the folders of both stages.
+pub const CHECKPOINT_FILE: &str = "checkpoint.lacuna";
+/// Name of the latent diagnostics: [`super::Spread`] of ω and of H over the validation samples.
+pub const LATENT_FILE: &str = "latent.json";
+
+/// Where and how long to train.
+pub struct Controls<'a> {
+    /// `cpu` or `cuda`.
+    pub device: &'a str,
+    /// Threads on a CPU; 0: one per core. Results do not depend on it.
+    pub threads: usize,
+    /// Training stops before the first step after this moment; the partial result is gone on with next time.
+    pub deadline: Option<Instant>,
+    /// Receives whole lines.
+    pub progress: &'a mut dyn FnMut(&str),
+}
+
+/// Finds or makes a trained model, and before it the autoencoders of a two-phase latent.
+///
+/// # Errors
+/// As [`train_until`].
+pub fn train(
+    config: &Config,
+    model: &str,
+    data: &Dataset,
+    store: &Store,
+    data_artifact: &Artifact,
+    device: &str,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Artifact> {
+    let mut controls = Controls { device, threads: 0, deadline: None, progress };
+    let trained = train_until(config, model, data, store, data_artifact, &mut controls)?;
+    trained.ok_or_else(|| Error::Process { what: format!("training of `{model}` stopped before its end") })
+}
+
+/// As [`train`], `None` where the deadline came first.
+///
+/// # Errors
+/// No such model, an unknown device, a stage that another process works on, divergence (the last state stays in the partial
+/// folder), I/O.
+pub fn train_until(
+    config: &Config,
+    model: &str,
+    data: &Dataset,
+    store: &Store,
+    data_artifact: &Artifact,
+    controls: &mut Controls,
+) -> Result<Option<Artifact>> {
+    let stage = config.train_stage(model)?;
+    if let Some(found) = store.find(&stage)? {
+        return Ok(Some(found));
+    }
+    let workers = Workers::new(controls.threads)?;
+    let mut bench = Bench { config, model, store, data_artifact, controls, pairs: None, data, workers };
+    let autoencoder = match config.autoencoder_stage(model)? {
+        None => None,
+        Some(stage) => {
+            let found = match store.find(&stage)? {
+                Some(found) => Some(found),
+                None => bench.make(&stage, None)?,
+            };
+            let Some(found) = found else { return Ok(None) };
+            Some(found)
+        }
+    };
+    bench.make(&stage, autoencoder.as_ref())
+}
+
+/// What the stages of one model share.
+struct Bench<'a, 'c> {
+    config: &'a Config,
+    model: &'a str,
+    data: &'a Dataset,
+    store: &'a Store,
+    data_artifact: &'a Artifact,
+    controls: &'a mut Controls<'c>,
+    /// Loaded when the first stage needs them.
+    pairs: Option<[Pairs; 2]>,
+    workers: Workers,
+}
+
+impl Bench<'_, '_> {
+    /// Makes a stage: the autoencoder's or the model's.
+    fn make(&mut self, stage: &Stage, autoencoder: Option<&Artifact>) -> Result<Option<Artifact>> {
+        let work = self.store.begin(stage)?;
+        let [train, validation] = match self.pairs.take() {
+            Some(pairs) => pairs,
+            None => [self.data.train.load()?, self.data.validation.load()?],
+        };
+        let seeds = self.seeds(stage);
+        let lesson = Lesson {
+            train: &train,
+            validation: &validation,
+            stats: self.data.stats,
+            seeds: seeds.clone(),
+            workers: &self.workers,
+            device: self.controls.device,
+        };
+        let deadline = self.controls.deadline;
+        let label =
+            if stage.kind == "autoencoder" { format!("{} (autoencoder)", self.model) } else { self.model.into() };
+        let mut run = Run {
+            label: &label,
+            folder: work.folder(),
+            progress: self.controls.progress,
+            stop: &mut |_| deadline.is_some_and(|deadline| Instant::now() >= deadline),
+        };
+        let model = self.config.model(self.model)?;
+        let learned = if stage.kind == "autoencoder" {
+            lesson.autoencoder(model, &mut run)?
+        } else {
+            let weights = autoencoder.map(|found| Checkpoint::load(&found.path(CHECKPOINT_FILE))).transpose()?;
+            lesson.learn(model, weights.as_ref(), &mut run)?
+        };
+        self.pairs = Some([train, validation]);
+        let Some(learned) = learned else { return Ok(None) };
+        self.write(&work, learned)?;
+        let parents: Vec<&Artifact> = std::iter::once(self.data_artifact).chain(autoencoder).collect();
+        work.finish(&[seeds.label()], &parents, self.controls.device).map(Some)
+    }
+
+    fn write(&self, work: &Work, Learned { mut checkpoint, spread }: Learned) -> Result<()> {
+        checkpoint.provenance.config_hash = work.stage().hash.clone();
+        checkpoint.provenance.data_hash = self.data_artifact.entry.hash.clone();
+        checkpoint.save(&work.path(CHECKPOINT_FILE))?;
+        let path = work.path(LATENT_FILE);
+        let [w, h] = spread;
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "w": w, "h": h }))
+            .map_err(|error| Error::Artifact { path: path.clone(), what: error.to_string() })?;
+        write_atomically(&path, text.as_bytes())?;
+        work.discard(STATE_FILE)
+    }
+
+    /// Models have streams of their own by name; autoencoders by what they are, since models with the same one share it.
+    fn seeds(&self, stage: &Stage) -> SeedTree {
+        let seeds = self.config.seeds().child(stage.kind);
+        if stage.kind == "autoencoder" { seeds.child(&stage.hash[..SHORT]) } else { seeds.child(self.model) }
+    }
+}

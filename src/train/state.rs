@@ -1,0 +1,152 @@
+//! What a training run carries from one step to the next, and its file.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::artifact::write_atomically;
+use crate::config::TrainConfig;
+use crate::error::{Error, Result};
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+/// First bytes of a state file, with its version.
+const MAGIC: &[u8] = b"lacuna training state 2\n";
+/// Step, best step, best loss, numbers of parameters and of buffers: eight bytes each.
+const HEADER: usize = 40;
+/// Vectors of weights in the file: weights, average, best, first and second moment.
+const VECTORS: usize = 5;
+
+/// Everything that a run carries from one step to the next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Steps done.
+    pub step: usize,
+    /// Weights.
+    pub params: Vec<f32>,
+    /// Moving average of the weights.
+    pub ema: Vec<f32>,
+    /// What the objective carries besides the weights.
+    pub buffers: Vec<f64>,
+    /// Weights (moving average) of the best validation.
+    pub best: Vec<f32>,
+    /// Buffers at the best validation.
+    pub best_buffers: Vec<f64>,
+    /// Step of the best validation.
+    pub best_step: usize,
+    /// Best validation loss; none yet: `None`.
+    pub best_loss: Option<f64>,
+    m: Vec<f32>,
+    v: Vec<f32>,
+}
+
+impl State {
+    /// The state before the first step.
+    pub fn new(params: Vec<f32>, buffers: Vec<f64>) -> Self {
+        let zero = vec![0.0; params.len()];
+        let (ema, best, best_buffers) = (params.clone(), params.clone(), buffers.clone());
+        let (m, v) = (zero.clone(), zero);
+        Self { step: 0, ema, buffers, best, best_buffers, best_step: 0, best_loss: None, m, v, params }
+    }
+
+    /// Writes the state; the old file stays whole until the new one is.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut bytes = MAGIC.to_vec();
+        // NaN stands for "no validation yet": a validation that is NaN is never best.
+        let best_loss = self.best_loss.unwrap_or(f64::NAN).to_bits();
+        let lengths = [self.params.len() as u64, self.buffers.len() as u64];
+        for number in [self.step as u64, self.best_step as u64, best_loss].into_iter().chain(lengths) {
+            bytes.extend(number.to_le_bytes());
+        }
+        for part in [&self.params, &self.ema, &self.best, &self.m, &self.v] {
+            part.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        }
+        for part in [&self.buffers, &self.best_buffers] {
+            part.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        }
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        write_atomically(path, &bytes)
+    }
+
+    /// Reads a state of the sizes of `like`.
+    ///
+    /// # Errors
+    /// I/O, a damaged file, or other numbers of parameters and buffers.
+    pub fn load(path: &Path, like: &Self) -> Result<Self> {
+        let wrong = |what: String| Error::Artifact { path: path.into(), what };
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let body = bytes.len().checked_sub(32).map(|end| bytes.split_at(end));
+        let whole = |body: &[u8], sum: &[u8]| body.starts_with(MAGIC) && Sha256::digest(body)[..] == *sum;
+        let Some((body, _)) = body.filter(|(body, sum)| whole(body, sum)) else {
+            let what = "not a training state of this version, or damaged (magic and SHA-256 are checked)";
+            return Err(wrong(what.into()));
+        };
+        let (numbers, values) = body[MAGIC.len()..].split_at(HEADER.min(body.len() - MAGIC.len()));
+        let number = |i: usize| u64::from_le_bytes(std::array::from_fn(|b| numbers[8 * i + b]));
+        let (len, extra) = (like.params.len(), like.buffers.len());
+        let found = if numbers.len() == HEADER { (number(3), number(4)) } else { (0, 0) };
+        if found != (len as u64, extra as u64) || values.len() != 4 * VECTORS * len + 16 * extra {
+            let what = format!(
+                "holds {} parameters and {} buffers, expected {len} and {extra}: made by another configuration",
+                found.0, found.1
+            );
+            return Err(wrong(what));
+        }
+        let (weights, buffers) = values.split_at(4 * VECTORS * len);
+        let part = |i: usize| -> Vec<f32> {
+            let part = &weights[4 * len * i..4 * len * (i + 1)];
+            part.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+        };
+        let buffer = |i: usize| -> Vec<f64> {
+            let part = &buffers[8 * extra * i..8 * extra * (i + 1)];
+            part.as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()
+        };
+        Ok(Self {
+            step: number(0) as usize,
+            best_step: number(1) as usize,
+            best_loss: Some(f64::from_bits(number(2))).filter(|loss| !loss.is_nan()),
+            params: part(0),
+            ema: part(1),
+            best: part(2),
+            m: part(3),
+            v: part(4),
+            buffers: buffer(0),
+            best_buffers: buffer(1),
+        })
+    }
+
+    /// One step of Adam along `scale` times `gradient`.
+    pub(super) fn update(&mut self, config: &TrainConfig, rate: f64, scale: f64, gradient: &[f32]) {
+        self.step += 1;
+        let (bias1, bias2) = (1.0 - BETA1.powi(self.step as i32), 1.0 - BETA2.powi(self.step as i32));
+        // A young average forgets faster, or the random start would stay in it for 1/(1 − ema) steps.
+        let keep = config.ema.min((1.0 + self.step as f64) / (10.0 + self.step as f64));
+        let moments = self.m.iter_mut().zip(self.v.iter_mut());
+        let weights = self.params.iter_mut().zip(self.ema.iter_mut());
+        for (((m, v), (param, ema)), &g) in moments.zip(weights).zip(gradient) {
+            let g = f64::from(g) * scale;
+            let first = BETA1 * f64::from(*m) + (1.0 - BETA1) * g;
+            let second = BETA2 * f64::from(*v) + (1.0 - BETA2) * g * g;
+            *m = first as f32;
+            *v = second as f32;
+            *param -= (rate * (first / bias1) / ((second / bias2).sqrt() + EPSILON)) as f32;
+            *ema = (keep * f64::from(*ema) + (1.0 - keep) * f64::from(*param)) as f32;
+        }
+    }
+
+    /// Takes a validation loss into account; is it the best so far?
+    pub(super) fn judge(&mut self, loss: f64) -> bool {
+        let best = self.best_loss.is_none_or(|best| loss < best);
+        if best {
+            (self.best_loss, self.best_step) = (Some(loss), self.step);
+            self.best.clone_from(&self.ema);
+            self.best_buffers.clone_from(&self.buffers);
+        }
+        best
+    }
+}
