@@ -32,9 +32,10 @@ const CHUNK: usize = 100;
 /// ([`Reference::load`]).
 ///
 /// A fresh trajectory of the full solver runs from a random field to `rollout.start`; its state there, coarsened to `data.n`
-/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references` realisations with independent
-/// noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none is used by data or rollouts.
-/// The work goes on from the start state and from every finished realisation after a kill, with the same result.
+/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references`
+/// realisations with independent noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none
+/// is used by data or rollouts. The work goes on from the start state and from every finished realisation after a kill,
+/// with the same result.
 ///
 /// # Errors
 /// [`Error::BlowUp`] of the solver, I/O, impossible values.
