@@ -31,7 +31,14 @@ const PANEL_TRUNCATION: usize = 16;
 /// Encodes and decodes a field.
 enum Coder {
     Truncation(usize),
-    Network { scale: f64, encoder: Box<ConvProgram>, decoder: Box<ConvProgram>, input: Vec<f32>, latent: Vec<f32>, out: Vec<f32> },
+    Network {
+        scale: f64,
+        encoder: Box<ConvProgram>,
+        decoder: Box<ConvProgram>,
+        input: Vec<f32>,
+        latent: Vec<f32>,
+        out: Vec<f32>,
+    },
 }
 
 impl Coder {
@@ -305,8 +312,14 @@ impl Lab {
         ExactLaw::new(&self.config.flow, n)?.mean(w.view(), 0.0, mean.view_mut())?;
         let (mut columns, mut draws) = (vec!["data".to_string()], vec![h]);
         let mut parents = vec![data];
-        let models: Vec<String> =
-            self.config.rollout.closures.iter().filter(|name| self.config.models.contains_key(*name)).cloned().collect();
+        let models: Vec<String> = self
+            .config
+            .rollout
+            .closures
+            .iter()
+            .filter(|name| self.config.models.contains_key(*name))
+            .cloned()
+            .collect();
         for model in models.into_iter().take(5) {
             let mut rng = self.config.seeds().child("lab").child("samples").stream();
             let mut draw = Array2::zeros((n, n));

@@ -14,6 +14,7 @@
 //! ```
 
 mod child;
+mod closing;
 mod gallery;
 mod latents;
 mod log;

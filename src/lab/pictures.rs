@@ -116,8 +116,7 @@ impl Lab {
             let artifact = self.train_artifact(&model)?;
             let log = read_log(&artifact.path(LOG))?;
             let validations = log.iter().filter(|line| line.kind == LogKind::Validation);
-            let (x, mut y): (Vec<f64>, Vec<f64>) =
-                validations.filter_map(|line| Some((line.step, line.loss?))).unzip();
+            let (x, mut y): (Vec<f64>, Vec<f64>) = validations.filter_map(|line| Some((line.step, line.loss?))).unzip();
             if let Some(&first) = y.first() {
                 y.iter_mut().for_each(|y| *y /= first);
             }
@@ -153,7 +152,7 @@ impl Lab {
     }
 
     /// The true flow and the ensembles of all closures, computed where missing.
-    fn loop_results(&self) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
+    pub(super) fn loop_results(&self) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
         let artifact = self.reference_artifact()?;
         let reference = self.load_reference(&artifact)?;
         let mut parents = vec![artifact];
@@ -166,7 +165,7 @@ impl Lab {
         Ok((reference, ensembles, parents))
     }
 
-    fn scores(&self) -> Result<(ClosedLoop, Vec<Artifact>)> {
+    pub(super) fn scores(&self) -> Result<(ClosedLoop, Vec<Artifact>)> {
         let (reference, ensembles, parents) = self.loop_results()?;
         Ok((eval::closed_loop(&reference, &ensembles, &self.config.seeds())?, parents))
     }
@@ -327,7 +326,7 @@ pub(super) fn plot_time(t: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-fn distinct(names: &[String]) -> Vec<String> {
+pub(super) fn distinct(names: &[String]) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
     for name in names {
         if !seen.contains(name) {
