@@ -1,11 +1,20 @@
-//! The engine: convergence, exact resume, early stopping, logs, refusal of broken losses, threads that change no bit.
+//! The engine (convergence, exact resume, early stopping, logs, refusal of broken losses) and real networks on tiny problems.
 
-use lacuna::config::{LearningRate, TrainConfig};
-use lacuna::error::Error;
-use lacuna::train::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, State, Workers, fit, learning_rate};
-use lacuna::{Result, SeedTree};
-use rand::Rng;
 use std::path::Path;
+
+use lacuna::config::{
+    Config, FlowConfig, LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, Padding, Preset, TrainConfig,
+};
+use lacuna::data::{Pairs, Stats};
+use lacuna::error::Error;
+use lacuna::flow::{Advection, initial_vorticity};
+use lacuna::infer::Checkpoint;
+use lacuna::train::{
+    LOG_FILE, Learned, Lesson, Loss, Objective, Outcome, Run, STATE_FILE, State, Workers, fit, learning_rate,
+};
+use lacuna::{Result, SeedTree};
+use ndarray::Array3;
+use rand::Rng;
 
 /// ½|p − target|² with gradient noise from the step's stream. One buffer counts the steps.
 struct Bowl {
@@ -160,4 +169,131 @@ fn workers_return_results_in_order_and_the_first_error() {
     assert_eq!(inner, [1; 4]);
     let failing = |i: usize| if i < 2 { Ok(i) } else { Err(Error::Process { what: format!("chunk {i}") }) };
     assert_eq!(Workers::new(4).unwrap().map(5, failing).unwrap_err().to_string(), "chunk 2");
+}
+
+/// Pairs (ω, −D[u·∇ω]) on 16² points, from the law of initial fields.
+fn pairs(count: usize, name: &str) -> Pairs {
+    let n = 16;
+    let flow = FlowConfig { n, ..FlowConfig::default() };
+    let mut advection = Advection::new(n, flow.length).unwrap();
+    let (mut w, mut h) = (Array3::zeros((count, n, n)), Array3::zeros((count, n, n)));
+    for (i, (mut w, mut h)) in w.outer_iter_mut().zip(h.outer_iter_mut()).enumerate() {
+        let field = initial_vorticity(&flow, &SeedTree::new(11).child(name).child(i)).unwrap();
+        let mut term = field.clone();
+        advection.eval(field.view(), term.view_mut());
+        w.assign(&field.mapv(|x| x as f32));
+        h.assign(&term.mapv(|x| x as f32));
+    }
+    Pairs { w, h, trajectories: count, per_trajectory: 1 }
+}
+
+fn rms(fields: &Array3<f32>) -> f64 {
+    (fields.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / fields.len() as f64).sqrt()
+}
+
+/// The smallest of each kind.
+fn tiny(latent: LatentConfig, law: Law, steps: usize) -> ModelConfig {
+    let mut model = Config::preset(Preset::Smoke).models["spectral"].clone();
+    model.latent = latent;
+    model.law = law;
+    (model.network.width, model.network.modes, model.network.layers, model.network.embed) = (6, 3, 1, 8);
+    model.train = short(steps);
+    model
+}
+
+fn short(steps: usize) -> TrainConfig {
+    TrainConfig { steps, batch: 8, learning_rate: 5e-3, warmup: 5, validate_every: 10, ..config() }
+}
+
+fn autoencoder(training: LatentTraining) -> LatentConfig {
+    LatentConfig::Autoencoder { n: 8, width: 2, attention: false, padding: Padding::Periodic, training }
+}
+
+fn joint() -> LatentConfig {
+    autoencoder(LatentTraining::Joint { closure: 1.0, vorticity: 1.0, score: 0.1, kl: 0.01, normalise: true })
+}
+
+/// Trains on tiny data in `folder` with `threads`; `None` where `stop` stopped it.
+fn learn(model: &ModelConfig, folder: &Path, threads: usize, stop: &mut dyn FnMut(usize) -> bool) -> Option<Learned> {
+    let (train, validation) = (pairs(40, "train"), pairs(8, "validation"));
+    let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
+    let workers = Workers::new(threads).unwrap();
+    let seeds = SeedTree::new(1).child("train");
+    let lesson = Lesson { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
+    let mut run = Run { label: "tiny", folder, progress: &mut |_| (), stop };
+    if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { .. }, .. } = model.latent {
+        let first = folder.join("autoencoder");
+        std::fs::create_dir_all(&first).unwrap();
+        let learned = lesson.autoencoder(model, &mut Run { folder: &first, ..run }).unwrap().unwrap();
+        let mut run = Run { label: "tiny", folder, progress: &mut |_| (), stop: &mut never };
+        return lesson.learn(model, Some(&learned.checkpoint), &mut run).unwrap();
+    }
+    lesson.learn(model, None, &mut run).unwrap()
+}
+
+/// Loss of the first and of the last validation in a log.
+fn validations(folder: &Path) -> (f64, f64) {
+    let text = std::fs::read_to_string(folder.join(LOG_FILE)).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let losses: Vec<f64> =
+        lines.filter(|line| line["kind"] == "validation").map(|line| line["loss"].as_f64().unwrap()).collect();
+    (losses[0], losses[losses.len() - 1])
+}
+
+#[test]
+fn real_networks_resume_bit_for_bit_on_any_number_of_threads() {
+    for model in [tiny(LatentConfig::Spectral { n: 8 }, Law::Diffusion, 30), tiny(joint(), Law::Diffusion, 20)] {
+        let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let whole = learn(&model, folders[0].path(), 1, &mut never).unwrap();
+        assert_eq!(learn(&model, folders[1].path(), 3, &mut never).unwrap(), whole, "threads change no bit");
+        let cut = model.train.steps / 2 + 3;
+        assert_eq!(learn(&model, folders[2].path(), 2, &mut |step| step == cut), None);
+        assert_eq!(learn(&model, folders[2].path(), 2, &mut never).unwrap(), whole, "resumed = uninterrupted");
+        let log = |i: usize| std::fs::read(folders[i].path().join(LOG_FILE)).unwrap();
+        assert!(log(0) == log(1) && log(0) == log(2));
+    }
+}
+
+#[test]
+fn every_kind_of_model_learns_and_its_checkpoint_is_complete() {
+    let two_phase = LatentTraining::TwoPhase { kl: 0.01, train: short(20) };
+    for (latent, law, roles) in [
+        (LatentConfig::Identity, Law::Diffusion, vec!["score"]),
+        (LatentConfig::Spectral { n: 8 }, Law::Diffusion, vec!["score"]),
+        (LatentConfig::Spectral { n: 8 }, Law::Mean, vec!["regression"]),
+        (LatentConfig::Spectral { n: 8 }, Law::Gaussian, vec!["regression"]),
+        (autoencoder(two_phase), Law::Diffusion, vec!["decode_h", "decode_w", "encode_h", "encode_w", "score"]),
+        (joint(), Law::Diffusion, vec!["decode_h", "decode_w", "encode_h", "encode_w", "score"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = tiny(latent, law, 60);
+        let learned = learn(&model, folder.path(), 2, &mut never).unwrap();
+        let (first, last) = validations(folder.path());
+        println!("{:?} {law:?}: validation {first:.4} to {last:.4}", model.latent);
+        // From what it is after ten steps; no model here is near its floor by then.
+        assert!(last < 0.9 * first, "{:?} {law:?}: {first} to {last}", model.latent);
+        let checkpoint = &learned.checkpoint;
+        assert_eq!(checkpoint.networks.keys().collect::<Vec<_>>(), roles);
+        assert_eq!(checkpoint.residual.is_some(), law == Law::Gaussian);
+        let path = folder.path().join("checkpoint.lacuna");
+        checkpoint.save(&path).unwrap();
+        assert_eq!(&Checkpoint::load(&path).unwrap(), checkpoint);
+        assert!(learned.spread.iter().all(|spread| spread.std > 0.0 && spread.rank > 1.0));
+    }
+}
+
+#[test]
+fn the_residual_of_a_regression_has_the_spectrum_of_what_it_cannot_know() {
+    // One step at a tiny rate leaves the network at zero: the residual is H itself.
+    let mut model = tiny(LatentConfig::Identity, Law::Gaussian, 1);
+    model.train.learning_rate = 1e-9;
+    let folder = tempfile::tempdir().unwrap();
+    let learned = learn(&model, folder.path(), 1, &mut never).unwrap();
+    let expected = lacuna::latent::mode_std(pairs(40, "train").h.view()).unwrap();
+    let (residual, scale) = (learned.checkpoint.residual.unwrap(), learned.checkpoint.stats.h_rms as f32);
+    let largest = expected.iter().fold(0.0_f32, |a, &b| a.max(b)) / scale;
+    for (found, expected) in residual.iter().zip(expected) {
+        // Single precision.
+        assert!((found - expected / scale).abs() < 1e-5 * largest, "{found} {expected}");
+    }
 }

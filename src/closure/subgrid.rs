@@ -120,7 +120,7 @@ impl Subgrid {
         }
         self.fft.forward(w, &mut self.w);
         let grid = self.grid;
-        self.w.indexed_iter_mut().filter(|((i, j), _)| !grid.dealiased(*i, *j)).for_each(|(_, w)| *w = 0.0.into());
+        grid.dealias(&mut self.w);
         self.sum.fill(0.0.into());
         let width = self.spacing();
         match self.model {

@@ -7,9 +7,10 @@ use polars::prelude::Column;
 use rayon::prelude::*;
 
 use super::metrics::{d_mse, d_re, expected_crps, gaussian_crps_floor, jackknife};
+use super::shells::{Transfer, budget, transfers};
 use super::table::{Table, UNCERTAINTY};
 use crate::closure::{AnyClosure, Closure, EXACT_LAW, ExactLaw};
-use crate::config::Config;
+use crate::config::{Config, MissingTerm};
 use crate::data::Pairs;
 use crate::error::{Error, Result};
 use crate::rng::{SeedTree, Stream};
@@ -31,6 +32,8 @@ pub struct Offline {
     pub summary: Table,
     /// Variance of the sampled fluctuation by shell, beside the exact one.
     pub noise: Table,
+    /// Enstrophy and energy that the mean closure term moves, by shell ([`super::transfers`]).
+    pub budget: Table,
 }
 
 /// The summary of [`Offline::measure`].
@@ -81,6 +84,8 @@ struct Block {
     sums: Sums,
     /// Shell spectrum of the fluctuation, summed over conditions.
     shells: Vec<f64>,
+    /// Where the mean closure term puts enstrophy and energy.
+    transfer: Transfer,
 }
 
 impl Offline {
@@ -113,6 +118,12 @@ impl Offline {
             let expected = format!("({} · {}, n, n) for both fields", test.trajectories, test.per_trajectory);
             return Err(Error::shape("test pairs", expected, test.h.shape()));
         }
+        if !matches!(config.data.term, MissingTerm::Physics) {
+            return Err(Error::config(
+                "data.term",
+                "the exact law is known for `physics` only, not for a subgrid term",
+            ));
+        }
         let law = ExactLaw::new(&config.flow, n)?;
         let mut all = vec![AnyClosure::new(law.clone())];
         all.extend(closures.iter().filter(|closure| closure.name() != EXACT_LAW).cloned());
@@ -126,7 +137,14 @@ impl Offline {
         let t = config.data.burn_in;
         let costs: Vec<f64> =
             all.iter().map(|closure| milliseconds(closure, w.view(), t, seeds)).collect::<Result<_>>()?;
-        Ok(Self { summary: summary(config, test, &all, &blocks, &costs)?, noise: noise(&law, &all, &blocks)? })
+        let names: Vec<String> = all.iter().map(Closure::name).collect();
+        let moved: Vec<Vec<&Transfer>> =
+            blocks.iter().map(|blocks| blocks.iter().map(|block| &block.transfer).collect()).collect();
+        Ok(Self {
+            summary: summary(config, test, &names, &blocks, &costs)?,
+            noise: noise(&law, &names, &blocks)?,
+            budget: budget(&names, &moved)?,
+        })
     }
 }
 
@@ -149,7 +167,12 @@ impl<'a> Conditions<'a> {
     fn measure(&self, law: &ExactLaw, closures: &[AnyClosure]) -> Result<Vec<Block>> {
         let (law, mut closures) = (&mut law.clone(), closures.to_vec());
         let n = self.test.w.shape()[1];
-        let empty = || Block { sums: [0.0; SUMS], shells: vec![0.0; n / 2 + 1] };
+        let zeros = || vec![0.0; n / 2 + 1];
+        let empty = || Block {
+            sums: [0.0; SUMS],
+            shells: zeros(),
+            transfer: Transfer { conditions: 0.0, by_shell: [zeros(), zeros()] },
+        };
         let mut blocks: Vec<Block> = closures.iter().map(|_| empty()).collect();
         let mut values: Vec<Vec<f64>> = vec![Vec::new(); closures.len()];
         let mut exact_values = Vec::new();
@@ -175,6 +198,14 @@ impl<'a> Conditions<'a> {
                 add(Sum::MeanBias2, if known { d_mse(mean.view(), own.view()) } else { f64::NAN });
                 add(Sum::Energy, mean_distance(&samples, &outcomes) - half_mean_distance(&samples));
                 add(Sum::EnergyFloor, energy_floor);
+                // The exact law's mean is known, no average of samples.
+                let term = if c == 0 { &mean } else { &average };
+                let moved = transfers(w.view(), term.view(), self.config.flow.length);
+                let transfer = &mut blocks[c].transfer;
+                transfer.conditions += 1.0;
+                for (sums, by_shell) in transfer.by_shell.iter_mut().zip(moved) {
+                    sums.iter_mut().zip(by_shell).for_each(|(sum, x)| *sum += x);
+                }
                 let factor = 1.0 / (samples.len() as f64 - 1.0);
                 for sample in &samples {
                     let spectrum = shell_spectrum((sample - &average).view());
@@ -298,21 +329,15 @@ fn column(name: &str, blocks: &[Vec<&Block>], statistic: impl Fn(&Sums) -> f64) 
     [Column::new(name.into(), values), Column::new(format!("{name}{UNCERTAINTY}").into(), errors)]
 }
 
-fn summary(
-    config: &Config,
-    test: &Pairs,
-    closures: &[AnyClosure],
-    blocks: &[Vec<&Block>],
-    costs: &[f64],
-) -> Result<Table> {
-    let mut columns = vec![Column::new("closure".into(), closures.iter().map(Closure::name).collect::<Vec<_>>())];
+fn summary(config: &Config, test: &Pairs, names: &[String], blocks: &[Vec<&Block>], costs: &[f64]) -> Result<Table> {
+    let mut columns = vec![Column::new("closure".into(), names.to_vec())];
     let get = |sums: &Sums, which: Sum| sums[which as usize];
     let root = |x: f64| if x.is_nan() { x } else { x.max(0.0).sqrt() };
     columns.extend(column("bias", blocks, |s| root(get(s, Sum::Bias2) / get(s, Sum::H2))));
     columns.extend(column("bias of mean()", blocks, |s| root(get(s, Sum::MeanBias2) / get(s, Sum::H2))));
     columns.extend(column("std/exact", blocks, |s| root(get(s, Sum::Variance) / get(s, Sum::ExactVariance))));
-    let names = ["D_MSE single", "D_RE single", "D_MSE mean", "D_RE mean"];
-    for (k, (name, which)) in names.into_iter().zip(PUBLISHED).enumerate() {
+    let titles = ["D_MSE single", "D_RE single", "D_MSE mean", "D_RE mean"];
+    for (k, (name, which)) in titles.into_iter().zip(PUBLISHED).enumerate() {
         columns.extend(column(name, blocks, |s| get(s, which) / get(s, Sum::Conditions)));
         let excess = |s: &Sums| (get(s, which) - s[Sum::Floor as usize + k]) / get(s, Sum::Conditions);
         columns.extend(column(&format!("{name} excess"), blocks, excess));
@@ -335,7 +360,7 @@ fn summary(
     )
 }
 
-fn noise(law: &ExactLaw, closures: &[AnyClosure], blocks: &[Vec<&Block>]) -> Result<Table> {
+fn noise(law: &ExactLaw, closures: &[String], blocks: &[Vec<&Block>]) -> Result<Table> {
     let exact = law.spectrum();
     let peak = exact.iter().copied().fold(0.0, f64::max);
     let (mut names, mut shells, mut sampled, mut expected) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -346,7 +371,7 @@ fn noise(law: &ExactLaw, closures: &[AnyClosure], blocks: &[Vec<&Block>]) -> Res
                 trajectories.iter().map(|b| [b.shells[shell], b.sums[Sum::Conditions as usize]]).collect();
             let (value, error) = jackknife(&sums, |[sum, count]| sum / count);
             let audible = exact > SILENT * peak;
-            names.push(closure.name());
+            names.push(closure.clone());
             shells.push(shell as i64);
             sampled.push(value.is_finite().then_some(value));
             expected.push(exact);

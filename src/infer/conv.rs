@@ -15,6 +15,11 @@ use crate::config::Padding;
 /// - Residual block: twice norm, SiLU, conv, plus the input (through a 1×1 convolution where channels change).
 /// - Attention: x + out(MHA(qkv(norm x))), the projections doubled as published; 8 heads in encoders, 4 in decoders.
 ///
+/// Periodic networks (not the published, zero-padded ones) add their output to the band-limited resampling of their input, the
+/// modes |n_x|, |n_y| < n/2 of the latent grid ([`resampling`]), and begin there: untrained, they are the spectral latent, which
+/// loses 0.3 % of ω and 4 % of H at 16² ; what they learn is the rest. (Without it, learning plain resampling took most of the
+/// training.)
+///
 /// Convolutions are 3×3. Norms are group norms with ε = 1e-5 and 32 groups where 32 divides the channels, else the largest
 /// divisor up to 8.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +47,18 @@ pub(crate) enum Block {
     Upsample,
     /// Group norm and SiLU.
     NormSilu { name: String, channels: usize },
+}
+
+/// The matrix (to, from) of band-limited resampling along one axis: row i, column j is Σ_{|k| < m/2} e^{2πik(i/to − j/from)}/from,
+/// m the smaller of the two.
+pub(crate) fn resampling(from: usize, to: usize) -> Vec<f32> {
+    let highest = (from.min(to) / 2).saturating_sub(1);
+    let value = |i: usize, j: usize| {
+        let phase = std::f64::consts::TAU * (i as f64 / to as f64 - j as f64 / from as f64);
+        let waves: f64 = (1..=highest).map(|k| (k as f64 * phase).cos()).sum();
+        ((1.0 + 2.0 * waves) / from as f64) as f32
+    };
+    (0..to * from).map(|at| value(at / from, at % from)).collect()
 }
 
 /// Groups of a group norm over `channels` channels.
@@ -97,10 +114,19 @@ impl Conv {
         blocks
     }
 
+    /// Whether the network adds its output to the resampled input.
+    pub(crate) fn resamples(&self) -> bool {
+        self.padding == Padding::Periodic
+    }
+
     pub(super) fn params(&self, encoder: bool) -> Vec<Param> {
         let mut out = Vec::new();
         for block in self.blocks(encoder) {
             match block {
+                Block::Conv { name, from, to: 1, .. } if self.resamples() => {
+                    out.push(Param::new(format!("{name}.weight"), &[1, from, 3, 3], Init::Constant(0.0)));
+                    out.push(Param::new(format!("{name}.bias"), &[1], Init::Constant(0.0)));
+                }
                 Block::Conv { name, from, to, .. } => conv(&mut out, &name, from, to, 3),
                 Block::Residual { name, from, to } => {
                     norm(&mut out, &format!("{name}.layer.0"), from);

@@ -10,11 +10,13 @@ mod conv;
 mod dft;
 mod fno;
 mod network;
+mod pickle;
 mod program;
+pub mod pytorch;
 
 pub use checkpoint::{Checkpoint, LatentStats, Provenance};
 pub use conv::Conv;
-pub(crate) use conv::{Block, groups};
+pub(crate) use conv::{Block, groups, resampling};
 pub use dft::Dft;
 pub use fno::Fno;
 pub(crate) use fno::HEAD;

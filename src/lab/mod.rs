@@ -15,6 +15,8 @@
 
 mod child;
 mod gallery;
+mod latents;
+mod log;
 mod pictures;
 mod stages;
 mod summary;
@@ -23,6 +25,7 @@ mod truth;
 use std::path::{Path, PathBuf};
 
 pub use gallery::{Gallery, Source};
+pub use log::{LogKind, LogLine, read_log};
 pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
 
 use crate::artifact::Store;

@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{silu, softmax};
 
 use super::Weights;
-use super::ops::{conv3, group_norm, pointwise};
-use crate::infer::{Block, Conv, groups};
+use super::ops::{constant, conv3, group_norm, pointwise};
+use crate::infer::{Block, Conv, groups, resampling};
 
 /// Latent fields (batch, n/2^levels, n/2^levels) of fields (batch, n, n).
 pub fn encode(desc: &Conv, weights: &Weights, field: Tensor<3>) -> Tensor<3> {
@@ -20,7 +20,14 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     let net = Net { desc, weights };
     let blocks = desc.blocks(encoder);
-    blocks.iter().fold(input.unsqueeze_dim::<4>(1), |h, block| net.apply(block, h)).squeeze_dim::<3>(1)
+    let out = blocks.iter().fold(input.clone().unsqueeze_dim::<4>(1), |h, block| net.apply(block, h));
+    let out = out.squeeze_dim::<3>(1);
+    if !desc.resamples() {
+        return out;
+    }
+    let (from, to) = (input.dims()[1], out.dims()[1]);
+    let matrix = constant(resampling(from, to), [1, to, from], weights.device());
+    out + matrix.clone().matmul(input).matmul(matrix.transpose())
 }
 
 struct Net<'a> {

@@ -31,7 +31,7 @@ mod member;
 mod run;
 mod store;
 
-pub use run::{reference, rollout, run_ensemble};
+pub use run::{reference, rollout, run_ensemble, run_ensemble_with};
 
 use ndarray::{Array2, Array4};
 

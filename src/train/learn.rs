@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::{Array3, ArrayView2};
 
 use super::batches::{Fields, Samples, values};
 use super::engine::{Outcome, Run, fit};
@@ -16,9 +16,10 @@ use crate::config::{LatentConfig, LatentTraining, Law, ModelConfig, TrainConfig,
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
+use crate::latent::{field_scales, mode_std};
 use crate::nn::{Weights, fno};
 use crate::rng::SeedTree;
-use crate::spectral::{Fft2, truncate};
+use crate::spectral::truncate;
 
 /// Chunks in which a batch is differentiated on a CPU. It is part of what determines the bits of a result, so it does not
 /// follow the number of cores; a GPU takes the batch whole.
@@ -190,7 +191,7 @@ impl Lesson<'_> {
         Ok(Some(self.signed(checkpoint, &state)))
     }
 
-    /// √E|r̂|²/n on the half spectrum, r the residual of the regression over the training latents.
+    /// [`mode_std`] of the residual of the regression over the training latents.
     fn residual(
         &self,
         desc: &Fno,
@@ -201,21 +202,14 @@ impl Lesson<'_> {
     ) -> Result<Vec<f32>> {
         let (device, n, all) = (super::device(self.device)?, train.h.n, train.h.len());
         let weights = Weights::new(network, params, &device);
-        let powers = self.workers.map(all.div_ceil(batch), |block| {
+        let residuals = self.workers.map(all.div_ceil(batch), |block| {
             let index: Vec<usize> = (block * batch..all.min((block + 1) * batch)).collect();
             let (w, h) = (train.w.gather(&index, &device), train.h.gather(&index, &device));
-            let residual = values(h - fno(desc, &weights, None, w, None));
-            let (mut fft, mut spectrum) = (Fft2::new(n), Array2::zeros((n, n / 2 + 1)));
-            let mut power = vec![0.0; n * (n / 2 + 1)];
-            for field in residual.chunks_exact(n * n) {
-                let field = Array2::from_shape_fn((n, n), |(i, j)| f64::from(field[i * n + j]));
-                fft.forward(field.view(), &mut spectrum);
-                power.iter_mut().zip(&spectrum).for_each(|(sum, mode)| *sum += mode.norm_sqr());
-            }
-            Ok(power)
+            Ok(values(h - fno(desc, &weights, None, w, None)))
         })?;
-        let total = |at: usize| powers.iter().map(|power| power[at]).sum::<f64>();
-        Ok((0..n * (n / 2 + 1)).map(|at| ((total(at) / all as f64).sqrt() / n as f64) as f32).collect())
+        let residuals = Array3::from_shape_vec((all, n, n), residuals.concat())
+            .map_err(|_| Error::shape("residuals", format!("({all}, {n}, {n})"), &[]))?;
+        mode_std(residuals.view())
     }
 
     fn check(&self) -> Result<()> {
@@ -247,7 +241,7 @@ impl Lesson<'_> {
 
     /// Fields in the units of the model's networks.
     fn physical(&self, model: &ModelConfig, pairs: &Pairs) -> Samples {
-        let (w, h) = units(model, &self.stats);
+        let (w, h) = field_scales(model.network.variant, &self.stats);
         let fields = |fields: &Array3<f32>, unit: f64| Fields {
             n: fields.dim().1,
             values: fields.iter().map(|&x| (f64::from(x) / unit) as f32).collect(),
@@ -307,11 +301,6 @@ fn fit_joint(joint: &mut Joint, config: &TrainConfig, run: &mut Run) -> Result<O
     }
     joint.validate(&state.best, &state.best_buffers)?;
     Ok(joint.spread.take().map(|spread| (state, spread)))
-}
-
-/// Divisors of ω and H before anything else sees them: their rms, or one as published.
-fn units(model: &ModelConfig, stats: &Stats) -> (f64, f64) {
-    if normalised(model) { (stats.w_rms, stats.h_rms) } else { (1.0, 1.0) }
 }
 
 /// The published models see fields and latents as they are.

@@ -6,7 +6,7 @@ use super::stencil::{Kernel, frame, inside};
 use crate::config::Padding;
 use crate::error::{Error, Result};
 use crate::infer::network::Named;
-use crate::infer::{Block, Network, groups};
+use crate::infer::{Block, Network, groups, resampling};
 
 /// ε of group norms (the framework's default, as published).
 const NORM_EPSILON: f64 = 1e-5;
@@ -19,6 +19,14 @@ pub struct ConvProgram {
     padding: Padding,
     steps: Vec<Step>,
     scratch: Scratch,
+    resampling: Option<Resampling>,
+}
+
+/// Band-limited resampling of the input: its matrix (output, input) and the product with one axis.
+#[derive(Clone)]
+struct Resampling {
+    matrix: Vec<f32>,
+    half: Vec<f32>,
 }
 
 /// A block at its size: n is the number of points per side that it reads.
@@ -149,7 +157,8 @@ impl ConvProgram {
             grow(&mut scratch.padded, (side + 2) * (side + 2) * channels);
             grow(&mut scratch.wide, side * (side + 2) * channels);
         }
-        Ok(Self { input: n, output: at, padding: desc.padding, steps, scratch })
+        let resampling = desc.resamples().then(|| Resampling { matrix: resampling(n, at), half: vec![0.0; n * at] });
+        Ok(Self { input: n, output: at, padding: desc.padding, steps, scratch, resampling })
     }
 
     /// Points per side of the output.
@@ -174,6 +183,12 @@ impl ConvProgram {
             step.run(self.padding, &mut self.scratch);
         }
         out.copy_from_slice(&self.scratch.h[..out.len()]);
+        if let Some(Resampling { matrix, half }) = &mut self.resampling {
+            let (n, m) = (self.input, self.output);
+            let matrix = Matrix::strided(matrix, n);
+            product([m, n, n], matrix, Matrix::strided(input, n), half, n, false);
+            product([m, n, m], Matrix::strided(half, n), matrix.t(), out, m, true);
+        }
     }
 }
 
