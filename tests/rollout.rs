@@ -279,30 +279,29 @@ fn an_interrupted_run_goes_on_with_the_same_bits() {
         Reference::load(&store.find(&config.reference_stage()).unwrap().unwrap().path("reference.h5")).unwrap().fields
     };
     let store = Store::open(folder.path().join("killed")).unwrap();
-    let mut lines = Vec::new();
-    // Killed when the first realisation is done, and again when two members are.
-    for (fatal, kept) in [(": 1/3 realisations", "trajectories"), (": 2/4 members", "1 of 3 realisations are there")] {
-        lines.clear();
+    // Killed when some of the realisations are done, and again when some of the members are. (How many is a matter of timing.)
+    for (unit, count) in [("realisations", 3), ("members", 4)] {
+        let unfinished = |line: &str| (1..count).any(|k| line.contains(&format!(": {k}/{count} {unit}")));
         let killed = catch_unwind(AssertUnwindSafe(|| {
             rollout(&config, "exact", exact(&config.flow), &[], &store, &mut |line| {
-                lines.push(line.to_string());
-                assert!(!line.contains(fatal), "killed on purpose: {line}");
+                assert!(!unfinished(line), "killed on purpose: {line}");
             })
         }));
         assert!(killed.is_err());
-        assert!(lines.iter().any(|line| line.contains(kept)), "{lines:?}");
     }
     // A part that was being written when the power went.
-    let partial =
-        folder.path().join("killed").join(format!("{}.partial", config.rollout_stage("exact").unwrap().folder()));
+    let stage = config.rollout_stage("exact").unwrap().folder();
+    let partial = folder.path().join("killed").join(format!("{stage}.partial"));
     let parts: Vec<_> = std::fs::read_dir(&partial).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(parts.len(), 2, "{parts:?}");
+    assert!((1..4).contains(&parts.len()), "{parts:?}");
     let bytes = std::fs::read(&parts[0]).unwrap();
     std::fs::write(&parts[0], &bytes[..bytes.len() / 2]).unwrap();
-    lines.clear();
+    let mut lines: Vec<String> = Vec::new();
     let made =
         rollout(&config, "exact", exact(&config.flow), &[], &store, &mut |line| lines.push(line.into())).unwrap();
-    assert!(lines.iter().any(|line| line.contains("1 of 4 members are there")), "{lines:?}");
+    let kept = parts.len() - 1;
+    let said = lines.iter().any(|line| line.contains(&format!("{kept} of 4 members are there")));
+    assert_eq!(said, kept > 0, "{lines:?}");
     assert_eq!(Ensemble::load(&made.path("ensemble.h5")).unwrap().fields, expected.fields);
     assert_eq!(truth(&store), truth(&whole));
     assert_eq!(made.entry.files.len(), 1, "{:?}", made.entry.files.keys());
