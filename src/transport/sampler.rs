@@ -92,7 +92,7 @@ pub fn sample<D: Denoiser + ?Sized>(
     }
 }
 
-/// The conditional mean E[x₀] with one evaluation: the denoiser at the largest level on pure noise, where x carries next to
+/// The conditional mean E\[x₀\] with one evaluation: the denoiser at the largest level on pure noise, where x carries next to
 /// nothing about x₀. Its error is (c/σ_0)² of the noise for a law of standard deviation c.
 pub fn conditional_mean<D: Denoiser + ?Sized>(
     schedule: &Schedule,
