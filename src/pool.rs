@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 
-/// Per cent of the work between two progress lines, and the longest silence.
+/// Per cent of the work between two progress lines, and the shortest and the longest silence.
 const PER_CENT: usize = 5;
+const PAUSE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often the count of steps is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -97,7 +98,8 @@ impl Meter {
 
     /// Whether a few per cent have been done, or a while has passed, since the last line.
     pub fn due(&self, steps: usize) -> bool {
-        self.per_cent(steps) >= self.said.0 + PER_CENT || self.said.1.elapsed() >= SILENCE
+        let silent = self.said.1.elapsed();
+        silent >= SILENCE || (silent >= PAUSE && self.per_cent(steps) >= self.said.0 + PER_CENT)
     }
 
     /// `rollout of exact law: 3/8 members, 37 %, 4200 steps/s, 35 s left`; `detail` is what stands between colon and per

@@ -13,6 +13,7 @@ mod networks;
 mod noise;
 mod oracle;
 mod plot;
+mod pytorch;
 mod rollout;
 mod simulate;
 mod spectral;

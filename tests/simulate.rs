@@ -76,7 +76,8 @@ fn simulate_takes_single_fields_and_explains_its_errors() {
     assert!(outcome.unwrap_err().contains("batch") && written.is_none());
     // A run that blows up keeps what it has.
     let (outcome, written) = simulate(&(starts * 100.0), "batch", "--steps 50 --every 1 --dt 0.05 --no-noise");
-    assert!(outcome.unwrap_err().contains("Courant"));
+    let error = outcome.unwrap_err();
+    assert!(error.contains("Courant") && error.contains("trajectory"), "{error}");
     let (w, t) = written.unwrap();
     assert!(w.len_of(ndarray::Axis(1)) == t.len() && !t.is_empty() && w.iter().all(|w| w.is_finite()));
 }
