@@ -40,7 +40,9 @@ fn a_dataset_has_the_published_layout() {
     let mut lines = Vec::new();
     let store = Store::open(root.path()).unwrap();
     let artifact = generate(&config, &store, &ALL, &mut |line| lines.push(line.to_string())).unwrap().unwrap();
-    assert!(lines.iter().any(|line| line.contains("100 %") && line.contains("7 of 7") && line.contains("left")));
+    assert!(
+        lines.iter().any(|line| line.contains("100 %") && line.contains("7/7 trajectories") && line.contains("left"))
+    );
     let names: Vec<&str> = artifact.entry.files.keys().map(String::as_str).collect();
     assert_eq!(names, ["stats.json", "test.h5", "train.h5", "validation.h5"]);
     let data = Dataset::open(&artifact.folder).unwrap();

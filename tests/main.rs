@@ -1,12 +1,22 @@
 //! One binary for all integration tests: every further one would link everything again.
 
+mod cli;
+mod closures;
 mod data;
+mod eval;
+mod fields;
 mod flow;
+#[cfg(feature = "learn")]
+mod lab;
 mod latent;
 mod networks;
+mod noise;
 mod oracle;
 mod plot;
+mod pytorch;
 mod rollout;
+mod simulate;
+mod spectral;
 #[cfg(feature = "learn")]
 mod tensors;
 #[cfg(feature = "learn")]

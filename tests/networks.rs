@@ -27,7 +27,8 @@ fn published_networks_have_the_published_number_of_parameters() {
     assert_eq!(Network::Decoder(conv.clone()).count(), 4_224_769);
     // Keys of the released state dicts.
     let names: Vec<String> = Network::Decoder(conv).params().into_iter().map(|param| param.name).collect();
-    for key in ["decoder.decoder.9.res.weight", "decoder.decoder.2.attention.1.mha.in_proj_bias", "decoder.decoder.12.bias"]
+    for key in
+        ["decoder.decoder.9.res.weight", "decoder.decoder.2.attention.1.mha.in_proj_bias", "decoder.decoder.12.bias"]
     {
         assert!(names.iter().any(|name| name == key), "{key}");
     }

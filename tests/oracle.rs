@@ -73,7 +73,8 @@ impl Naive<'_> {
     /// Fourier modes by the definition; weight(k_x row, k_y, from, to).
     fn spectral(&self, h: &Channels, weight: impl Fn(usize, usize, usize, usize) -> Complex64) -> Channels {
         let (n, m) = (self.n, self.desc.modes);
-        let turn = |k: i64, j: usize| Complex64::from_polar(1.0, std::f64::consts::TAU * (k * j as i64) as f64 / n as f64);
+        let turn =
+            |k: i64, j: usize| Complex64::from_polar(1.0, std::f64::consts::TAU * (k * j as i64) as f64 / n as f64);
         let mut out = vec![vec![0.0; n * n]; h.len()];
         for row in 0..2 * m {
             let kx = if row < m { row as i64 } else { row as i64 - 2 * m as i64 };
@@ -149,7 +150,8 @@ impl Naive<'_> {
             h = self.gate(&format!("w{i}"), &h, &self.periodic(&self.get(&format!("w{i}.gate.weight")), &r));
         }
         if let Some((x, level)) = x {
-            let features = waves(f64::from(level), &self.desc.frequencies().iter().map(|&f| f64::from(f)).collect::<Vec<_>>());
+            let features =
+                waves(f64::from(level), &self.desc.frequencies().iter().map(|&f| f64::from(f)).collect::<Vec<_>>());
             let hidden = self.dense("embed.0", &features).iter().map(|v| vec![silu(v[0])]).collect();
             let modulation = self.dense("embed.1", &hidden);
             let modulate = |h: &Channels, i: usize| -> Channels {

@@ -76,9 +76,12 @@ fn programs_and_tensors_agree() {
 #[test]
 fn convolutional_programs_and_tensors_agree() {
     let device = Device::flex();
-    for (width, levels, attention, padding) in
-        [(8, 2, false, Padding::Periodic), (4, 3, true, Padding::Periodic), (16, 1, true, Padding::Zero), (3, 1, false, Padding::Zero)]
-    {
+    for (width, levels, attention, padding) in [
+        (8, 2, false, Padding::Periodic),
+        (4, 3, true, Padding::Periodic),
+        (16, 1, true, Padding::Zero),
+        (3, 1, false, Padding::Zero),
+    ] {
         let desc = Conv { width, levels, attention, padding };
         let (n, latent) = (16, 16 >> levels);
         let (encoder, decoder) = (Network::Encoder(desc.clone()), Network::Decoder(desc.clone()));
@@ -167,7 +170,11 @@ fn gradients_of_convolutional_networks_are_finite_differences() {
     for (padding, attention) in [(Padding::Periodic, false), (Padding::Zero, true)] {
         let desc = Conv { width: 4, levels: 1, attention, padding };
         let input = |seed, n, device: &Device| tensor(&[field(n, seed), field(n, seed + 1)].concat(), 2, n, device);
-        check_gradient(&Network::Encoder(desc.clone()), |weights| encode(&desc, weights, input(1, 8, weights.device())));
-        check_gradient(&Network::Decoder(desc.clone()), |weights| decode(&desc, weights, input(1, 4, weights.device())));
+        check_gradient(&Network::Encoder(desc.clone()), |weights| {
+            encode(&desc, weights, input(1, 8, weights.device()))
+        });
+        check_gradient(&Network::Decoder(desc.clone()), |weights| {
+            decode(&desc, weights, input(1, 4, weights.device()))
+        });
     }
 }

@@ -244,6 +244,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// An empty temporary file beside `path`; dropped, it is gone.
 fn temporary(path: &Path) -> Result<tempfile::NamedTempFile> {
+    // A rename would replace a device or a folder's link by the file.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(Error::Artifact { path: path.into(), what: "exists and is not a regular file".into() });
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))
 }

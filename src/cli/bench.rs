@@ -14,6 +14,8 @@ use crate::spectral::{Grid, truncate};
 
 /// Steps before the clock starts: caches, page faults, clock frequency.
 const WARM_UP: usize = 32;
+/// Fewest repetitions of the bare transforms.
+const LEAST_ROUNDS: usize = 500;
 
 /// Benchmarks.
 #[derive(Debug, Clone, Args)]
@@ -148,10 +150,11 @@ pub fn solver<T: Real>(args: &SolverBench) -> Result<SolverTiming> {
     run_batch(&mut batch, args.steps, args.steps, threads, |_, _, _| Ok(()))?;
     let each = 1e3 / (args.steps * args.batch) as f64;
     let step = clock.elapsed().as_secs_f64() * each;
+    // Long enough for the start of the threads not to count.
+    let rounds = args.steps.max(LEAST_ROUNDS);
     let clock = Instant::now();
     // The floor takes trajectories from one queue, too, in pieces that balance.
     let queue = Mutex::new(batch.iter_mut().collect::<Vec<_>>());
-    let rounds = args.steps;
     let work = || {
         loop {
             let next = queue.lock().map(|mut queue| queue.pop()).unwrap_or_default();
@@ -165,7 +168,7 @@ pub fn solver<T: Real>(args: &SolverBench) -> Result<SolverTiming> {
     });
     // One queue entry per trajectory leaves threads idle at the end; count what a balanced load would take.
     let idle = args.batch.div_ceil(threads) as f64 * threads as f64 / args.batch as f64;
-    let floor = clock.elapsed().as_secs_f64() * each / idle;
+    let floor = clock.elapsed().as_secs_f64() * 1e3 / (rounds * args.batch) as f64 / idle;
     Ok(SolverTiming {
         n: args.n,
         batch: args.batch,

@@ -1,6 +1,7 @@
-//! The command line.
+//! The command line: the library's calls, nothing more.
 
 pub mod bench;
+mod experiment;
 pub mod simulate;
 
 use clap::{Parser, Subcommand};
@@ -15,6 +16,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say what a configuration computes, and what of it is there already.
+    Plan(experiment::Plan),
+    /// Simulate the data set.
+    Data(experiment::Data),
+    /// Train models.
+    Train(experiment::Train),
+    /// Run closed-loop ensembles.
+    Rollout(experiment::Rollout),
+    /// Tables of offline and closed-loop errors.
+    Eval(experiment::Eval),
+    /// All stages, tables and figures.
+    Run(experiment::Run),
+    /// Check every finished result against its checksums.
+    Verify(experiment::Verify),
     /// Run the reference solver from a given vorticity.
     Simulate(simulate::SimulateArgs),
     /// Time the inner loops on this machine.
@@ -24,13 +39,20 @@ enum Command {
 /// Entry point of the binary.
 pub fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Plan(command) => command.run(),
+        Command::Data(command) => command.run(),
+        Command::Train(command) => command.run(),
+        Command::Rollout(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Simulate(args) => simulate::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", crate::notebook::chain(&error));
             std::process::ExitCode::FAILURE
         }
     }

@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
-use ndarray::{Array1, Array3, Axis, Ix2, Ix3, s};
+use ndarray::{Array1, Array3, ArrayView3, Axis, Ix3, s};
 
+use crate::artifact::h5;
 use crate::config::{FlowConfig, Stepper};
 use crate::error::{Error, Result};
 use crate::flow::{Solver, Trajectory, run_batch};
+use crate::pool::Meter;
 use crate::rng::SeedTree;
 use crate::spectral::check_square;
+
+/// Most steps between two looks at the progress of a trajectory.
+const LOOK: usize = 256;
 
 /// Runs the reference solver from a given vorticity; the paper's values are the defaults.
 #[derive(Debug, Clone, Args)]
@@ -34,25 +39,25 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub no_noise: bool,
     /// Kinematic viscosity.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
     pub viscosity: f64,
     /// Order p of the viscous term −ν(−∇²)^p.
     #[arg(long, default_value_t = 1)]
     pub viscosity_order: u32,
     /// Time step.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
     pub dt: f64,
     /// Time-stepping scheme.
     #[arg(long, value_enum, default_value = "cn-euler")]
     pub stepper: StepperArg,
     /// Side of the periodic square.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub length: f64,
     /// Linear friction.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub friction: f64,
     /// Amplitude of the steady forcing.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
     pub forcing: f64,
     /// Root of the noise streams.
     #[arg(long, default_value_t = 0)]
@@ -108,7 +113,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
         return Err(Error::config("every", "0; at least one step between snapshots is needed"));
     }
     let start = read(&args.init, &args.dataset)?;
-    let n = check_square(&args.dataset, &start.shape()[1..])?;
+    let n = start.len_of(Axis(1));
     let config = args.flow(n);
     let seeds = SeedTree::new(args.seed).child("simulate");
     let mut batch = Vec::with_capacity(start.len_of(Axis(0)));
@@ -117,39 +122,51 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
         solver.set_vorticity(field)?;
         batch.push(Trajectory { solver, noise: (!args.no_noise).then(|| seeds.child(i).stream()) });
     }
-    let snapshots = args.steps / args.every + 1;
-    let out = tempfile::Builder::new()
-        .prefix(".lacuna-")
-        .suffix(".h5.tmp")
-        .tempfile_in(folder(&args.out))
-        .map_err(Error::io(&args.out))?
-        .into_temp_path();
-    let wrong = |error: hdf5::Error| Error::Hdf5 { path: args.out.clone(), what: error.to_string() };
-    let write = || -> hdf5::Result<(hdf5::File, hdf5::Dataset)> {
-        let file = hdf5::File::create(&out)?;
-        let data = file.new_dataset::<f64>().shape((batch.len(), snapshots, n, n)).create("vorticity")?;
-        Ok((file, data))
-    };
-    let (file, data) = write().map_err(wrong)?;
+    // The file is made first, so that a path that cannot be written is known before hours of work.
+    h5::create(&args.out, |file| fill(args, &config, start.view(), &mut batch, file))?
+}
+
+/// Runs the batch into an open file; the outer result is that of writing, the inner one that of the run.
+fn fill(
+    args: &SimulateArgs,
+    config: &FlowConfig,
+    start: ArrayView3<f64>,
+    batch: &mut [Trajectory],
+    file: &hdf5::File,
+) -> Result<Result<()>> {
+    let wrong = h5::error(&args.out);
+    let (members, n, snapshots) = (batch.len(), config.n, args.steps / args.every + 1);
+    let data = file.new_dataset::<f64>().shape((members, snapshots, n, n)).create("vorticity").map_err(wrong)?;
     // The initial fields as given, not after a round trip through Fourier space; all of them before any run can fail.
     for (i, field) in start.outer_iter().enumerate() {
         data.write_slice(field, s![i, 0, .., ..]).map_err(wrong)?;
     }
-    let reached = Mutex::new(vec![1; batch.len()]);
-    let outcome = run_batch(&mut batch, args.steps, args.every, args.threads, |i, step, member| {
-        let k = step / args.every;
-        if k == 0 {
+    // Looked at often enough for progress, and at every snapshot.
+    let period = (1..=LOOK.min(args.every)).rev().find(|period| args.every.is_multiple_of(*period)).unwrap_or(1);
+    let state = Mutex::new((vec![1; members], 0, Meter::new("simulate", members * args.steps)));
+    let outcome = run_batch(batch, args.steps, period, args.threads, |i, step, member| {
+        if step == 0 {
             return Ok(());
         }
-        let field = member.solver.vorticity();
-        let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
-        data.write_slice(field.view(), s![i, k, .., ..]).map_err(wrong)?;
-        reached[i] = k + 1;
+        let field = step.is_multiple_of(args.every).then(|| member.solver.vorticity());
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (reached, done, meter) = &mut *state;
+        if let Some(field) = field {
+            data.write_slice(field.view(), s![i, step / args.every, .., ..]).map_err(wrong)?;
+            reached[i] = step / args.every + 1;
+        }
+        *done += period;
+        if meter.due(*done) {
+            eprintln!("{}", meter.line(*done, ""));
+        }
         Ok(())
     });
-    let kept = reached.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().min().unwrap_or(1);
-    let complete = outcome.is_ok();
-    let finish = || -> hdf5::Result<()> {
+    if !matches!(outcome, Ok(()) | Err(Error::BlowUp { .. })) {
+        return outcome.map(Ok);
+    }
+    let (reached, ..) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let kept = reached.into_iter().min().unwrap_or(1);
+    let conclude = || -> hdf5::Result<()> {
         if kept < snapshots {
             let cut = data.read_slice::<f64, _, ndarray::Ix4>(s![.., ..kept, .., ..])?;
             file.unlink("vorticity")?;
@@ -157,35 +174,41 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
         }
         let t = Array1::from_shape_fn(kept, |k| (k * args.every) as f64 * args.dt);
         file.new_dataset_builder().with_data(&t).create("t")?;
-        file.new_attr::<bool>().create("complete")?.write_scalar(&complete)?;
-        file.new_attr::<f64>().create("viscosity")?.write_scalar(&config.viscosity)?;
-        file.new_attr::<f64>().create("time_step")?.write_scalar(&config.dt)?;
-        file.flush()
+        h5::set_number(file, "complete", outcome.is_ok())?;
+        h5::set_number(file, "viscosity", config.viscosity)?;
+        h5::set_number(file, "time_step", config.dt)
     };
-    finish().map_err(wrong)?;
-    drop((data, file));
-    out.persist(&args.out).map_err(|error| Error::io(&args.out)(error.error))?;
-    outcome
+    conclude().map_err(wrong)?;
+    if outcome.is_err() {
+        eprintln!("simulate: {kept} of {snapshots} snapshots were reached by all members");
+    }
+    Ok(outcome)
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Reads (N, N) or (batch, N, N) as (batch, N, N).
+/// Reads (N, N) or (batch, N, N) as (batch, N, N): N even, batch at least 1, all values finite.
 fn read(path: &Path, name: &str) -> Result<Array3<f64>> {
-    let wrong = |what: String| Error::Hdf5 { path: path.into(), what };
-    std::fs::metadata(path).map_err(Error::io(path))?;
-    let file = hdf5::File::open(path).map_err(|error| wrong(format!("not a readable HDF5 file: {error}")))?;
-    let data = file.dataset(name).map_err(|_| {
-        wrong(format!("no data set `{name}`; the file holds {:?}", file.member_names().unwrap_or_default()))
-    })?;
-    let array = data.read_dyn::<f64>().map_err(|error| wrong(format!("data set `{name}`: {error}")))?;
+    let label = || format!("{}: dataset `{name}`", path.display());
+    let file = h5::open(path)?;
+    let data = h5::dataset(&file, path, name)?;
+    let expected = |shape: &[usize]| Error::shape(label(), "(N, N) or (batch, N, N), batch at least 1", shape);
+    let array = data
+        .read_dyn::<f64>()
+        .map_err(|error| Error::Hdf5 { path: path.into(), what: format!("dataset `{name}`: {error}") })?;
     let shape = array.shape().to_vec();
-    let expected = || Error::shape(format!("data set `{name}`"), "(N, N) or (batch, N, N)", &shape);
-    match shape.len() {
-        2 => Ok(array.into_dimensionality::<Ix2>().map_err(|_| expected())?.insert_axis(Axis(0))),
-        3 => array.into_dimensionality::<Ix3>().map_err(|_| expected()),
-        _ => Err(expected()),
+    let array = match shape.len() {
+        2 => array.insert_axis(Axis(0)),
+        _ => array,
+    };
+    let array = array.into_dimensionality::<Ix3>().map_err(|_| expected(&shape))?;
+    if array.len_of(Axis(0)) == 0 {
+        return Err(expected(&shape));
+    }
+    check_square(&label(), &array.shape()[1..])?;
+    match array.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(array),
+        Some(((b, i, j), value)) => {
+            let what = format!("dataset `{name}`: {value} at field {b}, point ({i}, {j}); all values must be finite");
+            Err(Error::Hdf5 { path: path.into(), what })
+        }
     }
 }

@@ -18,6 +18,8 @@ use crate::rng::Stream;
 #[derive(Clone)]
 pub struct ExactLaw {
     n: usize,
+    /// Variance of the noise by shell.
+    shells: Vec<f64>,
     advection: Advection,
     noise: QWiener,
     scratch: Array2<f64>,
@@ -32,6 +34,7 @@ impl ExactLaw {
         let reduced = FlowConfig { n, ..config.clone() };
         Ok(Self {
             n,
+            shells: shells(&reduced),
             advection: Advection::new(n, config.length)?,
             noise: QWiener::new(&reduced)?,
             scratch: Array2::zeros((n, n)),
@@ -43,12 +46,34 @@ impl ExactLaw {
         self.noise.std()
     }
 
+    /// Expected [`crate::spectral::shell_spectrum`] of the fluctuation: ½κσ²/(L²Δt) Σ q_n over each shell.
+    pub fn spectrum(&self) -> &[f64] {
+        &self.shells
+    }
+
     fn check(&self, what: &str, shape: &[usize]) -> Result<()> {
         if shape == [self.n, self.n] {
             return Ok(());
         }
         Err(Error::shape(format!("{what} of the exact law"), format!("({0}, {0})", self.n), shape))
     }
+}
+
+/// ½κσ²/(L²Δt) Σ q_n over the shells round(|n|) = 0 … N/2 of all modes −N/2 ≤ n < N/2.
+fn shells(config: &FlowConfig) -> Vec<f64> {
+    let half = (config.n / 2) as i64;
+    let (noise, unit) = (&config.noise, std::f64::consts::TAU / config.length);
+    let scale = 0.5 * noise.kappa * noise.sigma.powi(2) / (config.length.powi(2) * config.dt);
+    let mut shells = vec![0.0; config.n / 2 + 1];
+    for x in -half..half {
+        for y in -half..half {
+            let n2 = (x * x + y * y) as f64;
+            if let Some(shell) = shells.get_mut(n2.sqrt().round() as usize) {
+                *shell += scale * (-noise.alpha * unit * unit * n2).exp();
+            }
+        }
+    }
+    shells
 }
 
 impl Closure for ExactLaw {

@@ -56,7 +56,10 @@ enum Body {
         scratch: Scratch,
         start: Stream,
     },
-    Regression { program: Box<FnoProgram>, noise: Option<Box<ModeNoise>> },
+    Regression {
+        program: Box<FnoProgram>,
+        noise: Option<Box<ModeNoise>>,
+    },
 }
 
 impl Learned {

@@ -27,10 +27,12 @@
 mod combine;
 mod exact;
 mod learned;
+mod subgrid;
 
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
 pub use exact::ExactLaw;
 pub use learned::{Learned, Projection};
+pub use subgrid::Subgrid;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 

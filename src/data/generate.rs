@@ -1,9 +1,8 @@
 //! Simulating a dataset.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ndarray::s;
 
@@ -14,16 +13,12 @@ use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Store, Work, h5, write_atomically};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::flow::{Solver, initial_vorticity};
+use crate::flow::{Solver, initial_vorticity, of_trajectory};
+use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
 
 /// Steps between updates of the progress counter.
 const CHUNK: usize = 256;
-/// Per cent of the work between progress lines, and the longest silence.
-const PER_CENT: usize = 5;
-const SILENCE: Duration = Duration::from_secs(60);
-/// How often the progress counter is looked at.
-const POLL: Duration = Duration::from_millis(200);
 /// How often, and how many times, the shard that finds everything done asks whether it is alone.
 const PATIENCE: (Duration, usize) = (Duration::from_millis(250), 20);
 
@@ -172,52 +167,21 @@ fn simulate(
         return Ok(());
     }
     let plan = Plan::new(config);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if threads == 0 { cores } else { threads }.min(open.len());
     progress(&format!(
-        "data: {} trajectories of {} steps at {}², {} already there, {threads} threads",
+        "data: {} trajectories of {} steps at {}², {} already there",
         mine.len(),
         plan.steps(),
         config.flow.n,
         mine.len() - open.len()
     ));
-    let (next, steps, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let failure: Mutex<Option<Error>> = Mutex::new(None);
-    let (finished, news) = mpsc::channel();
-    let work = |finished: mpsc::Sender<()>| {
-        while !stop.load(Ordering::Relaxed) {
-            let Some(&item) = open.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let made = trajectory(config, plan, item, &steps)
-                .map_err(|error| named(item, error))
-                .and_then(|part| part.write(&folder.join(item.file())));
-            if let Err(error) = made {
-                // The other threads finish the trajectory that they are at, which is not lost then.
-                stop.store(true, Ordering::Relaxed);
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                return;
-            }
-            // The receiver lives until all senders are gone.
-            let _ = finished.send(());
-        }
+    let task = Task { what: "data", unit: "trajectories", steps: open.len() * plan.steps(), threads };
+    let jobs: Vec<usize> = (0..open.len()).collect();
+    let run = |job: usize, done: &AtomicUsize| {
+        let item = open[job];
+        let part = trajectory(config, plan, item, done).map_err(|error| of_trajectory(item.name(), error))?;
+        part.write(&folder.join(item.file()))
     };
-    let mut meter = Meter::new(open.len(), open.len() * plan.steps());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (work, finished) = (&work, finished.clone());
-            scope.spawn(move || work(finished));
-        }
-        drop(finished);
-        let mut complete = 0;
-        loop {
-            match news.recv_timeout(POLL) {
-                Ok(()) => complete += 1,
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            }
-            meter.report(complete, steps.load(Ordering::Relaxed), progress);
-        }
-    });
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    run_all(&task, &jobs, run, |_, ()| Ok(()), progress)
 }
 
 /// Simulates one trajectory.
@@ -255,50 +219,6 @@ fn trajectory(config: &Config, plan: Plan, item: Item, counter: &AtomicUsize) ->
 /// The seed-tree node of a split.
 fn seeds(config: &Config, split: usize) -> SeedTree {
     config.seeds().child("data").child(SPLITS[split])
-}
-
-/// Says which trajectory an error belongs to.
-fn named(item: Item, error: Error) -> Error {
-    match error {
-        Error::BlowUp { what, step, t, value } => {
-            Error::BlowUp { what: format!("trajectory {}: {what}", item.name()), step, t, value }
-        }
-        other => other,
-    }
-}
-
-/// Rate, remaining time, and when to say so.
-struct Meter {
-    clock: Instant,
-    last: Instant,
-    shown: usize,
-    trajectories: usize,
-    steps: usize,
-}
-
-impl Meter {
-    fn new(trajectories: usize, steps: usize) -> Self {
-        let now = Instant::now();
-        Self { clock: now, last: now, shown: 0, trajectories, steps: steps.max(1) }
-    }
-
-    fn report(&mut self, complete: usize, steps: usize, progress: &mut dyn FnMut(&str)) {
-        let per_cent = 100 * steps / self.steps;
-        let due = per_cent >= self.shown + PER_CENT || complete == self.trajectories;
-        if steps == 0 || (!due && self.last.elapsed() < SILENCE) {
-            return;
-        }
-        let rate = steps as f64 / self.clock.elapsed().as_secs_f64().max(1e-9);
-        let left = ((self.steps - steps.min(self.steps)) as f64 / rate).round() as usize;
-        progress(&format!(
-            "data: {per_cent} %, {complete} of {} trajectories, {rate:.0} steps/s, {}:{:02}:{:02} left",
-            self.trajectories,
-            left / 3600,
-            left / 60 % 60,
-            left % 60
-        ));
-        (self.shown, self.last) = (per_cent, Instant::now());
-    }
 }
 
 /// Makes the final files of the parts. Goes on from wherever an earlier run was stopped: a split whose file is there

@@ -26,8 +26,10 @@ mod core;
 mod linear;
 mod noise;
 mod reduced;
+mod scheme;
 mod solver;
 
+pub(crate) use batch::of_trajectory;
 pub use batch::{Trajectory, run_batch};
 pub use core::Real;
 pub use noise::QWiener;

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::core::{Core, Real};
 use super::linear::{CrankNicolson, damping};
-use super::solver::forcing;
+use super::solver::{check_courant, forcing};
 use crate::config::{FlowConfig, MissingTerm};
 use crate::error::{Error, Result};
 use crate::rng::SeedTree;
@@ -176,11 +176,7 @@ impl Reduced {
         if let Some((own, limit)) = &mut self.own {
             let grid = own.core.grid;
             let courant = own.eval_modes(&self.w) * self.dt * n as f64 / grid.length;
-            // Also true for NaN.
-            if !(courant <= *limit) {
-                let what = format!("reduced model left Courant number {limit}; a smaller time step is needed");
-                return Err(Error::BlowUp { what, step: self.steps, t, value: courant });
-            }
+            check_courant("reduced model", courant, *limit, self.steps, t)?;
             grid.dealias(&mut self.h);
             for ((i, j), h) in self.h.indexed_iter_mut() {
                 *h += own.out[j * n + i];

@@ -4,9 +4,10 @@ use ndarray::{Array2, ArrayView2};
 use num_complex::{Complex, Complex64};
 
 use super::core::{Core, Real};
-use super::linear::{CrankNicolson, Etdrk4, damping};
+use super::linear::damping;
 use super::noise::Modes;
-use crate::config::{FlowConfig, Stepper};
+use super::scheme::{Scheme, evaluate};
+use crate::config::FlowConfig;
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 use crate::spectral::{Fft2, Field, Grid, Spectrum};
@@ -23,14 +24,6 @@ pub struct Pair {
     pub closure: Field,
     /// The known part νΔω − rω + f (METHOD: the data set `diffusion`).
     pub known: Field,
-}
-
-/// Work arrays of a stepper.
-#[derive(Clone)]
-enum Scheme<T: Real> {
-    CnEuler(CrankNicolson<T>),
-    CnAb2 { cn: CrankNicolson<T>, previous: Vec<Complex<T>>, started: bool },
-    Etdrk4 { etd: Box<Etdrk4<T>>, a: Vec<Complex<T>>, c: Vec<Complex<T>>, na: Vec<Complex<T>>, nb: Vec<Complex<T>> },
 }
 
 /// ∂ω/∂t + u·∇ω = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
@@ -90,23 +83,10 @@ impl<T: Real> Solver<T> {
         let damping = damping(config, &grid)?;
         let noise = Modes::new(config, &grid)?;
         let zeros = || vec![Complex::new(T::zero(), T::zero()); n * (n / 2 + 1)];
-        let scheme = match config.stepper {
-            Stepper::CnEuler => Scheme::CnEuler(CrankNicolson::new(&damping, config.dt)),
-            Stepper::CnAb2 => {
-                Scheme::CnAb2 { cn: CrankNicolson::new(&damping, config.dt), previous: zeros(), started: false }
-            }
-            Stepper::Etdrk4 => Scheme::Etdrk4 {
-                etd: Box::new(Etdrk4::new(&damping, config.dt)),
-                a: zeros(),
-                c: zeros(),
-                na: zeros(),
-                nb: zeros(),
-            },
-        };
         Ok(Self {
             core: Core::new(grid),
+            scheme: Scheme::new(config, &damping),
             damping,
-            scheme,
             w: zeros(),
             advection: zeros(),
             fresh: false,
@@ -150,9 +130,7 @@ impl<T: Real> Solver<T> {
         }
         self.fresh = false;
         self.pending = false;
-        if let Scheme::CnAb2 { started, .. } = &mut self.scheme {
-            *started = false;
-        }
+        self.scheme.restart();
         self.pruned = false;
         self.choose_form();
         Ok(())
@@ -202,17 +180,7 @@ impl<T: Real> Solver<T> {
             self.speed = evaluate(&mut self.core, self.pruned, &self.w, &mut self.advection);
             self.fresh = true;
         }
-        let (courant, limit) = (self.courant(), self.config.max_courant);
-        // Also true for NaN.
-        if !(courant <= limit) {
-            let what = if courant.is_nan() {
-                "solver state is not finite".into()
-            } else {
-                format!("solver exceeded Courant number {limit}; a smaller time step is needed")
-            };
-            return Err(Error::BlowUp { what, step: self.steps, t: self.time(), value: courant });
-        }
-        Ok(())
+        check_courant("solver", self.courant(), self.config.max_courant, self.steps, self.time())
     }
 
     /// One time step; `rng` is the noise stream, `None` switches the noise off. The state stays as it was on an error.
@@ -220,94 +188,62 @@ impl<T: Real> Solver<T> {
     /// # Errors
     /// [`Error::BlowUp`] where the Courant number exceeds `max_courant` or the state is not finite.
     pub fn step(&mut self, rng: Option<&mut Stream>) -> Result<()> {
+        self.prepare(if rng.is_some() { self.reach } else { 0 })?;
         let noisy = rng.is_some();
-        if !self.pruned && self.steps % RECHECK == 0 {
-            self.choose_form();
+        if let Some(rng) = rng
+            && !self.pending
+        {
+            self.noise.draw(rng, &mut self.draw);
         }
-        if noisy && self.pruned && self.reach > self.core.mask {
-            // The grid is so coarse that the noise itself has modes outside the mask.
-            self.pruned = false;
-            self.fresh = false;
-        }
-        self.advect()?;
-        if let Some(rng) = rng {
-            if !self.pending {
-                self.noise.draw(rng, &mut self.draw);
-            }
-        }
-        self.pending = false;
         let n = self.config.n;
-        let spans = Spans::new(&self.core, self.pruned);
-        let gain = match &mut self.scheme {
-            Scheme::CnEuler(cn) => {
-                for span in spans.iter() {
-                    let (from, w) = (&self.advection[span.clone()], &mut self.w[span.clone()]);
-                    for (((w, &new), &keep), &gain) in
-                        w.iter_mut().zip(from).zip(&cn.keep[span.clone()]).zip(&cn.gain[span])
-                    {
-                        *w = *w * keep + new * gain;
-                    }
-                }
-                &cn.gain
-            }
-            Scheme::CnAb2 { cn, previous, started } => {
-                let (now, before) = if *started { (T::of(1.5), T::of(-0.5)) } else { (T::one(), T::zero()) };
-                for span in spans.iter() {
-                    for at in span {
-                        let new = self.advection[at] * now + previous[at] * before;
-                        self.w[at] = self.w[at] * cn.keep[at] + new * cn.gain[at];
-                    }
-                }
-                std::mem::swap(previous, &mut self.advection);
-                *started = true;
-                &cn.gain
-            }
-            Scheme::Etdrk4 { etd, a, c, na, nb } => {
-                let two = T::of(2.0);
-                let force = |term: &mut [Complex<T>]| {
-                    for &(at, value) in &self.forcing {
-                        term[at] = term[at] + Complex::new(T::of(value.re), T::of(value.im));
-                    }
-                };
-                let (core, pruned, w, now) = (&mut self.core, self.pruned, &mut self.w, &mut self.advection);
-                force(now);
-                for at in spans.iter().flatten() {
-                    a[at] = w[at] * etd.half[at] + now[at] * etd.stage[at];
-                }
-                evaluate(core, pruned, a, na);
-                force(na);
-                for at in spans.iter().flatten() {
-                    c[at] = w[at] * etd.half[at] + na[at] * etd.stage[at];
-                }
-                evaluate(core, pruned, c, nb);
-                force(nb);
-                for at in spans.iter().flatten() {
-                    c[at] = a[at] * etd.half[at] + (nb[at] * two - now[at]) * etd.stage[at];
-                    // Only the sum is needed from here on.
-                    na[at] = na[at] + nb[at];
-                }
-                evaluate(core, pruned, c, nb);
-                force(nb);
-                for at in spans.iter().flatten() {
-                    w[at] = w[at] * etd.full[at]
-                        + now[at] * etd.first[at]
-                        + na[at] * (two * etd.middle[at])
-                        + nb[at] * etd.last[at];
-                }
-                &etd.constant
-            }
-        };
-        if !matches!(self.config.stepper, Stepper::Etdrk4) {
-            for &(at, value) in &self.forcing {
-                self.w[at] = self.w[at] + Complex::new(T::of(value.re), T::of(value.im)) * gain[at];
-            }
-        }
+        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
         if noisy {
             self.noise.accumulate(&self.draw, n, gain, &mut self.w);
         }
-        self.fresh = false;
-        self.steps += 1;
+        self.conclude();
         Ok(())
+    }
+
+    /// One time step with a given realisation `xi` of σ dW/dt, shape (N, N), instead of a draw: for coupled paths, where a
+    /// step of 2h has the mean of two steps of h.
+    ///
+    /// # Errors
+    /// As [`Solver::step`], or [`Error::Shape`].
+    pub fn step_given(&mut self, xi: ArrayView2<f64>) -> Result<()> {
+        let n = self.config.n;
+        if xi.dim() != (n, n) {
+            return Err(Error::shape("stochastic forcing", format!("({n}, {n})"), xi.shape()));
+        }
+        // Of any shape in Fourier space.
+        self.prepare(n)?;
+        self.fft.forward(xi, &mut self.spectrum);
+        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
+        for ((i, j), xi) in self.spectrum.indexed_iter() {
+            let at = j * n + i;
+            self.w[at] = self.w[at] + Complex::new(T::of(xi.re), T::of(xi.im)) * gain[at];
+        }
+        self.conclude();
+        Ok(())
+    }
+
+    /// What precedes a step: the form of the advection, for a forcing with modes up to `reach`, and its value.
+    fn prepare(&mut self, reach: usize) -> Result<()> {
+        if !self.pruned && self.steps.is_multiple_of(RECHECK) {
+            self.choose_form();
+        }
+        if self.pruned && reach > self.core.mask {
+            // The forcing itself has modes outside the mask.
+            self.pruned = false;
+            self.fresh = false;
+        }
+        self.advect()
+    }
+
+    /// What follows a step.
+    fn conclude(&mut self) {
+        self.fresh = false;
+        self.pending = false;
+        self.steps += 1;
     }
 
     /// (ω, H, known part) at the present time level, H with the noise draw that the next step will use; `rng` `None` is
@@ -347,31 +283,17 @@ impl<T: Real> Solver<T> {
     }
 }
 
-/// −D\[u·∇ω\] in the chosen form.
-fn evaluate<T: Real>(core: &mut Core<T>, pruned: bool, w: &[Complex<T>], out: &mut [Complex<T>]) -> f64 {
-    if pruned { core.pruned(w, out) } else { core.general(w, out) }
-}
-
-/// Index ranges of the modes that a step touches: those inside the mask, or all.
-struct Spans {
-    n: usize,
-    mask: usize,
-    pruned: bool,
-}
-
-impl Spans {
-    fn new<T: Real>(core: &Core<T>, pruned: bool) -> Self {
-        Self { n: core.grid.n, mask: core.mask, pruned }
+/// Refuses Courant numbers above the limit, and states that are not finite.
+pub(super) fn check_courant(who: &str, courant: f64, limit: f64, step: usize, t: f64) -> Result<()> {
+    if courant <= limit {
+        return Ok(());
     }
-
-    fn iter(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let (n, m, pruned) = (self.n, self.mask, self.pruned);
-        let lines = if pruned { m + 1 } else { n / 2 + 1 };
-        (0..lines).flat_map(move |l| {
-            let at = l * n;
-            if pruned { [at..at + m + 1, at + n - m..at + n] } else { [at..at + n / 2, at + n / 2..at + n] }
-        })
-    }
+    let what = if courant.is_nan() {
+        format!("{who} state is not finite")
+    } else {
+        format!("{who} exceeded Courant number {limit}; a smaller time step is needed")
+    };
+    Err(Error::BlowUp { what, step, t, value: courant })
 }
 
 /// A[sin 2π(x+y)/L + cos 2π(x+y)/L] as modes of the transposed half spectrum: mode (1, 1) with A N²(1 − i)/2.

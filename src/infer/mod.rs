@@ -10,7 +10,9 @@ mod conv;
 mod dft;
 mod fno;
 mod network;
+mod pickle;
 mod program;
+pub mod pytorch;
 
 pub use checkpoint::{Checkpoint, LatentStats, Provenance};
 pub use conv::Conv;

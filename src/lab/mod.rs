@@ -1,1 +1,152 @@
-//! Room `lab`.
+//! The small object that notebooks, the command line and Rust programs talk to.
+//!
+//! A [`Lab`] is one configuration with its results on disk and its figures. Every call computes what is missing, takes
+//! what is there, and returns plain data: tables, figures, summaries. What needs burn (training) runs in process where
+//! the feature `learn` is on, otherwise in the release binary as a child process whose progress lines are passed on.
+//!
+//! ```no_run
+//! use lacuna::prelude::*;
+//! let lab = Lab::open("smoke")?;
+//! println!("{}", lab.plan()?);
+//! lab.train("spectral")?;
+//! println!("{}", lab.closed_loop()?);
+//! # Ok::<(), lacuna::Error>(())
+//! ```
+
+mod child;
+mod closing;
+mod gallery;
+mod latents;
+mod log;
+mod pictures;
+mod stages;
+mod summary;
+mod truth;
+
+use std::path::{Path, PathBuf};
+
+pub use gallery::{Gallery, Source};
+pub use log::{LogKind, LogLine, read_log};
+pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
+
+use crate::artifact::Store;
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// Environment variable that names the preset of [`Lab::from_env`].
+pub const PRESET_VARIABLE: &str = "LACUNA_PRESET";
+/// Environment variable with the folder of the results.
+pub const OUT_VARIABLE: &str = "LACUNA_OUT";
+/// Environment variable with the folder of figures and tables.
+pub const FIGURES_VARIABLE: &str = "LACUNA_FIGURES";
+/// Environment variable with the device, `cpu` or `cuda`.
+pub const DEVICE_VARIABLE: &str = "LACUNA_DEVICE";
+
+/// A configuration, its results on disk and its figures.
+#[derive(Debug, Clone)]
+pub struct Lab {
+    config: Config,
+    store: Store,
+    gallery: Gallery,
+    device: String,
+    root: PathBuf,
+}
+
+impl Lab {
+    /// The lab of a preset; results in `data/` and figures in `figures/PRESET/` of the project, or where the environment
+    /// variables [`OUT_VARIABLE`] and [`FIGURES_VARIABLE`] say.
+    ///
+    /// # Errors
+    /// No such preset, or folders that cannot be made.
+    pub fn open(preset: &str) -> Result<Self> {
+        Self::with_config(Config::load(preset, None, &[])?)
+    }
+
+    /// [`Lab::open`] with the preset that [`PRESET_VARIABLE`] names, `desk` by default.
+    ///
+    /// # Errors
+    /// As [`Lab::open`].
+    pub fn from_env() -> Result<Self> {
+        Self::open(&std::env::var(PRESET_VARIABLE).unwrap_or_else(|_| "desk".into()))
+    }
+
+    /// [`Lab::open`] with a configuration of your own.
+    ///
+    /// # Errors
+    /// Impossible values, or folders that cannot be made.
+    pub fn with_config(config: Config) -> Result<Self> {
+        let root = project_root();
+        let out = std::env::var_os(OUT_VARIABLE).map_or_else(|| root.join("data"), PathBuf::from);
+        Self::in_folder(config, &out)
+    }
+
+    /// [`Lab::with_config`] with the results in folder `out`.
+    ///
+    /// # Errors
+    /// As [`Lab::with_config`].
+    pub fn in_folder(config: Config, out: &Path) -> Result<Self> {
+        config.validate()?;
+        let root = project_root();
+        let figures =
+            std::env::var_os(FIGURES_VARIABLE).map_or_else(|| root.join("figures").join(&config.preset), PathBuf::from);
+        Ok(Self {
+            store: Store::open(out)?,
+            gallery: Gallery::new(figures),
+            device: std::env::var(DEVICE_VARIABLE).unwrap_or_else(|_| "cpu".into()),
+            config,
+            root,
+        })
+    }
+
+    /// The same lab with its figures in another folder.
+    #[must_use]
+    pub fn with_figures(mut self, figures: impl Into<PathBuf>) -> Self {
+        self.gallery = Gallery::new(figures.into());
+        self
+    }
+
+    /// The same lab on another device, `cpu` or `cuda`.
+    ///
+    /// # Errors
+    /// An unknown device.
+    pub fn on_device(mut self, device: &str) -> Result<Self> {
+        if !["cpu", "cuda"].contains(&device) {
+            return Err(Error::config("device", format!("unknown device `{device}`; known: cpu, cuda")));
+        }
+        self.device = device.into();
+        Ok(self)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where results lie.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where figures and tables lie.
+    pub fn gallery(&self) -> &Gallery {
+        &self.gallery
+    }
+
+    /// Names of the models, in the order in which tables and figures show them.
+    pub fn models(&self) -> Vec<String> {
+        self.config.models.keys().cloned().collect()
+    }
+
+    /// Prints the line that proves that a notebook ran to its end.
+    pub fn done(&self) {
+        crate::notebook::done();
+    }
+}
+
+/// The folder of this project: the nearest one upwards that holds `Cargo.toml` and `notebooks`, or the current one.
+fn project_root() -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let found =
+        here.ancestors().find(|folder| folder.join("Cargo.toml").is_file() && folder.join("notebooks").is_dir());
+    found.map_or_else(|| here.clone(), Path::to_path_buf)
+}

@@ -49,6 +49,21 @@ impl ModelDenoiser {
     pub fn condition(&mut self, w: &[f32]) {
         self.program.condition(w);
     }
+
+    /// The score (D − x)/σ² at noise level `sigma`; `level` is τ for a published network and `sigma` otherwise.
+    pub(super) fn score(&mut self, x: &[f32], level: f64, sigma: f64, out: &mut [f32]) {
+        match self.form {
+            // F/σ without the detour of D, which would cost digits.
+            Form::Score(_) => {
+                self.program.eval(x, level as f32, out);
+                out.iter_mut().for_each(|out| *out /= sigma as f32);
+            }
+            Form::Preconditioned(_) => {
+                self.denoise(x, level as f32, out);
+                out.iter_mut().zip(x).for_each(|(out, x)| *out = (*out - x) / (sigma * sigma) as f32);
+            }
+        }
+    }
 }
 
 impl Denoiser for ModelDenoiser {

@@ -10,11 +10,13 @@
 //! ([`LatentStats`]). Published ones see fields as they are ([`field_scales`]), and latents as their statistics say: zero and
 //! one where nothing was normalised.
 
+mod apply;
 mod denoiser;
 mod modes;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+pub use apply::{Operation, apply, apply_file};
 pub use denoiser::ModelDenoiser;
 pub(crate) use modes::ModeNoise;
 pub use modes::mode_std;

@@ -91,15 +91,22 @@ impl Member {
     }
 }
 
+/// What all members share.
+pub(super) struct Problem<'a> {
+    pub flow: &'a FlowConfig,
+    /// At rest; every member clones it.
+    pub solver: &'a Reduced,
+    pub rollout: &'a RolloutConfig,
+    pub plan: &'a Plan,
+}
+
 /// Runs one member from `start`; `done` counts steps for the progress display.
 ///
 /// # Errors
 /// What the closure or the configuration gets wrong. A state or closure term that leaves every bound is no error but the
 /// member's `failure`.
 pub(super) fn run(
-    flow: &FlowConfig,
-    plan: &Plan,
-    rollout: &RolloutConfig,
+    &Problem { flow, solver, rollout, plan }: &Problem,
     start: ArrayView2<f64>,
     closure: &AnyClosure,
     rng: Stream,
@@ -108,7 +115,7 @@ pub(super) fn run(
     let clock = Instant::now();
     let mut member = Member::empty(plan, start.nrows());
     let mut term = Term::new(closure.clone(), flow, rollout, start.nrows(), rng)?;
-    let mut solver = Reduced::new(flow)?;
+    let mut solver = solver.clone();
     solver.set_vorticity(start)?;
     member.keep(0, start);
     let mut w = start.to_owned();

@@ -28,11 +28,10 @@
 //! result: the time is kept, the fields are NaN from there on, the others go on.
 
 mod member;
-mod pool;
 mod run;
 mod store;
 
-pub use run::{reference, rollout, run_ensemble};
+pub use run::{reference, rollout, run_ensemble, run_ensemble_with};
 
 use ndarray::{Array2, Array4};
 

@@ -7,16 +7,17 @@ use std::time::Instant;
 use ndarray::{Array2, Array4, ArrayView2, s};
 use serde_json::json;
 
-use super::member::{self, Member, Plan};
-use super::pool::{Task, run_all};
+use super::member::{self, Member, Plan, Problem};
 use super::{Cost, Ensemble, Reference};
-use crate::artifact::{Artifact, Store, Work};
+use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Coarsening, Config, FlowConfig, MissingTerm, RolloutConfig, hash};
-use crate::error::{Error, Result};
-use crate::flow::{Solver, initial_vorticity};
+use crate::config::{Config, FlowConfig, MissingTerm, RolloutConfig, hash};
+use crate::data::Recorder;
+use crate::error::Result;
+use crate::flow::{Reduced, Solver, initial_vorticity};
+use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
-use crate::spectral::{Field, check_square, stride, truncate};
+use crate::spectral::{Field, check_square};
 
 /// File of the `reference` stage.
 const REFERENCE: &str = "reference.h5";
@@ -31,9 +32,10 @@ const CHUNK: usize = 100;
 /// ([`Reference::load`]).
 ///
 /// A fresh trajectory of the full solver runs from a random field to `rollout.start`; its state there, coarsened to `data.n`
-/// as the data are, is the common start. From the same full state go `rollout.references` realisations with independent
-/// noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none is used by data or rollouts.
-/// The work goes on from the start state and from every finished realisation after a kill, with the same result.
+/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references`
+/// realisations with independent noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none
+/// is used by data or rollouts. The work goes on from the start state and from every finished realisation after a kill,
+/// with the same result.
 ///
 /// # Errors
 /// [`Error::BlowUp`] of the solver, I/O, impossible values.
@@ -42,26 +44,26 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
     if let Some(found) = store.find(&stage)? {
         return Ok(found);
     }
-    check_term(config)?;
     let clock = Instant::now();
     let plan = Plan::new(&config.flow, &config.rollout)?;
     let work = store.begin(&stage)?;
     let seeds = config.seeds().child("reference");
     let full = start_state(config, &work, &seeds, progress)?;
-    let coarse = |w: ArrayView2<f64>| coarsen(config, w);
+    let recorder = Recorder::new(config)?;
+    let start = recorder.clone().coarsen(full.view())?;
     let run = |r: usize, done: &AtomicUsize| {
         let mut solver = Solver::new(&config.flow)?;
         solver.set_vorticity(full.view())?;
         solver.set_time(config.rollout.start);
         let mut rng = seeds.child(r).stream();
-        let thread = Instant::now();
+        let (thread, mut recorder) = (Instant::now(), recorder.clone());
         let mut member = Member::empty(&plan, config.data.n);
-        member.keep(0, coarse(full.view())?.view());
+        member.keep(0, start.view());
         for step in 1..=plan.steps() {
             solver.step(Some(&mut rng))?;
             done.fetch_add(1, Ordering::Relaxed);
             if step % plan.stride() == 0 {
-                member.keep(step / plan.stride(), coarse(solver.vorticity().view())?.view());
+                member.keep(step / plan.stride(), recorder.coarsen(solver.vorticity().view())?.view());
             }
         }
         member.steps = plan.steps();
@@ -74,7 +76,7 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
     let made = Reference {
         seeds: seeds.label(),
         config_hash: stage.hash.clone(),
-        start: coarse(full.view())?,
+        start,
         times: plan.times(),
         fields: stack(&members, &plan, config.data.n),
         wall_s: clock.elapsed().as_secs_f64(),
@@ -106,12 +108,13 @@ pub fn rollout(
     if let Some(found) = store.find(&stage)? {
         return Ok(found);
     }
-    check_term(config)?;
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(REFERENCE))?.start;
     let work = store.begin(&stage)?;
     let seeds = config.seeds().child("rollout");
-    let job = Job { flow: &config.flow, rollout: &config.rollout, start: start.view(), closure: &closure, threads: 0 };
+    let flow = FlowConfig { n: config.data.n, ..config.flow.clone() };
+    let solver = Reduced::with_term(&flow, config.data.term)?;
+    let job = Job { flow: &flow, solver, rollout: &config.rollout, start: start.view(), closure: &closure, threads: 0 };
     job.run(&seeds, &stage.hash, Some(&work), progress)?.save(&work.path(ENSEMBLE))?;
     for member in 0..config.rollout.members {
         work.discard(&part(member))?;
@@ -120,7 +123,8 @@ pub fn rollout(
     work.finish(&[seeds.label()], &parents, "cpu")
 }
 
-/// The ensemble of any closure from any start state, in memory.
+/// The ensemble of any closure from any start state, in memory, for the reduced model that lacks `term`
+/// ([`Reduced::with_term`]).
 ///
 /// `flow` gives the known terms and the time step; the grid is that of `start`, shape (n, n). Of `rollout` the duration, the
 /// snapshots, the members, `every`, `hold` and the start time are used. Member m draws from `seeds.child(m)`: results
@@ -130,6 +134,26 @@ pub fn rollout(
 /// # Errors
 /// [`Error::Shape`], [`Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
 /// [`Ensemble::failures`].
+pub fn run_ensemble_with(
+    term: MissingTerm,
+    flow: &FlowConfig,
+    start: ArrayView2<f64>,
+    closure: &AnyClosure,
+    rollout: &RolloutConfig,
+    seeds: &SeedTree,
+    threads: usize,
+) -> Result<Ensemble> {
+    let n = check_square("start state", start.shape())?;
+    let flow = FlowConfig { n, ..flow.clone() };
+    let solver = Reduced::with_term(&flow, term)?;
+    let name = hash(&json!({ "term": term, "flow": flow, "rollout": rollout, "closure": closure.name() }));
+    Job { flow: &flow, solver, rollout, start, closure, threads }.run(seeds, &name, None, &mut |_| ())
+}
+
+/// [`run_ensemble_with`] for [`MissingTerm::Physics`].
+///
+/// # Errors
+/// As there.
 pub fn run_ensemble(
     flow: &FlowConfig,
     start: ArrayView2<f64>,
@@ -138,13 +162,14 @@ pub fn run_ensemble(
     seeds: &SeedTree,
     threads: usize,
 ) -> Result<Ensemble> {
-    let name = hash(&json!({ "flow": flow, "rollout": rollout, "closure": closure.name() }));
-    Job { flow, rollout, start, closure, threads }.run(seeds, &name, None, &mut |_| ())
+    run_ensemble_with(MissingTerm::Physics, flow, start, closure, rollout, seeds, threads)
 }
 
 /// What an ensemble is made of.
 struct Job<'a> {
+    /// On the grid of `start`.
     flow: &'a FlowConfig,
+    solver: Reduced,
     rollout: &'a RolloutConfig,
     start: ArrayView2<'a, f64>,
     closure: &'a AnyClosure,
@@ -160,13 +185,13 @@ impl Job<'_> {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Ensemble> {
         let clock = Instant::now();
-        let n = check_square("start state", self.start.shape())?;
-        let flow = FlowConfig { n, ..self.flow.clone() };
-        let plan = Plan::new(&flow, self.rollout)?;
+        let n = self.start.nrows();
+        let plan = Plan::new(self.flow, self.rollout)?;
         let name = self.closure.name();
         let run = |m: usize, done: &AtomicUsize| {
             let rng = seeds.child(m).stream();
-            member::run(&flow, &plan, self.rollout, self.start, self.closure, rng, done)
+            let problem = Problem { flow: self.flow, solver: &self.solver, rollout: self.rollout, plan: &plan };
+            member::run(&problem, self.start, self.closure, rng, done)
         };
         let label = seeds.label();
         let what = format!("rollout of {name}");
@@ -305,23 +330,6 @@ fn stack(members: &[Member], plan: &Plan, n: usize) -> Array4<f32> {
     fields
 }
 
-/// Refuses problems whose reduced model this loop does not run.
-fn check_term(config: &Config) -> Result<()> {
-    if matches!(config.data.term, MissingTerm::Physics) {
-        return Ok(());
-    }
-    let what =
-        "the reduced solver of a subgrid split advects, which rollouts do not do; only `physics` can be rolled out";
-    Err(Error::config("data.term", what))
-}
-
-fn coarsen(config: &Config, w: ArrayView2<f64>) -> Result<Field> {
-    match config.data.coarsening {
-        Coarsening::Stride => stride(w, config.data.n),
-        Coarsening::Truncate => truncate(w, config.data.n),
-    }
-}
-
 /// The full solver's vorticity at `rollout.start`.
 ///
 /// It always passes through physical space in double precision, so that a run that found it on disk goes on with the same
@@ -329,8 +337,8 @@ fn coarsen(config: &Config, w: ArrayView2<f64>) -> Result<Field> {
 fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dyn FnMut(&str)) -> Result<Field> {
     let path = work.path(START);
     let n = config.flow.n;
-    let failed = |error: hdf5::Error| Error::Hdf5 { path: path.clone(), what: error.to_string() };
     let read = || -> hdf5::Result<Array2<f64>> { hdf5::File::open(&path)?.dataset("vorticity")?.read_2d() };
+    // A file that is not whole is made again.
     if path.is_file() {
         if let Ok(w) = read() {
             if w.dim() == (n, n) {
@@ -358,13 +366,9 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
         Ok(())
     };
     run_all(&task, &[0], run, finished, progress)?;
-    let unfinished = work.path("start.h5.part");
-    let write = || -> hdf5::Result<()> {
-        let file = hdf5::File::create(&unfinished)?;
-        file.new_dataset_builder().with_data(&w).create("vorticity")?;
-        file.close()
-    };
-    write().map_err(failed)?;
-    std::fs::rename(&unfinished, &path).map_err(Error::io(&path))?;
+    h5::create(&path, |file| {
+        let written = file.new_dataset_builder().with_data(&w).create("vorticity");
+        written.map(|_| ()).map_err(h5::error(&path))
+    })?;
     Ok(w)
 }

@@ -6,6 +6,7 @@ use hdf5::types::VarLenUnicode;
 use ndarray::{Array1, Array2, Array4};
 
 use super::{Cost, Ensemble, Reference};
+use crate::artifact::h5;
 use crate::error::{Error, Result};
 
 /// Layout version of both kinds of file; raised when a reader of the old layout would misread the new one.
@@ -19,18 +20,18 @@ impl Ensemble {
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_file(path, |file| {
-            attribute(file, "kind", "ensemble")?;
-            attribute(file, "closure", &self.closure)?;
-            attribute(file, "seeds", &self.seeds)?;
-            attribute(file, "config_hash", &self.config_hash)?;
-            attribute(file, "version", env!("CARGO_PKG_VERSION"))?;
-            attribute(file, "device", "cpu")?;
-            number(file, "format", FORMAT)?;
-            number(file, "steps", self.cost.steps as i64)?;
-            number(file, "draws", self.cost.draws as i64)?;
-            number(file, "wall_s", self.cost.wall_s)?;
-            number(file, "thread_s", self.cost.thread_s)?;
-            number(file, "closure_s", self.cost.closure_s)?;
+            h5::set_text(file, "kind", "ensemble")?;
+            h5::set_text(file, "closure", &self.closure)?;
+            h5::set_text(file, "seeds", &self.seeds)?;
+            h5::set_text(file, "config_hash", &self.config_hash)?;
+            h5::set_text(file, "version", env!("CARGO_PKG_VERSION"))?;
+            h5::set_text(file, "device", "cpu")?;
+            h5::set_number(file, "format", FORMAT)?;
+            h5::set_number(file, "steps", self.cost.steps as i64)?;
+            h5::set_number(file, "draws", self.cost.draws as i64)?;
+            h5::set_number(file, "wall_s", self.cost.wall_s)?;
+            h5::set_number(file, "thread_s", self.cost.thread_s)?;
+            h5::set_number(file, "closure_s", self.cost.closure_s)?;
             let failed: Vec<f64> = self.failures.iter().map(|t| t.unwrap_or(f64::NAN)).collect();
             file.new_dataset_builder().with_data(&failed).create("failed_at")?;
             file.new_dataset_builder().with_data(&self.times).create("t")?;
@@ -79,13 +80,13 @@ impl Reference {
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_file(path, |file| {
-            attribute(file, "kind", "reference")?;
-            attribute(file, "seeds", &self.seeds)?;
-            attribute(file, "config_hash", &self.config_hash)?;
-            attribute(file, "version", env!("CARGO_PKG_VERSION"))?;
-            attribute(file, "device", "cpu")?;
-            number(file, "format", FORMAT)?;
-            number(file, "wall_s", self.wall_s)?;
+            h5::set_text(file, "kind", "reference")?;
+            h5::set_text(file, "seeds", &self.seeds)?;
+            h5::set_text(file, "config_hash", &self.config_hash)?;
+            h5::set_text(file, "version", env!("CARGO_PKG_VERSION"))?;
+            h5::set_text(file, "device", "cpu")?;
+            h5::set_number(file, "format", FORMAT)?;
+            h5::set_number(file, "wall_s", self.wall_s)?;
             file.new_dataset_builder().with_data(&self.start).create("start")?;
             file.new_dataset_builder().with_data(&self.times).create("t")?;
             file.new_dataset_builder().with_data(&self.fields).create("vorticity")?;
@@ -121,17 +122,6 @@ fn read_fields(file: &hdf5::File) -> hdf5::Result<Array4<f32>> {
     file.dataset("vorticity")?.read::<f32, ndarray::Ix4>()
 }
 
-fn attribute(file: &hdf5::File, name: &str, text: &str) -> hdf5::Result<()> {
-    // HDF5 strings end at a NUL; names with one in it lose what follows.
-    let text = text.split('\0').next().unwrap_or_default();
-    let text: VarLenUnicode = text.parse().unwrap_or_default();
-    file.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text)
-}
-
-fn number<T: hdf5::H5Type>(file: &hdf5::File, name: &str, value: T) -> hdf5::Result<()> {
-    file.new_attr::<T>().create(name)?.write_scalar(&value)
-}
-
 fn text(file: &hdf5::File, name: &str) -> hdf5::Result<String> {
     Ok(file.attr(name)?.read_scalar::<VarLenUnicode>()?.to_string())
 }
@@ -141,17 +131,12 @@ fn value<T: hdf5::H5Type>(file: &hdf5::File, name: &str) -> hdf5::Result<T> {
 }
 
 fn write_file(path: &Path, fill: impl FnOnce(&hdf5::File) -> hdf5::Result<()>) -> Result<()> {
-    let part = path.with_extension("h5.part");
-    let failed = |error: hdf5::Error| Error::Hdf5 { path: part.clone(), what: error.to_string() };
-    let file = hdf5::File::create(&part).map_err(failed)?;
-    fill(&file).map_err(failed)?;
-    file.close().map_err(failed)?;
-    std::fs::rename(&part, path).map_err(Error::io(path))
+    h5::create(path, |file| fill(file).map_err(h5::error(path)))
 }
 
 fn read_file<T>(path: &Path, kind: &str, read: impl FnOnce(&hdf5::File) -> hdf5::Result<T>) -> Result<T> {
     let failed = |what: String| Error::Hdf5 { path: path.into(), what };
-    let file = hdf5::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let file = h5::open(path)?;
     let found = text(&file, "kind").map_err(|error| failed(format!("expected a lacuna {kind}: {error}")))?;
     let format: i64 = value(&file, "format").map_err(|error| failed(error.to_string()))?;
     if found != kind || format != FORMAT {

@@ -124,7 +124,8 @@ impl FnoProgram {
     pub fn new(desc: &Fno, weights: &[f32], n: usize) -> Result<Self> {
         let (c, points) = (desc.width, n * n);
         if n % 2 == 1 || n < 2 * desc.modes {
-            let what = format!("{n} × {n} grid for a network of {} modes; at least {} points", desc.modes, 2 * desc.modes);
+            let what =
+                format!("{n} × {n} grid for a network of {} modes; at least {} points", desc.modes, 2 * desc.modes);
             return Err(Error::config("network.modes", what));
         }
         if c > MAX_CHANNELS {
@@ -325,9 +326,8 @@ impl GatedLayer {
 
 impl Noise {
     fn new(named: &Named, frequencies: Vec<f32>, names: [&str; 2]) -> Self {
-        let [first, second] = names.map(|name| {
-            (named.get(&format!("{name}.weight")).to_vec(), named.get(&format!("{name}.bias")).to_vec())
-        });
+        let [first, second] = names
+            .map(|name| (named.get(&format!("{name}.weight")).to_vec(), named.get(&format!("{name}.bias")).to_vec()));
         let waves = vec![0.0; 2 * frequencies.len()];
         Self { hidden: vec![0.0; first.1.len()], out: vec![0.0; second.1.len()], frequencies, first, second, waves }
     }
@@ -389,8 +389,7 @@ impl Paper {
             let w = Dense { weight: x.split_off(c * c), bias };
             Merge { x, w, second: Dense::new(named, "transformation_net.2", c) }
         });
-        let noise =
-            desc.noisy.then(|| Noise::new(named, named.get("embed.0.W").to_vec(), ["embed.1", "dense0.dense"]));
+        let noise = desc.noisy.then(|| Noise::new(named, named.get("embed.0.W").to_vec(), ["embed.1", "dense0.dense"]));
         Self {
             lift_w: lift("fc0_w"),
             lift_x: if desc.noisy { lift("fc0") } else { Default::default() },
@@ -421,7 +420,11 @@ impl Paper {
             if let Some(time) = time {
                 bias.iter_mut().zip(time).for_each(|(bias, time)| *bias += time);
             }
-            if i + 1 < layers.len() { shift_gelu(r, bias) } else { shift(r, bias) }
+            if i + 1 < layers.len() {
+                shift_gelu(r, bias)
+            } else {
+                shift(r, bias)
+            }
             std::mem::swap(h, r);
         }
     }

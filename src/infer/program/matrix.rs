@@ -30,14 +30,7 @@ impl<'a> Matrix<'a> {
 ///
 /// # Panics
 /// If a matrix does not fit its slice.
-pub(super) fn product(
-    [m, k, n]: [usize; 3],
-    left: Matrix,
-    right: Matrix,
-    out: &mut [f32],
-    stride: usize,
-    add: bool,
-) {
+pub(super) fn product([m, k, n]: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], stride: usize, add: bool) {
     let whole = left.holds(m, k) && right.holds(k, n) && (m - 1) * stride + n <= out.len() && stride >= n;
     assert!(whole, "matrix product {m} × {k} × {n} beyond its slices");
     // SAFETY: the largest index of each matrix was just checked against its slice; `out` is not aliased, being borrowed mutably,

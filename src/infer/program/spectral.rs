@@ -40,7 +40,11 @@ pub(super) struct Filter {
 
 impl Filter {
     /// Packs weight(row of n_x in FFT order, n_y, from, to) = (re, im).
-    pub(super) fn new(modes: usize, channels: usize, weight: impl Fn(usize, usize, usize, usize) -> (f32, f32)) -> Self {
+    pub(super) fn new(
+        modes: usize,
+        channels: usize,
+        weight: impl Fn(usize, usize, usize, usize) -> (f32, f32),
+    ) -> Self {
         let blocks = channels.div_ceil(LANES);
         let mut packed = Vec::with_capacity(4 * modes * modes * blocks * channels * LANES);
         for row in 0..2 * modes {

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 
-/// Longest silence between two progress lines.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Per cent of the work between two progress lines, and the shortest and the longest silence.
+const PER_CENT: usize = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_secs(30);
+/// How often the count of steps is looked at.
+const POLL: Duration = Duration::from_millis(200);
 
 /// What a pool works on, in the words of its progress lines.
-pub(super) struct Task<'a> {
+pub(crate) struct Task<'a> {
     /// What is computed, e.g. `rollout of exact law`.
     pub what: &'a str,
     /// What one job is, in the plural.
@@ -26,7 +30,7 @@ pub(super) struct Task<'a> {
 ///
 /// # Errors
 /// The first error of `work` or `finished`; jobs under way are waited for, others not begun.
-pub(super) fn run_all<T: Send>(
+pub(crate) fn run_all<T: Send>(
     task: &Task,
     jobs: &[usize],
     work: impl Fn(usize, &AtomicUsize) -> Result<T> + Sync,
@@ -36,7 +40,7 @@ pub(super) fn run_all<T: Send>(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if task.threads == 0 { cores } else { task.threads }.clamp(1, jobs.len().max(1));
     let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let clock = Instant::now();
+    let mut meter = Meter::new(task.what, task.steps);
     let (sender, receiver) = channel();
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -53,7 +57,7 @@ pub(super) fn run_all<T: Send>(
         drop(sender);
         let (mut outcome, mut count) = (Ok(()), 0);
         loop {
-            match receiver.recv_timeout(SILENCE) {
+            match receiver.recv_timeout(POLL) {
                 Ok((job, result)) => {
                     count += 1;
                     if outcome.is_ok() {
@@ -64,22 +68,53 @@ pub(super) fn run_all<T: Send>(
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return outcome,
             }
-            if outcome.is_ok() {
-                progress(&line(task, count, jobs.len(), done.load(Ordering::Relaxed), clock.elapsed()));
+            let steps = done.load(Ordering::Relaxed);
+            if outcome.is_ok() && (meter.due(steps) || count == jobs.len()) {
+                progress(&meter.line(steps, &format!(" {count}/{} {}", jobs.len(), task.unit)));
             }
         }
     })
 }
 
-/// `rollout of exact law: 3/8 members, 4200 steps/s, 35 s left`.
-fn line(task: &Task, count: usize, jobs: usize, steps: usize, elapsed: Duration) -> String {
-    let rate = steps as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
-    let head = format!("{}: {count}/{jobs} {}", task.what, task.unit);
-    if steps == 0 {
-        return head;
+/// Rate and remaining time of a number of steps, and when to speak of them.
+pub(crate) struct Meter {
+    what: String,
+    total: usize,
+    clock: Instant,
+    /// Per cent and time of the last line.
+    said: (usize, Instant),
+}
+
+impl Meter {
+    /// A meter of `total` steps that start now; `what` begins each line.
+    pub fn new(what: &str, total: usize) -> Self {
+        let now = Instant::now();
+        Self { what: what.into(), total: total.max(1), clock: now, said: (0, now) }
     }
-    let left = task.steps.saturating_sub(steps) as f64 / rate;
-    format!("{head}, {rate:.0} steps/s, {} left", span(left))
+
+    fn per_cent(&self, steps: usize) -> usize {
+        (100.0 * steps as f64 / self.total as f64) as usize
+    }
+
+    /// Whether a few per cent have been done, or a while has passed, since the last line.
+    pub fn due(&self, steps: usize) -> bool {
+        let silent = self.said.1.elapsed();
+        silent >= SILENCE || (silent >= PAUSE && self.per_cent(steps) >= self.said.0 + PER_CENT)
+    }
+
+    /// `rollout of exact law: 3/8 members, 37 %, 4200 steps/s, 35 s left`; `detail` is what stands between colon and per
+    /// cent.
+    pub fn line(&mut self, steps: usize, detail: &str) -> String {
+        self.said = (self.per_cent(steps), Instant::now());
+        let head = format!("{}:{detail}", self.what);
+        if steps == 0 {
+            return head;
+        }
+        let rate = steps as f64 / self.clock.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+        let left = self.total.saturating_sub(steps) as f64 / rate;
+        let comma = if detail.is_empty() { "" } else { "," };
+        format!("{head}{comma} {} %, {rate:.0} steps/s, {} left", self.said.0, span(left))
+    }
 }
 
 /// Seconds in words.

@@ -1,0 +1,180 @@
+//! `lacuna plan|data|train|rollout|eval|run|verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::artifact::Store;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::lab::Lab;
+
+/// Which configuration, and where its results go.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Preset: smoke, desk or paper.
+    #[arg(long, env = crate::lab::PRESET_VARIABLE, default_value = "desk")]
+    preset: String,
+    /// TOML file laid over the preset.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// `path.to.field=value` laid over both; repeatable.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    settings: Vec<String>,
+    /// Folder of the results.
+    #[arg(long, env = crate::lab::OUT_VARIABLE)]
+    out: Option<PathBuf>,
+    /// cpu or cuda.
+    #[arg(long, env = crate::lab::DEVICE_VARIABLE, default_value = "cpu")]
+    device: String,
+}
+
+impl Common {
+    fn lab(&self) -> Result<Lab> {
+        let config = Config::load(&self.preset, self.config.as_deref(), &self.settings)?;
+        let lab = match &self.out {
+            Some(out) => Lab::in_folder(config, out)?,
+            None => Lab::with_config(config)?,
+        };
+        lab.on_device(&self.device)
+    }
+}
+
+/// Says what a configuration computes.
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    common: Common,
+    /// Print the configuration as TOML instead.
+    #[arg(long)]
+    toml: bool,
+}
+
+impl Plan {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.common.lab()?;
+        if self.toml {
+            print!("{}", lab.config().to_toml());
+        } else {
+            println!("{}", lab.plan()?);
+        }
+        Ok(())
+    }
+}
+
+/// Simulates the data set.
+#[derive(Debug, Clone, Args)]
+pub struct Data {
+    #[command(flatten)]
+    common: Common,
+    /// Only trajectories i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, in any order.
+    #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
+    shard: Option<(usize, usize)>,
+}
+
+impl Data {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.common.lab()?;
+        match lab.data_shard(self.shard)? {
+            Some(_) => println!("{}", lab.data()?),
+            None => println!("this shard is done; the data set is put together by the last shard to finish"),
+        }
+        Ok(())
+    }
+}
+
+/// Trains models.
+#[derive(Debug, Clone, Args)]
+pub struct Train {
+    #[command(flatten)]
+    common: Common,
+    /// The model; all of the configuration by default.
+    #[arg(long)]
+    model: Vec<String>,
+}
+
+impl Train {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.common.lab()?;
+        for model in if self.model.is_empty() { lab.models() } else { self.model.clone() } {
+            println!("{}", lab.train(&model)?);
+        }
+        Ok(())
+    }
+}
+
+/// Runs closed-loop ensembles.
+#[derive(Debug, Clone, Args)]
+pub struct Rollout {
+    #[command(flatten)]
+    common: Common,
+    /// The closure: none, exact, or a model; all of the configuration by default.
+    #[arg(long)]
+    closure: Vec<String>,
+}
+
+impl Rollout {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.common.lab()?;
+        println!("{}", lab.reference()?);
+        let all = lab.config().rollout.closures.clone();
+        for closure in if self.closure.is_empty() { all } else { self.closure.clone() } {
+            println!("{}", lab.rollout(&closure)?);
+        }
+        Ok(())
+    }
+}
+
+/// Tables of errors.
+#[derive(Debug, Clone, Args)]
+pub struct Eval {
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Eval {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.common.lab()?;
+        println!("{}\n", lab.offline()?);
+        println!("{}", lab.closed_loop()?);
+        println!("written to {}", lab.gallery().folder().display());
+        Ok(())
+    }
+}
+
+/// All stages, tables and figures.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Run {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.common.lab()?;
+        let (offline, closed_loop) = lab.run()?;
+        println!("{offline}\n\n{closed_loop}");
+        println!("written to {}", lab.gallery().folder().display());
+        Ok(())
+    }
+}
+
+/// Checks results against their checksums.
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Verify {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.common.lab()?;
+        let problems = Store::open(lab.store().root())?.verify(|line| println!("{line}"))?;
+        if problems.is_empty() {
+            println!("every file is as its manifest line says");
+            return Ok(());
+        }
+        let what = format!("{} damaged file(s):\n  {}", problems.len(), problems.join("\n  "));
+        Err(Error::Artifact { path: lab.store().root().into(), what })
+    }
+}

@@ -1,0 +1,67 @@
+//! Heavy stages in the release binary, as a child process that passes its progress on.
+
+#![cfg_attr(feature = "learn", allow(dead_code))]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::Lab;
+use crate::artifact::write_atomically;
+use crate::error::{Error, Result};
+
+/// Environment variable with the path of the `lacuna` binary.
+const BINARY_VARIABLE: &str = "LACUNA_BIN";
+
+impl Lab {
+    /// Runs `lacuna COMMAND… --config FILE --out DIR --device DEVICE` with this lab's configuration; lines it prints go to
+    /// `progress`.
+    ///
+    /// # Errors
+    /// No binary, or it failed; the message is its own.
+    pub(super) fn child(&self, command: &[&str], progress: &mut dyn FnMut(&str)) -> Result<()> {
+        let binary = self.binary()?;
+        let file = self.store().root().join(format!(".config-{}.toml", &self.config().hash()[..crate::config::SHORT]));
+        write_atomically(&file, self.config().to_toml().as_bytes())?;
+        let shown = format!("{} {}", binary.display(), command.join(" "));
+        let failed = |what: String| Error::Process { what };
+        let mut child = Command::new(&binary)
+            .args(command)
+            .args(["--preset", &self.config().preset, "--device", &self.device])
+            .arg("--config")
+            .arg(&file)
+            .arg("--out")
+            .arg(self.store().root())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(format!("{shown}: {error}")))?;
+        // Both pipes are drained at once: a child that fills one of them would wait for ever.
+        let stderr = child.stderr.take();
+        let complaints = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.map(|mut pipe| pipe.read_to_string(&mut text)).transpose().map(|_| text)
+        });
+        for line in child.stdout.take().into_iter().flat_map(|pipe| BufReader::new(pipe).lines()) {
+            progress(&line.map_err(|error| failed(format!("{shown}: {error}")))?);
+        }
+        let status = child.wait().map_err(|error| failed(format!("{shown}: {error}")))?;
+        let _ = std::fs::remove_file(&file);
+        if status.success() {
+            return Ok(());
+        }
+        let complaints = complaints.join().ok().and_then(|text| text.ok()).unwrap_or_default();
+        Err(failed(format!("{shown}: {status}\n{}", complaints.trim())))
+    }
+
+    fn binary(&self) -> Result<PathBuf> {
+        let path = std::env::var_os(BINARY_VARIABLE)
+            .map_or_else(|| self.root.join("target").join("release").join("lacuna"), PathBuf::from);
+        if path.is_file() {
+            return Ok(path);
+        }
+        let what = format!("{} is missing: run `make build`, or name it in {BINARY_VARIABLE}", path.display());
+        Err(Error::Process { what })
+    }
+}

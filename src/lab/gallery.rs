@@ -1,0 +1,168 @@
+//! Finished figures and tables, each with a line that says where it came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{sha256, write_atomically};
+use crate::error::{Error, Result};
+use crate::eval::Table;
+use crate::plot::Figure;
+
+/// A folder of figures and tables with `manifest.jsonl` and `index.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gallery {
+    folder: PathBuf,
+}
+
+/// Where a figure or table came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The library call that made it.
+    pub call: String,
+    /// What it shows, in a sentence.
+    pub caption: String,
+    /// Hash of the configuration.
+    pub config_hash: String,
+    /// Root seed.
+    pub seed: u64,
+    /// Folders of the results it was made from.
+    pub parents: Vec<String>,
+}
+
+/// A line of the manifest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Line {
+    file: String,
+    sha256: String,
+    #[serde(flatten)]
+    source: Source,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    notebook: String,
+    version: String,
+}
+
+/// Environment variable by which the notebook runner tells which notebook runs.
+const NOTEBOOK_VARIABLE: &str = "LACUNA_NOTEBOOK";
+
+impl Gallery {
+    /// The gallery in `folder`, which is made when the first thing is put there.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes a figure's files and their manifest lines.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn put_figure(&self, figure: &Figure, source: &Source) -> Result<()> {
+        let svg = figure.svg.as_ref().map(|svg| (format!("{}.svg", figure.name), svg.clone().into_bytes()));
+        let png = figure.png.as_ref().map(|png| (format!("{}.png", figure.name), png.clone()));
+        self.put(svg.into_iter().chain(png), source)
+    }
+
+    /// Writes a table as CSV and Markdown, with their manifest lines.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn put_table(&self, table: &Table, source: &Source) -> Result<()> {
+        let csv = (format!("{}.csv", table.name), table.to_csv()?.into_bytes());
+        let markdown = (format!("{}.md", table.name), table.to_markdown().into_bytes());
+        self.put([csv, markdown], source)
+    }
+
+    fn put(&self, files: impl IntoIterator<Item = (String, Vec<u8>)>, source: &Source) -> Result<()> {
+        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
+        // Notebooks may run beside each other; the manifest is read, changed and replaced by one at a time.
+        let path = self.folder.join(".lock");
+        let lock = std::fs::File::create(&path).map_err(Error::io(&path))?;
+        lock.lock().map_err(Error::io(&path))?;
+        let mut lines = self.lines()?;
+        for (file, bytes) in files {
+            let path = self.folder.join(&file);
+            write_atomically(&path, &bytes)?;
+            let line = Line {
+                sha256: sha256(&path)?,
+                source: source.clone(),
+                notebook: std::env::var(NOTEBOOK_VARIABLE).unwrap_or_default(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                file: file.clone(),
+            };
+            lines.insert(file, line);
+        }
+        let manifest: String = lines
+            .values()
+            .map(|line| serde_json::to_string(line).map(|text| text + "\n").unwrap_or_default())
+            .collect();
+        write_atomically(&self.folder.join("manifest.jsonl"), manifest.as_bytes())?;
+        write_atomically(&self.folder.join("index.md"), index(&lines).as_bytes())
+    }
+
+    /// Manifest lines by file; unreadable ones are dropped, since their files are not vouched for.
+    fn lines(&self) -> Result<BTreeMap<String, Line>> {
+        let path = self.folder.join("manifest.jsonl");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::io(path)(error)),
+        };
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        Ok(lines.map(|line| (line.file.clone(), line)).collect())
+    }
+}
+
+fn index(lines: &BTreeMap<String, Line>) -> String {
+    let mut out = String::from(
+        "# Figures and tables\n\nMade by `make figures`; do not edit. `manifest.jsonl` has the same with checksums.\n\n\
+         | file | shows | notebook | call | configuration | seed | made from |\n|---|---|---|---|---|---|---|\n",
+    );
+    for line in lines.values() {
+        let source = &line.source;
+        let notebook = match line.notebook.as_str() {
+            "" => "–".to_string(),
+            name => format!("[{name}](../../notebooks/{name}.ipynb)"),
+        };
+        out.push_str(&format!(
+            "| [{file}]({file}) | {} | {notebook} | `{}` | `{}` | {} | {} |\n",
+            source.caption.replace('|', "\\|"),
+            source.call,
+            &source.config_hash[..source.config_hash.len().min(crate::config::SHORT)],
+            source.seed,
+            source.parents.iter().map(|parent| format!("`{parent}`")).collect::<Vec<_>>().join(" "),
+            file = line.file,
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_put_twice_has_one_line_and_the_index_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let gallery = Gallery::new(folder.path().join("new"));
+        let source = Source {
+            call: "lab.x()".into(),
+            caption: "something".into(),
+            config_hash: "0123456789abcdef".into(),
+            seed: 7,
+            parents: vec!["data-0".into()],
+        };
+        for text in ["<svg/>", "<svg></svg>"] {
+            let figure = Figure { name: "x".into(), svg: Some(text.into()), png: None };
+            gallery.put_figure(&figure, &source).unwrap();
+        }
+        let manifest = std::fs::read_to_string(gallery.folder().join("manifest.jsonl")).unwrap();
+        assert_eq!(manifest.lines().count(), 1);
+        assert!(manifest.contains(&sha256(&gallery.folder().join("x.svg")).unwrap()));
+        assert!(std::fs::read_to_string(gallery.folder().join("index.md")).unwrap().contains("`lab.x()`"));
+    }
+}

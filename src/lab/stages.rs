@@ -1,0 +1,231 @@
+//! The stages of the pipeline: each finds its result or makes it.
+
+use polars::prelude::Column;
+
+use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
+use crate::artifact::Artifact;
+use crate::closure::{AnyClosure, ExactLaw, Learned, NoClosure};
+use crate::config::{BUILT_IN_CLOSURES, FlowConfig, Stage};
+use crate::data::{self, Dataset};
+use crate::error::{Error, Result};
+use crate::eval::Table;
+use crate::rollout::{self, Ensemble, Reference};
+
+/// File names in results.
+pub(super) const CHECKPOINT: &str = "checkpoint.lacuna";
+pub(super) const LOG: &str = "log.jsonl";
+
+/// Prints a progress line at once, also where standard output is a pipe.
+pub(super) fn say(line: &str) {
+    use std::io::Write;
+    println!("{line}");
+    let _ = std::io::stdout().flush();
+}
+
+impl Lab {
+    /// What this configuration computes, stage by stage, and what of it is there already.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn plan(&self) -> Result<Table> {
+        let config = &self.config;
+        let mut stages = vec![config.data_stage()];
+        for model in config.models.keys() {
+            stages.extend(config.autoencoder_stage(model)?);
+            stages.push(config.train_stage(model)?);
+        }
+        stages.push(config.reference_stage());
+        for closure in &config.rollout.closures {
+            stages.push(config.rollout_stage(closure)?);
+        }
+        let work: Vec<String> = stages.iter().map(|stage| self.work(stage)).collect();
+        let state = |stage: &Stage| -> String {
+            let folder = self.store.folder(stage);
+            if folder.is_dir() {
+                "done".into()
+            } else if folder.with_file_name(format!("{}.partial", stage.folder())).is_dir() {
+                "begun".into()
+            } else {
+                "to do".into()
+            }
+        };
+        Table::new(
+            "plan",
+            format!(
+                "Stages of preset {}, seed {}, configuration {}; results in {}.",
+                config.preset,
+                config.seed,
+                &config.hash()[..crate::config::SHORT],
+                self.store.root().display()
+            ),
+            vec![
+                Column::new("stage".into(), stages.iter().map(|s| s.kind.to_string()).collect::<Vec<_>>()),
+                Column::new("of".into(), stages.iter().map(|s| s.label.clone()).collect::<Vec<_>>()),
+                Column::new("work".into(), work),
+                Column::new("folder".into(), stages.iter().map(Stage::folder).collect::<Vec<_>>()),
+                Column::new("state".into(), stages.iter().map(state).collect::<Vec<_>>()),
+            ],
+        )
+    }
+
+    /// What a stage has to do, in words.
+    fn work(&self, stage: &Stage) -> String {
+        let (config, rollout) = (&self.config, &self.config.rollout);
+        let steps = |time: f64| (time / config.flow.dt).round() as usize;
+        match stage.kind {
+            "data" => {
+                let data = &config.data;
+                let trajectories = data.train + data.validation + data.test;
+                format!("{trajectories} trajectories × {} steps at {}²", steps(data.final_time), config.flow.n)
+            }
+            "reference" => format!(
+                "{} steps at {}², {} realisation(s) of {} steps",
+                steps(rollout.start),
+                config.flow.n,
+                rollout.references,
+                steps(rollout.duration)
+            ),
+            "rollout" => format!(
+                "{} members × {} steps at {}², a draw every {}",
+                rollout.members,
+                steps(rollout.duration),
+                config.data.n,
+                rollout.every
+            ),
+            "autoencoder" => match config.models.get(&stage.label).map(|model| &model.latent) {
+                Some(crate::config::LatentConfig::Autoencoder {
+                    training: crate::config::LatentTraining::TwoPhase { train, .. },
+                    ..
+                }) => format!("2 × {} steps of {} fields", train.steps, train.batch),
+                _ => String::new(),
+            },
+            _ => config
+                .models
+                .get(&stage.label)
+                .map(|model| format!("{} steps of {} pairs", model.train.steps, model.train.batch))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Simulates the data set, or finds it.
+    ///
+    /// # Errors
+    /// A run that blows up; I/O.
+    pub fn data(&self) -> Result<DataSummary> {
+        let artifact = self.data_artifact()?;
+        DataSummary::new(Dataset::open(&artifact.folder)?, &self.config, &artifact)
+    }
+
+    pub(super) fn data_artifact(&self) -> Result<Artifact> {
+        match self.data_shard(None)? {
+            Some(artifact) => Ok(artifact),
+            None => Err(Error::Process { what: "other shards of the data set are still at work".into() }),
+        }
+    }
+
+    /// Simulates one shard (`Some((i, n))`: trajectories i, i + n, …) of the data set, or all of it; `None` while other
+    /// shards are missing.
+    ///
+    /// # Errors
+    /// As [`Lab::data`].
+    pub fn data_shard(&self, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
+        let options = data::Options { shard, ..data::Options::default() };
+        data::generate(&self.config, &self.store, &options, &mut say)
+    }
+
+    /// Trains a model, or finds it; simulates the data first where they are missing.
+    ///
+    /// # Errors
+    /// No such model; a training that diverges; I/O.
+    pub fn train(&self, model: &str) -> Result<TrainSummary> {
+        let artifact = self.train_artifact(model)?;
+        TrainSummary::new(model, &artifact)
+    }
+
+    pub(super) fn train_artifact(&self, model: &str) -> Result<Artifact> {
+        let stage = self.config.train_stage(model)?;
+        if let Some(found) = self.store.find(&stage)? {
+            return Ok(found);
+        }
+        self.train_now(model)?;
+        self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
+            path: self.store.folder(&stage),
+            what: "training ended without a result".into(),
+        })
+    }
+
+    #[cfg(feature = "learn")]
+    fn train_now(&self, model: &str) -> Result<()> {
+        let data = self.data_artifact()?;
+        let set = Dataset::open(&data.folder)?;
+        crate::train::train(&self.config, model, &set, &self.store, &data, &self.device, &mut say).map(|_| ())
+    }
+
+    #[cfg(not(feature = "learn"))]
+    fn train_now(&self, model: &str) -> Result<()> {
+        self.child(&["train", "--model", model], &mut say)
+    }
+
+    /// The true flow that rollouts are compared with: the start state and realisations from there.
+    ///
+    /// # Errors
+    /// A run that blows up; I/O.
+    pub fn reference(&self) -> Result<ReferenceSummary> {
+        let artifact = self.reference_artifact()?;
+        ReferenceSummary::new(&self.load_reference(&artifact)?, &artifact)
+    }
+
+    pub(super) fn reference_artifact(&self) -> Result<Artifact> {
+        rollout::reference(&self.config, &self.store, &mut say)
+    }
+
+    pub(super) fn load_reference(&self, artifact: &Artifact) -> Result<Reference> {
+        Reference::load(&artifact.path("reference.h5"))
+    }
+
+    /// Runs the ensemble of one closure (`none`, `exact` or a model's name), or finds it; trains the model first where it
+    /// is missing.
+    ///
+    /// # Errors
+    /// No such closure; I/O. Members that blow up are a result, not an error.
+    pub fn rollout(&self, closure: &str) -> Result<RolloutSummary> {
+        let artifact = self.rollout_artifact(closure)?;
+        RolloutSummary::new(&self.load_ensemble(&artifact)?, &artifact)
+    }
+
+    pub(super) fn rollout_artifact(&self, closure: &str) -> Result<Artifact> {
+        let stage = self.config.rollout_stage(closure)?;
+        if let Some(found) = self.store.find(&stage)? {
+            return Ok(found);
+        }
+        let reference = self.reference_artifact()?;
+        let parents = if BUILT_IN_CLOSURES.contains(&closure) { None } else { Some(self.train_artifact(closure)?) };
+        let parents: Vec<&Artifact> = std::iter::once(&reference).chain(parents.as_ref()).collect();
+        rollout::rollout(&self.config, closure, self.closure(closure)?, &parents, &self.store, &mut say)
+    }
+
+    pub(super) fn load_ensemble(&self, artifact: &Artifact) -> Result<Ensemble> {
+        Ensemble::load(&artifact.path("ensemble.h5"))
+    }
+
+    /// A closure by name, ready to be drawn from: `none`, `exact`, or a trained model (trained now if need be).
+    ///
+    /// # Errors
+    /// As [`Lab::train`].
+    pub fn closure(&self, name: &str) -> Result<AnyClosure> {
+        match name {
+            "none" => Ok(AnyClosure::new(NoClosure)),
+            "exact" => Ok(AnyClosure::new(ExactLaw::new(&self.config.flow, self.config.data.n)?)),
+            model => {
+                let path = self.train_artifact(model)?.path(CHECKPOINT);
+                let sampler = &self.config.model(model)?.sampler;
+                Ok(AnyClosure::new(Learned::load(&path, Some(sampler))?).named(model))
+            }
+        }
+    }
+
+    /// The equation of the reduced model: this configuration's flow on the grid of the stored fields.
+    pub fn reduced_flow(&self) -> FlowConfig {
+        FlowConfig { n: self.config.data.n, ..self.config.flow.clone() }
+    }
+}

@@ -1,0 +1,250 @@
+//! What the stages report: plain data that prints, and shows itself in a notebook.
+
+use std::fmt;
+
+use crate::artifact::Artifact;
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::notebook::{facts, show_facts};
+use crate::rollout::{Cost, Ensemble, Reference};
+
+/// Facts under a heading, as text and in a notebook.
+macro_rules! shown {
+    ($type:ty) => {
+        impl $type {
+            /// Shows the facts in a notebook.
+            pub fn evcxr_display(&self) {
+                let (heading, rows) = self.facts();
+                show_facts(&heading, &rows);
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let (heading, rows) = self.facts();
+                f.write_str(facts(&heading, &rows).1.trim_end())
+            }
+        }
+    };
+}
+
+/// A row that says where a result lies and what it took.
+fn origin(artifact: &Artifact) -> [(&'static str, String); 2] {
+    let folder = artifact.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let made = if artifact.cached { "found" } else { "made now" };
+    [("result", folder), ("computed in", format!("{} ({made})", duration(artifact.entry.wall_s)))]
+}
+
+/// Seconds as a person reads them.
+pub(super) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 60.0 => format!("{s:.1} s"),
+        s if s < 3600.0 => format!("{} min {:.0} s", (s / 60.0).floor(), s % 60.0),
+        s => format!("{} h {:.0} min", (s / 3600.0).floor(), (s % 3600.0) / 60.0),
+    }
+}
+
+impl super::Lab {
+    fn facts(&self) -> (String, Vec<(&'static str, String)>) {
+        let config = self.config();
+        let rows = vec![
+            ("configuration", config.hash()[..crate::config::SHORT].to_string()),
+            ("seed", config.seed.to_string()),
+            ("solver", format!("{0}×{0} points, dt = {1}", config.flow.n, config.flow.dt)),
+            ("data", format!("{0}×{0} points", config.data.n)),
+            ("models", self.models().join(", ")),
+            ("device", self.device.clone()),
+        ];
+        (format!("Preset {}", config.preset), rows)
+    }
+}
+
+shown!(super::Lab);
+
+/// The data set of a configuration.
+#[derive(Debug, Clone)]
+pub struct DataSummary {
+    /// The splits and their files.
+    pub dataset: Dataset,
+    /// Standard deviation of the noise in H, as the law of the forcing gives it.
+    pub noise_std: f64,
+    /// Where it lies.
+    pub artifact: Artifact,
+}
+
+impl DataSummary {
+    pub(super) fn new(dataset: Dataset, config: &Config, artifact: &Artifact) -> Result<Self> {
+        let noise_std = crate::flow::QWiener::new(&config.flow)?.std();
+        Ok(Self { dataset, noise_std, artifact: artifact.clone() })
+    }
+
+    fn facts(&self) -> (String, Vec<(&'static str, String)>) {
+        let split = |split: &crate::data::Split| {
+            format!(
+                "{} pairs of {}², {} trajectories",
+                split.trajectories * split.per_trajectory,
+                split.n,
+                split.trajectories
+            )
+        };
+        let stats = &self.dataset.stats;
+        let mut rows = vec![
+            ("training", split(&self.dataset.train)),
+            ("validation", split(&self.dataset.validation)),
+            ("test", split(&self.dataset.test)),
+            ("rms of ω", format!("{:.4}", stats.w_rms)),
+            ("rms of H", format!("{:.4}", stats.h_rms)),
+            ("std of its noise", format!("{:.5} ({:.1} % of H)", self.noise_std, 100.0 * self.noise_std / stats.h_rms)),
+        ];
+        rows.extend(origin(&self.artifact));
+        ("Pairs (ω, H)".into(), rows)
+    }
+}
+
+shown!(DataSummary);
+
+/// A trained model.
+#[derive(Debug, Clone)]
+pub struct TrainSummary {
+    /// Its name.
+    pub model: String,
+    /// Its self-contained checkpoint.
+    pub checkpoint: std::path::PathBuf,
+    /// Trained parameters.
+    pub parameters: usize,
+    /// Optimiser step of the kept weights.
+    pub step: usize,
+    /// Validation loss of the kept weights.
+    pub validation_loss: Option<f64>,
+    /// Where it lies.
+    pub artifact: Artifact,
+}
+
+impl TrainSummary {
+    pub(super) fn new(model: &str, artifact: &Artifact) -> Result<Self> {
+        let checkpoint = artifact.path(super::stages::CHECKPOINT);
+        let loaded = crate::infer::Checkpoint::load(&checkpoint)?;
+        Ok(Self {
+            model: model.into(),
+            parameters: loaded.networks.values().map(|(network, _)| network.count()).sum(),
+            step: loaded.provenance.step,
+            validation_loss: loaded.provenance.validation_loss,
+            checkpoint,
+            artifact: artifact.clone(),
+        })
+    }
+
+    fn facts(&self) -> (String, Vec<(&'static str, String)>) {
+        let mut rows = vec![
+            ("parameters", self.parameters.to_string()),
+            (
+                "kept weights",
+                format!(
+                    "step {}, validation loss {}",
+                    self.step,
+                    self.validation_loss.map_or("none".into(), |loss| format!("{loss:.5}"))
+                ),
+            ),
+        ];
+        rows.extend(origin(&self.artifact));
+        (format!("Model {}", self.model), rows)
+    }
+}
+
+shown!(TrainSummary);
+
+/// The true flow of the closed loop.
+#[derive(Debug, Clone)]
+pub struct ReferenceSummary {
+    /// Simulated times of the first and the last snapshot.
+    pub times: (f64, f64),
+    /// Realisations.
+    pub realisations: usize,
+    /// Points per side.
+    pub n: usize,
+    /// Snapshots, the start included.
+    pub snapshots: usize,
+    /// Where it lies.
+    pub artifact: Artifact,
+}
+
+impl ReferenceSummary {
+    pub(super) fn new(reference: &Reference, artifact: &Artifact) -> Result<Self> {
+        let (first, last) = ends(&reference.times, artifact)?;
+        Ok(Self {
+            times: (first, last),
+            realisations: reference.fields.shape()[1],
+            n: reference.fields.shape()[2],
+            snapshots: reference.times.len(),
+            artifact: artifact.clone(),
+        })
+    }
+
+    fn facts(&self) -> (String, Vec<(&'static str, String)>) {
+        let mut rows = vec![
+            (
+                "time",
+                format!("{:.4} to {:.4}, {} snapshots of {}²", self.times.0, self.times.1, self.snapshots, self.n),
+            ),
+            ("realisations", self.realisations.to_string()),
+        ];
+        rows.extend(origin(&self.artifact));
+        ("True flow".into(), rows)
+    }
+}
+
+shown!(ReferenceSummary);
+
+/// A closed-loop ensemble.
+#[derive(Debug, Clone)]
+pub struct RolloutSummary {
+    /// The closure.
+    pub closure: String,
+    /// Simulated times of the first and the last snapshot.
+    pub times: (f64, f64),
+    /// Members.
+    pub members: usize,
+    /// Simulated time at which each failed, if it did.
+    pub failures: Vec<Option<f64>>,
+    /// What it cost.
+    pub cost: Cost,
+    /// Where it lies.
+    pub artifact: Artifact,
+}
+
+impl RolloutSummary {
+    pub(super) fn new(ensemble: &Ensemble, artifact: &Artifact) -> Result<Self> {
+        Ok(Self {
+            closure: ensemble.closure.clone(),
+            times: ends(&ensemble.times, artifact)?,
+            members: ensemble.failures.len(),
+            failures: ensemble.failures.clone(),
+            cost: ensemble.cost,
+            artifact: artifact.clone(),
+        })
+    }
+
+    fn facts(&self) -> (String, Vec<(&'static str, String)>) {
+        let members = self.members as f64;
+        let per = |seconds: f64, count: usize| format!("{:.3} ms", 1e3 * seconds / (count as f64 * members));
+        let failed = self.failures.iter().flatten().count();
+        let mut rows = vec![
+            ("time", format!("{:.4} to {:.4}", self.times.0, self.times.1)),
+            ("members", format!("{}, {failed} failed", self.members)),
+            ("per step and member", per(self.cost.thread_s, self.cost.steps)),
+            ("per draw", per(self.cost.closure_s, self.cost.draws)),
+        ];
+        rows.extend(origin(&self.artifact));
+        (format!("Rollout with closure: {}", self.closure), rows)
+    }
+}
+
+shown!(RolloutSummary);
+
+fn ends(times: &[f64], artifact: &Artifact) -> Result<(f64, f64)> {
+    match (times.first(), times.last()) {
+        (Some(&first), Some(&last)) => Ok((first, last)),
+        _ => Err(Error::Artifact { path: artifact.folder.clone(), what: "no snapshot in it".into() }),
+    }
+}

@@ -1,0 +1,109 @@
+//! The program as a user runs it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn lacuna(out: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lacuna"))
+        .args(arguments)
+        .env_remove("LACUNA_PRESET")
+        .env("LACUNA_OUT", out)
+        .env("LACUNA_FIGURES", out.join("figures"))
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const TINY: [&str; 16] = [
+    "--preset",
+    "smoke",
+    "--set",
+    "flow.n=16",
+    "--set",
+    "data.n=16",
+    "--set",
+    "data.train=1",
+    "--set",
+    "data.validation=1",
+    "--set",
+    "data.test=1",
+    "--set",
+    "data.burn_in=0.5",
+    "--set",
+    "data.final_time=1.0",
+];
+
+/// `TINY`, with the models' grids made to fit.
+fn tiny<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let fit = ["--set", "models.spectral.latent.n=12", "--set", "models.spectral.network.modes=4"];
+    let modes = ["--set", "models.p-cdm.network.modes=4", "--set", "data.interval=0.25"];
+    [&[command], &TINY[..], &fit, &modes, more].concat()
+}
+
+#[test]
+fn plan_shows_the_stages_and_its_toml_is_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = lacuna(folder.path(), &["plan", "--preset", "smoke"]);
+    assert!(plan.status.success(), "{}", text(&plan.stderr));
+    for word in ["data", "p-cdm", "spectral", "reference", "rollout", "to do"] {
+        assert!(text(&plan.stdout).contains(word), "{word} is missing:\n{}", text(&plan.stdout));
+    }
+    let toml = lacuna(folder.path(), &["plan", "--preset", "smoke", "--set", "seed=5", "--toml"]);
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, &toml.stdout).unwrap();
+    let again = lacuna(folder.path(), &["plan", "--preset", "smoke", "--config", file.to_str().unwrap(), "--toml"]);
+    assert_eq!(text(&again.stdout), text(&toml.stdout));
+    assert!(text(&again.stdout).contains("seed = 5"));
+}
+
+#[test]
+fn wrong_settings_fail_and_name_the_field() {
+    let folder = tempfile::tempdir().unwrap();
+    for (setting, words) in [
+        ("flow.viscosty=1", ["flow.viscosty", "unknown field"]),
+        ("flow.viscosity=-1", ["flow.viscosity", "-1"]),
+        ("flow.dt=abc", ["flow.dt", "abc"]),
+        ("data.n=48", ["data.n", "48"]),
+        ("rollout.closures=[\"other\"]", ["rollout.closures", "other"]),
+    ] {
+        let output = lacuna(folder.path(), &["data", "--preset", "smoke", "--set", setting]);
+        assert!(!output.status.success(), "{setting} was accepted");
+        let complaint = text(&output.stderr);
+        assert!(complaint.starts_with("error: ") && words.iter().all(|word| complaint.contains(word)), "{complaint}");
+    }
+    assert!(!lacuna(folder.path(), &["plan", "--preset", "huge"]).status.success());
+    assert!(!lacuna(folder.path(), &["train", "--preset", "smoke", "--device", "abacus"]).status.success());
+}
+
+#[test]
+fn data_is_idempotent_shards_complete_each_other_and_verify_sees_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let first = lacuna(&whole, &tiny("data", &[]));
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let second = lacuna(&whole, &tiny("data", &[]));
+    assert!(text(&second.stdout).contains("found"), "{}", text(&second.stdout));
+    let early = lacuna(&parts, &tiny("data", &["--shard", "2/2"]));
+    assert!(text(&early.stdout).contains("last shard"), "{}", text(&early.stdout));
+    let late = lacuna(&parts, &tiny("data", &["--shard", "1/2"]));
+    assert!(late.status.success() && text(&late.stdout).contains("rms of H"), "{}", text(&late.stdout));
+    assert!(!lacuna(&parts, &tiny("data", &["--shard", "3/2"])).status.success());
+
+    assert!(lacuna(&whole, &["verify", "--preset", "smoke"]).status.success());
+    let result = std::fs::read_dir(&whole)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir() && path.join("test.h5").is_file())
+        .unwrap();
+    let file = result.join("test.h5");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let verify = lacuna(&whole, &["verify", "--preset", "smoke"]);
+    assert!(!verify.status.success());
+    assert!(text(&verify.stderr).contains("test.h5"), "{}", text(&verify.stderr));
+}

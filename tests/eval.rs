@@ -1,0 +1,345 @@
+//! Offline scores against closed forms.
+
+use std::collections::BTreeMap;
+
+use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw, NO_CLOSURE, NoClosure};
+use lacuna::config::{Config, FlowConfig, Hold, Preset, RolloutConfig};
+use lacuna::data::Pairs;
+use lacuna::eval::{
+    Column, Offline, Ours, TRUE_FLOW, Table, closed_loop, hold_study, ledger, rank_histogram, spectra, transfers,
+};
+use lacuna::flow::{Advection, Solver, initial_vorticity};
+use lacuna::rng::{SeedTree, Stream};
+use lacuna::rollout::{Cost, Ensemble, Reference, run_ensemble};
+use lacuna::spectral::{Field, shell_spectrum, truncate};
+use lacuna::{Error, Result};
+use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayViewMut2, Axis};
+
+const N: usize = 32;
+
+fn config() -> Config {
+    let mut config = Config::preset(Preset::Smoke);
+    config.flow = FlowConfig { n: N, ..FlowConfig::default() };
+    config.data.n = N;
+    config.eval.conditions = 4;
+    config.eval.samples = 24;
+    config
+}
+
+/// A random field inside the mask.
+fn inside(config: &FlowConfig, seeds: &SeedTree) -> Field {
+    let w = initial_vorticity(config, seeds).unwrap();
+    truncate(truncate(w.view(), 2 * (N / 3)).unwrap().view(), N).unwrap()
+}
+
+/// Pairs as the solver records them, from random fields.
+fn pairs(trajectories: usize, per_trajectory: usize) -> Pairs {
+    let config = config();
+    let seeds = SeedTree::new(5).child("pairs");
+    let shape = (trajectories * per_trajectory, N, N);
+    let (mut w, mut h) = (Array3::zeros(shape), Array3::zeros(shape));
+    for i in 0..trajectories {
+        let mut solver = Solver::new(&config.flow).unwrap();
+        solver.set_vorticity(inside(&config.flow, &seeds.child(i)).view()).unwrap();
+        let mut rng = seeds.child(i).child("noise").stream();
+        for k in 0..per_trajectory {
+            let pair = solver.snapshot(Some(&mut rng));
+            let at = i * per_trajectory + k;
+            w.index_axis_mut(Axis(0), at).assign(&pair.vorticity.mapv(|x| x as f32));
+            h.index_axis_mut(Axis(0), at).assign(&pair.closure.mapv(|x| x as f32));
+            for _ in 0..20 {
+                solver.step(Some(&mut rng)).unwrap();
+            }
+        }
+    }
+    Pairs { w, h, trajectories, per_trajectory }
+}
+
+/// The exact law with its mean and its fluctuation multiplied.
+#[derive(Clone)]
+struct Wrong {
+    law: ExactLaw,
+    mean: f64,
+    fluctuation: f64,
+}
+
+impl Closure for Wrong {
+    fn name(&self) -> String {
+        format!("mean × {}, fluctuation × {}", self.mean, self.fluctuation)
+    }
+
+    fn sample(&mut self, w: ArrayView2<f64>, t: f64, rng: &mut Stream, mut h: ArrayViewMut2<f64>) -> Result<()> {
+        let mut mean = h.to_owned();
+        self.law.mean(w, t, mean.view_mut())?;
+        self.law.fluctuation(w, t, mean.view(), rng, h.view_mut())?;
+        h.zip_mut_with(&mean, |h, mean| *h = self.mean * mean + self.fluctuation * *h);
+        Ok(())
+    }
+}
+
+#[test]
+fn offline_scores_have_their_closed_forms() {
+    /// 48 conditions of 24 samples, 32 degrees of freedom each: variances to 0.7 %, the pointwise scores to about as much.
+    const MONTE_CARLO: f64 = 0.03;
+    let config = config();
+    let law = ExactLaw::new(&config.flow, N).unwrap();
+    let wrong = |mean, fluctuation| AnyClosure::new(Wrong { law: law.clone(), mean, fluctuation });
+    let closures = [wrong(1.1, 1.0), wrong(1.0, 2.0), AnyClosure::new(Deterministic(law.clone()))];
+    let test = pairs(12, 8);
+    let offline = Offline::measure(&config, &test, &closures, &SeedTree::new(9)).unwrap();
+    let table = &offline.summary;
+    assert_eq!(table.texts("closure").unwrap()[0], EXACT_LAW);
+    let near = |column: &str, row: usize, expected: f64, tolerance: f64| {
+        let found = table.numbers(column).unwrap()[row];
+        assert!((found - expected).abs() < tolerance, "{column}, row {row}: {found}, expected {expected}\n{table}");
+    };
+    let rms = |a: &Array3<f32>| (a.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / a.len() as f64).sqrt();
+    let (s, h) = (law.std(), rms(&test.h));
+    // What the Monte-Carlo part leaves of an unbiased closure: V/M is known to √(2/(32 · 48)); three standard errors.
+    let left = |factor: f64| factor * s / h * (3.0 / 24.0 * (2.0_f64 / (32.0 * 48.0)).sqrt()).sqrt();
+    for (row, factor) in [(0, 1.0), (2, 2.0), (3, 0.0)] {
+        near("bias", row, 0.0, left(factor) + 1e-9);
+    }
+    // A tenth of the mean, ‖m‖² = ‖H‖² − s²; the squares of bias and Monte-Carlo part add.
+    let bias = 0.1 * (1.0 - (s / h).powi(2)).sqrt();
+    near("bias", 1, bias, left(1.0).powi(2) / bias + 0.003);
+    assert!(table.numbers("bias of mean()").unwrap()[1].is_nan());
+    near("bias of mean()", 3, 0.0, 1e-9);
+    for (row, factor) in [(0, 1.0), (1, 1.0), (2, 2.0), (3, 0.0)] {
+        near("std/exact", row, factor, factor * MONTE_CARLO + 1e-6);
+        // E(H − x)² = s² + f²s² (+ bias²), for the mean of M samples s² + f²s²/M.
+        let extra = if row == 1 { 0.01 * (h * h - s * s) } else { 0.0 };
+        near("D_MSE single", row, (1.0 + factor * factor) * s * s + extra, 5.0 * MONTE_CARLO * s * s);
+        near("D_MSE mean", row, (1.0 + factor * factor / 24.0) * s * s + extra, 5.0 * MONTE_CARLO * s * s);
+        near("D_MSE single excess", row, (factor * factor - 1.0) * s * s + extra, 5.0 * MONTE_CARLO * s * s);
+    }
+    near("D_RE mean", 0, table.numbers("D_MSE mean").unwrap()[0].sqrt() / h, 0.3 * s / h);
+    near("D_RE single excess", 0, 0.0, 1e-12);
+    near("CRPS/exact", 0, 1.0, MONTE_CARLO);
+    // N(m, 4s²) against N(m, s²): √10 − 2; a point forecast: √2.
+    near("CRPS/exact", 2, 10.0_f64.sqrt() - 2.0, MONTE_CARLO);
+    near("CRPS/exact", 3, 2.0_f64.sqrt(), MONTE_CARLO);
+    near("energy/exact", 0, 1.0, MONTE_CARLO);
+    // In many dimensions distances concentrate: (√(1 + 4) − √8/2)/(√2/2) and (1 − 0)/(√2/2).
+    near("energy/exact", 2, (5.0_f64.sqrt() - 2.0_f64.sqrt()) * 2.0_f64.sqrt(), MONTE_CARLO);
+    near("energy/exact", 3, 2.0_f64.sqrt(), MONTE_CARLO);
+    let w1 = table.numbers("W1").unwrap();
+    assert!(w1[0] < 0.5 * w1[1] && w1[0] < 0.5 * w1[2] && w1[3] > w1[0], "{w1:?}");
+    assert!(table.numbers("ms/draw").unwrap().iter().all(|&ms| ms > 0.0));
+    let ratio = offline.noise.numbers("ratio").unwrap();
+    let shells = N / 2 + 1;
+    for shell in 0..6 {
+        // The variance of one shell has few degrees of freedom: 2 π shell, at least one.
+        let tolerance = 3.0 * (2.0 / (48.0 * 23.0 * (6.0 * shell as f64).max(1.0))).sqrt();
+        assert!((ratio[shell] - 1.0).abs() < tolerance, "shell {shell}: {}", ratio[shell]);
+        assert!((ratio[2 * shells + shell] / 4.0 - 1.0).abs() < tolerance, "shell {shell}");
+        assert!(ratio[3 * shells + shell].abs() < 1e-9, "shell {shell}");
+    }
+    assert!(ratio[shells - 1].is_nan());
+    /// Single precision of the stored ω.
+    const SINGLE: f64 = 1e-6;
+    // Samples without fluctuation move what the mean moves; the true advection only redistributes.
+    let moved = offline.budget.numbers("enstrophy transfer").unwrap();
+    let size = moved[..shells].iter().fold(0.0_f64, |max, x| max.max(x.abs()));
+    assert!(moved[..shells].iter().sum::<f64>().abs() < SINGLE * size);
+    let last = offline.budget.numbers("enstrophy flux").unwrap()[shells - 1];
+    assert!(last.abs() < SINGLE * size, "flux through the last shell: {last}");
+    for shell in 0..shells {
+        assert!((moved[3 * shells + shell] - moved[shell]).abs() < 1e-12 * size, "shell {shell}");
+    }
+}
+
+fn rough(seed: u64) -> Field {
+    inside(&config().flow, &SeedTree::new(seed))
+}
+
+#[test]
+fn transfers_of_drag_and_of_advection() {
+    let w = rough(1);
+    let [enstrophy, energy] = transfers(w.view(), (-3.0 * &w).view(), 2.0);
+    let expected = shell_spectrum(w.view());
+    for (shell, (found, spectrum)) in enstrophy.iter().zip(&expected).enumerate() {
+        assert!((found + 6.0 * spectrum).abs() < 1e-12, "shell {shell}");
+    }
+    // Shell 1 holds |n| = 1 (k² = π²) and |n| = √2 (2π²) on a square of side 2.
+    let ratio = enstrophy[1] / energy[1] / std::f64::consts::PI.powi(2);
+    assert!(ratio > 1.0 && ratio < 2.0, "{ratio}");
+    let mut h = Array2::zeros((N, N));
+    Advection::new(N, 2.0).unwrap().eval(w.view(), h.view_mut());
+    for by_shell in transfers(w.view(), h.view(), 2.0) {
+        let size: f64 = by_shell.iter().map(|x| x.abs()).sum();
+        assert!(by_shell.iter().sum::<f64>().abs() < 1e-12 * size && size > 0.0);
+    }
+}
+
+/// Members that differ from a reference field by given constants at the second of two snapshots.
+fn offsets(name: &str, offsets: &[f32]) -> (Reference, Ensemble) {
+    let field = rough(4).mapv(|w| w as f32);
+    let fields = Array4::from_shape_fn((2, offsets.len(), N, N), |(k, m, i, j)| {
+        field[(i, j)] + if k == 0 { 0.0 } else { offsets[m] }
+    });
+    let truth = Array4::from_shape_fn((2, 1, N, N), |(_, _, i, j)| field[(i, j)]);
+    let times = vec![1.0, 2.0];
+    let reference = Reference {
+        seeds: String::new(),
+        config_hash: String::new(),
+        start: rough(4),
+        times: times.clone(),
+        fields: truth,
+        wall_s: 0.0,
+    };
+    let failures = offsets.iter().map(|x| x.is_nan().then_some(1.5)).collect();
+    let cost = Cost { steps: 10, draws: 2, wall_s: 1.0, thread_s: 1.0, closure_s: 0.5 };
+    let (closure, seeds, config_hash) = (name.into(), String::new(), String::new());
+    (reference, Ensemble { closure, seeds, config_hash, times, fields, failures, cost })
+}
+
+#[test]
+fn closed_loop_scores_have_their_closed_forms() {
+    /// Single precision of the fields.
+    const SINGLE: f64 = 1e-5;
+    let (reference, none) = offsets(NO_CLOSURE, &[1.0, 3.0]);
+    let (_, law) = offsets(EXACT_LAW, &[0.1, -0.1, 0.3, f32::NAN]);
+    let tables = closed_loop(&reference, &[none.clone(), law.clone()], &SeedTree::new(1)).unwrap();
+    let rms = (reference.start.iter().map(|w| w * w).sum::<f64>() / (N * N) as f64).sqrt();
+    let near = |column: &str, expected: [f64; 2]| {
+        let found = tables.summary.numbers(column).unwrap();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < SINGLE / rms, "{column}: {found}, expected {expected}");
+        }
+    };
+    near("error of mean", [2.0 / rms, 0.1 / rms]);
+    near("error of member", [2.0 / rms, 0.5 / 3.0 / rms]);
+    near("spread", [2.0_f64.sqrt() / rms, 0.2 / rms]);
+    // Variance 2 and 0.04, sizes 2 and 3 (the fourth failed).
+    near("spread/skill", [(1.5_f64 * 2.0).sqrt() / 2.0, (4.0 / 3.0 * 0.04_f64).sqrt() / 0.1]);
+    // Fair CRPS: mean |x| less half the mean distance of different members.
+    near("CRPS", [(2.0 - 1.0) / rms, (0.5 / 3.0 - 0.8 / 6.0) / rms]);
+    near("skill/exact", [0.0, 1.0]);
+    near("failures", [0.0, 1.0]);
+    assert_eq!(tables.curves.numbers("alive").unwrap(), [2.0, 2.0, 4.0, 3.0]);
+    let ranks = rank_histogram(&reference, &[law], 1).unwrap();
+    assert_eq!(ranks.numbers("share").unwrap(), [0.0, 1.0, 0.0, 0.0]);
+    let moved = Reference { times: vec![1.0, 2.1], ..reference };
+    assert!(closed_loop(&moved, &[none], &SeedTree::new(1)).is_err());
+}
+
+#[test]
+fn spectra_sum_to_what_the_fields_hold() {
+    let (reference, ensemble) = offsets("a", &[0.0, f32::NAN, 0.0]);
+    let table = spectra(&reference, &[ensemble], 1.0).unwrap();
+    assert_eq!(table.texts("closure").unwrap()[0], TRUE_FLOW);
+    let (enstrophy, shells) = (table.numbers("enstrophy").unwrap(), N / 2 + 1);
+    assert_eq!(enstrophy.len(), 4 * shells);
+    let half = 0.5 * reference.start.iter().map(|w| w * w).sum::<f64>() / (N * N) as f64;
+    for block in enstrophy.chunks(shells) {
+        assert!((block.iter().sum::<f64>() / half - 1.0).abs() < 1e-5);
+    }
+    // Two living members that agree, and a single true flow.
+    let errors = table.numbers("enstrophy ±").unwrap();
+    assert!(errors[0].is_nan() && errors[3 * shells] == 0.0);
+}
+
+#[test]
+fn the_hold_study_shows_the_price_of_holding() {
+    /// Twelve members of 32 degrees of freedom, common random numbers: 10 %; two of them.
+    const MONTE_CARLO: f64 = 0.2;
+    let mut config = config();
+    config.rollout = RolloutConfig {
+        start: 1.0,
+        duration: 0.1,
+        members: 12,
+        snapshots: 2,
+        references: 1,
+        every: 5,
+        hold: Hold::Held,
+        closures: Vec::new(),
+    };
+    let law = AnyClosure::new(ExactLaw::new(&config.flow, N).unwrap());
+    let seeds = SeedTree::new(3);
+    let every_step = RolloutConfig { every: 1, members: 1, ..config.rollout.clone() };
+    let truth = run_ensemble(&config.flow, rough(4).view(), &law, &every_step, &seeds.child("truth"), 0).unwrap();
+    let (reference, _) = offsets("", &[]);
+    let reference = Reference { fields: truth.fields, times: truth.times, start: rough(4), ..reference };
+    let holds = [Hold::Held, Hold::Rescaled, Hold::Ar1];
+    let mut lines = 0;
+    let table =
+        hold_study(&config, &reference, &law, &[1, 5], &holds, &seeds.child("study"), &mut |_| lines += 1).unwrap();
+    assert_eq!(table.texts("hold").unwrap(), ["held", "ar1", "held", "rescaled", "ar1"]);
+    assert_eq!(lines, 5);
+    let spread = table.numbers("spread").unwrap();
+    assert!((spread[2] / spread[3] / 5.0_f64.sqrt() - 1.0).abs() < MONTE_CARLO, "{table}");
+    assert!((spread[3] / spread[0] - 1.0).abs() < MONTE_CARLO, "{table}");
+    assert!(table.texts("frontier").unwrap().contains(&"true".to_string()));
+    let share = table.numbers("closure share").unwrap();
+    assert!(share.iter().all(|&x| x > 0.0 && x < 1.0));
+    assert!(hold_study(&config, &reference, &law, &[], &holds, &seeds, &mut |_| ()).is_err());
+}
+
+#[test]
+fn the_ledger_shows_what_is_there_and_invents_nothing() {
+    let curves = Table::new(
+        "curves",
+        "",
+        vec![
+            Column::new("closure".into(), [NO_CLOSURE, NO_CLOSURE, "joint"]),
+            Column::new("t".into(), [45.0, 50.0, 45.0]),
+            Column::new("error of mean".into(), [0.7, 0.8, 0.04]),
+            Column::new("error of mean ±".into(), [0.01, 0.02, 0.003]),
+            Column::new("error of member".into(), [0.7, 0.8, 0.05]),
+        ],
+    )
+    .unwrap();
+    let artifacts = BTreeMap::from([(format!("rollout/{NO_CLOSURE}"), "rollout-abc".to_string())]);
+    let ours = Ours {
+        offline: None,
+        curves: Some(&curves),
+        summary: None,
+        preset: "desk",
+        config_hash: "f00",
+        artifacts: &artifacts,
+    };
+    let table = ledger(&ours).unwrap();
+    let text = |column: &str| table.texts(column).unwrap();
+    let (closures, quantities, remarks) = (text("closure"), text("quantity"), text("remark"));
+    let (found, errors) = (table.numbers("ours").unwrap(), table.numbers("ours ±").unwrap());
+    let mut there = 0;
+    for row in 0..table.rows() {
+        let expected = match (closures[row].as_str(), quantities[row].as_str()) {
+            (NO_CLOSURE, "error at t = 45") => Some((0.7, 0.01)),
+            (NO_CLOSURE, "error at t = 50") => Some((0.8, 0.02)),
+            ("joint", "error at t = 45") => Some((0.04, 0.003)),
+            _ => None,
+        };
+        match expected {
+            Some((value, error)) => {
+                there += 1;
+                assert_eq!((found[row], errors[row]), (value, error));
+                assert_eq!(text("config")[row], "f00");
+                let folder = if closures[row] == NO_CLOSURE { "rollout-abc" } else { "" };
+                assert_eq!(text("artifact")[row], folder);
+            }
+            None => {
+                assert!(found[row].is_nan() && errors[row].is_nan() && !remarks[row].is_empty(), "row {row}");
+                assert_eq!((text("preset")[row].as_str(), text("artifact")[row].as_str()), ("", ""));
+            }
+        }
+    }
+    // t = 45 and 50 of the demo and t = 50 of the paper without closure, t = 45 of the joint model.
+    assert_eq!(there, 4);
+    assert!(table.numbers("published").unwrap().iter().all(|x| x.is_finite()));
+}
+
+#[test]
+fn offline_does_not_depend_on_the_company_and_refuses_wrong_data() {
+    let config = config();
+    let law = ExactLaw::new(&config.flow, N).unwrap();
+    let double = AnyClosure::new(Wrong { law: law.clone(), mean: 1.0, fluctuation: 2.0 });
+    let test = pairs(2, 4);
+    let run = |closures: &[AnyClosure]| Offline::measure(&config, &test, closures, &SeedTree::new(9)).unwrap().summary;
+    let (alone, third) = (run(&[double.clone()]), run(&[AnyClosure::new(law), AnyClosure::new(NoClosure), double]));
+    assert_eq!(alone.numbers("bias").unwrap()[1].to_bits(), third.numbers("bias").unwrap()[2].to_bits());
+    assert_eq!(third.rows(), 3);
+    let wrong = Pairs { per_trajectory: 3, ..test };
+    assert!(matches!(Offline::measure(&config, &wrong, &[], &SeedTree::new(9)), Err(Error::Shape { .. })));
+}

@@ -1,0 +1,118 @@
+//! `lacuna simulate`, as its users call it.
+
+use lacuna::spectral::{Grid, irfft2, rfft2};
+
+use crate::fields::{TAU, distance, field, published_advection, rough};
+
+#[derive(clap::Parser)]
+struct Simulate {
+    #[command(flatten)]
+    args: lacuna::cli::simulate::SimulateArgs,
+}
+
+/// `lacuna simulate` with `options` on `fields`; the message of its error, or `vorticity` and `t`.
+fn simulate(
+    fields: &ndarray::Array3<f64>,
+    dataset: &str,
+    options: &str,
+) -> (Result<(), String>, Option<(ndarray::Array4<f64>, Vec<f64>)>) {
+    use clap::Parser;
+    let folder = tempfile::tempdir().unwrap();
+    let (init, out) = (folder.path().join("init.h5"), folder.path().join("out.h5"));
+    let file = hdf5::File::create(&init).unwrap();
+    file.new_dataset_builder().with_data(fields).create("batch").unwrap();
+    let single = fields.index_axis(ndarray::Axis(0), 0).mapv(|w| w as f32);
+    file.new_dataset_builder().with_data(&single).create("single").unwrap();
+    file.close().unwrap();
+    let line = format!("simulate --init {} --dataset {dataset} --out {} {options}", init.display(), out.display());
+    let outcome = lacuna::cli::simulate::run(&Simulate::parse_from(line.split_whitespace()).args);
+    let written = out.exists().then(|| {
+        let file = hdf5::File::open(&out).unwrap();
+        let w = file.dataset("vorticity").unwrap().read().unwrap();
+        (w, file.dataset("t").unwrap().read_raw().unwrap())
+    });
+    // Nothing half-written stays behind.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1 + usize::from(written.is_some()));
+    (outcome.map_err(|error| error.to_string()), written)
+}
+
+#[test]
+fn simulate_follows_the_published_algorithm() {
+    let n = 36;
+    let starts = ndarray::stack![ndarray::Axis(0), rough(n, 1), rough(n, 2), rough(n, 3)];
+    let (outcome, written) = simulate(&starts, "batch", "--steps 60 --every 20 --no-noise");
+    outcome.unwrap();
+    let (w, t) = written.unwrap();
+    assert_eq!(w.dim(), (3, 4, n, n));
+    assert!(t.iter().zip([0.0, 0.02, 0.04, 0.06]).all(|(a, b)| (a - b).abs() < 1e-15));
+    let (grid, dt, nu) = (Grid::new(n, 1.0).unwrap(), 1e-3, 1e-3);
+    let force = rfft2(field(n, |x, y| 0.1 * ((TAU * (x + y)).sin() + (TAU * (x + y)).cos())).view());
+    for (start, member) in starts.outer_iter().zip(w.outer_iter()) {
+        assert_eq!(start, member.index_axis(ndarray::Axis(0), 0));
+        let mut state = start.to_owned();
+        for step in 1..=60 {
+            let rate = rfft2(published_advection(state.view(), 1.0).view()) + &force;
+            let mut w_hat = rfft2(state.view());
+            for ((i, j), w) in w_hat.indexed_iter_mut() {
+                let half = 0.5 * dt * nu * grid.k2(i, j);
+                *w = (*w * (1.0 - half) + rate[(i, j)] * dt) / (1.0 + half);
+            }
+            state = irfft2(&w_hat, n);
+            if step % 20 == 0 {
+                let ours = member.index_axis(ndarray::Axis(0), step / 20).to_owned();
+                assert!(distance(&ours, &state) < 1e-11, "step {step}: {}", distance(&ours, &state));
+            }
+        }
+    }
+}
+
+#[test]
+fn simulate_takes_single_fields_and_explains_its_errors() {
+    let starts = ndarray::stack![ndarray::Axis(0), rough(16, 1), rough(16, 2)];
+    let (outcome, written) = simulate(&starts, "single", "--steps 5 --every 2 --stepper etdrk4 --viscosity 2e-3");
+    outcome.unwrap();
+    assert_eq!(written.unwrap().0.dim(), (1, 3, 16, 16));
+    let (outcome, written) = simulate(&starts, "missing", "--steps 5 --every 2");
+    assert!(outcome.unwrap_err().contains("batch") && written.is_none());
+    // A run that blows up keeps what it has.
+    let (outcome, written) = simulate(&(starts * 100.0), "batch", "--steps 50 --every 1 --dt 0.05 --no-noise");
+    let error = outcome.unwrap_err();
+    assert!(error.contains("Courant") && error.contains("trajectory"), "{error}");
+    let (w, t) = written.unwrap();
+    assert!(w.len_of(ndarray::Axis(1)) == t.len() && !t.is_empty() && w.iter().all(|w| w.is_finite()));
+}
+
+#[test]
+fn simulate_refuses_what_it_cannot_run() {
+    let good = ndarray::stack![ndarray::Axis(0), rough(16, 1), rough(16, 2)];
+    let mut spoiled = good.clone();
+    spoiled[(1, 3, 4)] = f64::NAN;
+    for (fields, words) in [
+        (spoiled, ["batch", "NaN", "field 1, point (3, 4)"]),
+        (ndarray::Array3::zeros((1, 9, 9)), ["batch", "N even", "[9, 9]"]),
+        (ndarray::Array3::zeros((1, 8, 10)), ["batch", "N even", "[8, 10]"]),
+    ] {
+        let (outcome, written) = simulate(&fields, "batch", "--steps 5 --every 2");
+        let error = outcome.unwrap_err();
+        assert!(words.iter().all(|word| error.contains(word)) && error.contains("init.h5"), "{error}");
+        assert!(written.is_none());
+    }
+    for (option, word) in [("--viscosity -1", "viscosity"), ("--dt 0", "dt"), ("--length -2", "length")] {
+        let (outcome, written) = simulate(&good, "batch", &format!("--steps 5 --every 2 {option}"));
+        assert!(outcome.unwrap_err().contains(word) && written.is_none());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn simulate_never_replaces_a_device() {
+    use clap::Parser;
+    let folder = tempfile::tempdir().unwrap();
+    let init = folder.path().join("init.h5");
+    let file = hdf5::File::create(&init).unwrap();
+    file.new_dataset_builder().with_data(&rough(8, 1)).create("w").unwrap();
+    file.close().unwrap();
+    let line = format!("simulate --init {} --dataset w --steps 1 --every 1 --out /dev/null", init.display());
+    let error = lacuna::cli::simulate::run(&Simulate::parse_from(line.split_whitespace()).args).unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}
