@@ -10,12 +10,11 @@ struct Simulate {
     args: lacuna::cli::simulate::SimulateArgs,
 }
 
+/// `vorticity` and `t` of an output file.
+type Written = (ndarray::Array4<f64>, Vec<f64>);
+
 /// `lacuna simulate` with `options` on `fields`; the message of its error, or `vorticity` and `t`.
-fn simulate(
-    fields: &ndarray::Array3<f64>,
-    dataset: &str,
-    options: &str,
-) -> (Result<(), String>, Option<(ndarray::Array4<f64>, Vec<f64>)>) {
+fn simulate(fields: &ndarray::Array3<f64>, dataset: &str, options: &str) -> (Result<(), String>, Option<Written>) {
     use clap::Parser;
     let folder = tempfile::tempdir().unwrap();
     let (init, out) = (folder.path().join("init.h5"), folder.path().join("out.h5"));
