@@ -34,8 +34,7 @@ fn distance(found: &Array3<f32>, expected: &Array3<f32>) -> f32 {
 fn imported_networks_give_what_pytorch_gives() {
     let score = import(&folder().join("score.pth"), Kind::Score).unwrap();
     let condition = expected("w");
-    let found =
-        apply(&score, Operation::Score { tau: 0.05 }, expected("x").view(), Some(condition.view())).unwrap();
+    let found = apply(&score, Operation::Score { tau: 0.05 }, expected("x").view(), Some(condition.view())).unwrap();
     let error = distance(&found, &expected("score"));
     assert!(error < TOLERANCE, "score: {error}");
 
@@ -73,7 +72,9 @@ fn an_imported_checkpoint_is_applied_from_file_to_file() {
     assert!(refused(None, 0.1).contains("condition"));
     assert!(refused(Some("z"), 0.1).contains("no dataset `z`"));
     assert!(refused(Some("w"), 0.0).contains("tau"));
-    assert!(apply(&checkpoint, Operation::Encode, expected("x").view(), None).unwrap_err().to_string().contains("encode_h"));
+    assert!(
+        apply(&checkpoint, Operation::Encode, expected("x").view(), None).unwrap_err().to_string().contains("encode_h")
+    );
 }
 
 #[test]

@@ -99,8 +99,7 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// The model that published weights belong to, as far as they say: training and sampling are the paper preset's.
 fn model(networks: &BTreeMap<String, (Network, Vec<f32>)>) -> ModelConfig {
-    let mut network =
-        NetworkConfig { width: 40, modes: 6, layers: 4, embed: 512, variant: Variant::Paper };
+    let mut network = NetworkConfig { width: 40, modes: 6, layers: 4, embed: 512, variant: Variant::Paper };
     let mut latent = LatentConfig::Identity;
     for (network_found, _) in networks.values() {
         match network_found {
@@ -137,7 +136,10 @@ fn model(networks: &BTreeMap<String, (Network, Vec<f32>)>) -> ModelConfig {
 fn describe_score(arrays: &BTreeMap<String, Array>) -> std::result::Result<Fno, String> {
     let shape = |name: &str| {
         arrays.get(name).map(|array| array.shape.as_slice()).ok_or_else(|| {
-            format!("no array `{name}`, so no score network; the file holds {}", list(arrays.keys().map(String::as_str)))
+            format!(
+                "no array `{name}`, so no score network; the file holds {}",
+                list(arrays.keys().map(String::as_str))
+            )
         })
     };
     let width = shape("fc0.weight")?[0];
@@ -201,11 +203,7 @@ fn state_dict(path: &Path) -> Result<BTreeMap<String, Array>> {
 }
 
 /// Rebuilds a tensor from its pickled description (storage, offset, shape, strides, …).
-fn tensor(
-    value: &Value,
-    prefix: &str,
-    entries: &BTreeMap<String, &[u8]>,
-) -> std::result::Result<Array, String> {
+fn tensor(value: &Value, prefix: &str, entries: &BTreeMap<String, &[u8]>) -> std::result::Result<Array, String> {
     let arguments = match value {
         Value::Call(name, arguments) if name == "torch._utils _rebuild_tensor_v2" => arguments,
         Value::Call(name, arguments) if name == "torch._utils _rebuild_parameter" => {
