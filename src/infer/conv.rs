@@ -61,6 +61,9 @@ pub(crate) fn resampling(from: usize, to: usize) -> Vec<f32> {
     (0..to * from).map(|at| value(at / from, at % from)).collect()
 }
 
+/// ε of group norms (the framework's default, as published).
+pub(crate) const NORM_EPSILON: f64 = 1e-5;
+
 /// Groups of a group norm over `channels` channels.
 pub(crate) fn groups(channels: usize) -> usize {
     if channels % 32 == 0 { 32 } else { (1..=8).rev().find(|g| channels % g == 0).unwrap_or(1) }
