@@ -28,7 +28,7 @@ pub struct Pair {
 
 /// ∂ω/∂t + u·∇ω = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
 ///
-/// Steppers ([`Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, L = −ν|k|^{2p} − r:
+/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, L = −ν|k|^{2p} − r:
 /// - `cn-euler`: ω' = [(1 + hL/2) ω + h(N + ξ)]/(1 − hL/2), the paper's scheme;
 /// - `cn-ab2`: the same with 3/2 N − 1/2 N₋₁ (first step: Euler);
 /// - `etdrk4`: Cox & Matthews' exponential Runge–Kutta scheme; the noise acts as h φ₁(hL) ξ.

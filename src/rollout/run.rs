@@ -40,7 +40,7 @@ const CHUNK: usize = 100;
 /// with the same result.
 ///
 /// # Errors
-/// [`Error::BlowUp`] of the solver, I/O, impossible values.
+/// [`crate::Error::BlowUp`] of the solver, I/O, impossible values.
 pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str)) -> Result<Artifact> {
     let stage = config.reference_stage();
     if let Some(found) = store.find(&stage)? {
@@ -166,7 +166,7 @@ pub fn rollout_shard(
 /// share their random numbers.
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
+/// [`crate::Error::Shape`], [`crate::Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
 /// [`Ensemble::failures`].
 pub fn run_ensemble_with(
     term: MissingTerm,
