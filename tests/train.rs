@@ -207,7 +207,7 @@ fn tiny(latent: LatentConfig, law: Law, steps: usize) -> ModelConfig {
 }
 
 fn short(steps: usize) -> TrainConfig {
-    TrainConfig { steps, batch: 8, learning_rate: 5e-3, warmup: 5, validate_every: 10, ..config() }
+    TrainConfig { steps, batch: 8, learning_rate: 5e-3, warmup: 5, validate_every: 5, ..config() }
 }
 
 fn autoencoder(training: LatentTraining) -> LatentConfig {
@@ -215,12 +215,12 @@ fn autoencoder(training: LatentTraining) -> LatentConfig {
 }
 
 fn joint() -> LatentConfig {
-    autoencoder(LatentTraining::Joint { closure: 1.0, vorticity: 1.0, score: 0.1, kl: 0.01, normalise: true })
+    autoencoder(LatentTraining::Joint { closure: 1.0, vorticity: 1.0, score: 1.0, kl: 0.01, normalise: true })
 }
 
 /// Trains on tiny data in `folder` with `threads`; `None` where `stop` stopped it.
 fn learn(model: &ModelConfig, folder: &Path, threads: usize, stop: &mut dyn FnMut(usize) -> bool) -> Option<Learned> {
-    let (train, validation) = (pairs(40, "train"), pairs(8, "validation"));
+    let (train, validation) = (pairs(80, "train"), pairs(8, "validation"));
     let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
     let workers = Workers::new(threads).unwrap();
     let seeds = SeedTree::new(1).child("train");
@@ -276,7 +276,7 @@ fn every_kind_of_model_learns_and_its_checkpoint_is_complete() {
         let learned = learn(&model, folder.path(), 2, &mut never).unwrap();
         let (first, last) = validations(folder.path());
         println!("{:?} {law:?}: validation {first:.4} to {last:.4}", model.latent);
-        // From what it is after ten steps; no model here is near its floor by then (the least gain seen was 15 %).
+        // From what it is after five steps; no model here is near its floor by then.
         assert!(last < 0.95 * first, "{:?} {law:?}: {first} to {last}", model.latent);
         let checkpoint = &learned.checkpoint;
         assert_eq!(checkpoint.networks.keys().collect::<Vec<_>>(), roles);
@@ -295,7 +295,7 @@ fn the_residual_of_a_regression_has_the_spectrum_of_what_it_cannot_know() {
     model.train.learning_rate = 1e-9;
     let folder = tempfile::tempdir().unwrap();
     let learned = learn(&model, folder.path(), 1, &mut never).unwrap();
-    let expected = lacuna::latent::mode_std(pairs(40, "train").h.view()).unwrap();
+    let expected = lacuna::latent::mode_std(pairs(80, "train").h.view()).unwrap();
     let (residual, scale) = (learned.checkpoint.residual.unwrap(), learned.checkpoint.stats.h_rms as f32);
     let largest = expected.iter().fold(0.0_f32, |a, &b| a.max(b)) / scale;
     for (found, expected) in residual.iter().zip(expected) {
