@@ -383,7 +383,8 @@ fn offline_does_not_depend_on_the_company_and_refuses_wrong_data() {
     let double = AnyClosure::new(Wrong { law: law.clone(), mean: 1.0, fluctuation: 2.0 });
     let test = pairs(2, 4);
     let run = |closures: &[AnyClosure]| Offline::measure(&config, &test, closures, &SeedTree::new(9)).unwrap().summary;
-    let (alone, third) = (run(&[double.clone()]), run(&[AnyClosure::new(law), AnyClosure::new(NoClosure), double]));
+    let (alone, third) =
+        (run(std::slice::from_ref(&double)), run(&[AnyClosure::new(law), AnyClosure::new(NoClosure), double]));
     assert_eq!(alone.numbers("bias").unwrap()[1].to_bits(), third.numbers("bias").unwrap()[2].to_bits());
     assert_eq!(third.rows(), 3);
     let wrong = Pairs { per_trajectory: 3, ..test };
