@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw, NO_CLOSURE, NoClosure};
-use lacuna::config::{Config, FlowConfig, Hold, Preset, RolloutConfig};
+use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw, NO_CLOSURE, NoClosure, Scaled};
+use lacuna::config::{Config, FilterConfig, FlowConfig, Hold, MissingTerm, Preset, RolloutConfig};
 use lacuna::data::Pairs;
 use lacuna::eval::{
-    Column, Offline, Ours, TRUE_FLOW, Table, closed_loop, hold_study, ledger, rank_histogram, spectra, transfers,
+    Column, Offline, Ours, TRUE_FLOW, Table, closed_loop, hold_study, ledger, offline, rank_histogram, spectra,
+    transfers,
 };
 use lacuna::flow::{Advection, Solver, initial_vorticity};
 use lacuna::rng::{SeedTree, Stream};
@@ -149,6 +150,50 @@ fn offline_scores_have_their_closed_forms() {
     }
 }
 
+#[test]
+fn scores_against_data_have_their_closed_forms() {
+    /// Single precision of the stored fields.
+    const SINGLE: f64 = 1e-5;
+    let mut config = config();
+    config.data.term = MissingTerm::Subgrid { filter: FilterConfig::Sharp };
+    let mut test = pairs(3, 4);
+    // A stored term of which half is the closure's: H = −2ω and drag 1.
+    test.h = test.w.mapv(|w| -2.0 * w);
+    let drag = AnyClosure::new(Scaled::new(-1.0, Copycat));
+    let right = AnyClosure::new(Scaled::new(-2.0, Copycat)).named("right");
+    let table = offline(&config, &test, &[drag, right], &SeedTree::new(9)).unwrap();
+    let near = |column: &str, expected: [f64; 2]| {
+        for (found, expected) in table.numbers(column).unwrap().iter().zip(expected) {
+            assert!((found - expected).abs() < SINGLE, "{column}: {found}, expected {expected}\n{table}");
+        }
+    };
+    near("D_RE single", [0.5, 0.0]);
+    near("D_RE mean", [0.5, 0.0]);
+    near("correlation", [1.0, 1.0]);
+    near("std", [0.0, 0.0]);
+    near("enstrophy", [0.5, 1.0]);
+    near("energy", [0.5, 1.0]);
+    // Of a point forecast: the mean absolute error, here of a field that is half the stored one.
+    let crps = table.numbers("CRPS").unwrap();
+    assert!(crps[0] > 0.3 && crps[0] < 0.5 && crps[1] < SINGLE, "{crps:?}");
+    assert!(Offline::measure(&config, &test, &[], &SeedTree::new(9)).unwrap_err().to_string().contains("data.term"));
+}
+
+/// H = ω.
+#[derive(Clone)]
+struct Copycat;
+
+impl Closure for Copycat {
+    fn name(&self) -> String {
+        "vorticity".into()
+    }
+
+    fn sample(&mut self, w: ArrayView2<f64>, _t: f64, _rng: &mut Stream, mut h: ArrayViewMut2<f64>) -> Result<()> {
+        h.assign(&w);
+        Ok(())
+    }
+}
+
 fn rough(seed: u64) -> Field {
     inside(&config().flow, &SeedTree::new(seed))
 }
@@ -218,6 +263,7 @@ fn closed_loop_scores_have_their_closed_forms() {
     near("skill/exact", [0.0, 1.0]);
     near("failures", [0.0, 1.0]);
     assert_eq!(tables.curves.numbers("alive").unwrap(), [2.0, 2.0, 4.0, 3.0]);
+    assert_eq!(tables.curves.numbers("skill/exact").unwrap()[1..].iter().filter(|x| x.is_finite()).count(), 2);
     let ranks = rank_histogram(&reference, &[law], 1).unwrap();
     assert_eq!(ranks.numbers("share").unwrap(), [0.0, 1.0, 0.0, 0.0]);
     let moved = Reference { times: vec![1.0, 2.1], ..reference };

@@ -6,6 +6,7 @@ use lacuna::SeedTree;
 use lacuna::config::{Config, Law, NetworkConfig, Padding, Preset, Variant};
 use lacuna::data::Stats;
 use lacuna::infer::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance};
+use rand::RngExt;
 
 use crate::oracle::{Naive, distance, field, randomised};
 
@@ -78,6 +79,16 @@ fn a_checkpoint_comes_back_bit_for_bit_and_a_damaged_one_is_refused() {
     let mut made = checkpoint(published(4, 2, 8));
     made.save(&path).unwrap();
     assert_eq!(Checkpoint::load(&path).unwrap(), made);
+    // Numbers with all their digits, of which a decimal parser may lose the last.
+    let mut rng = SeedTree::new(9).stream();
+    for _ in 0..40 {
+        let mut number = || rng.random::<f64>() / 3.0;
+        made.stats = Stats { w_rms: number(), h_rms: number(), known_rms: number() };
+        made.latent = LatentStats { w_mean: number(), w_std: number(), h_mean: number(), h_std: number() };
+        made.provenance.validation_loss = Some(number());
+        made.save(&path).unwrap();
+        assert_eq!(Checkpoint::load(&path).unwrap(), made);
+    }
     assert!(made.network("regression").unwrap_err().to_string().contains("score"));
 
     let whole = std::fs::read(&path).unwrap();

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use lacuna::config::{Padding, Variant};
 use lacuna::infer::{Conv, ConvProgram, Fno, FnoProgram, Network};
-use lacuna::nn::{Weights, decode, encode, fno};
+use lacuna::nn::{Weights, compose, decode, encode, fno};
 
 use crate::networks::{SINGLE, VARIANTS, small};
 use crate::oracle::{Naive, distance, field, randomised};
@@ -176,5 +176,47 @@ fn gradients_of_convolutional_networks_are_finite_differences() {
         check_gradient(&Network::Decoder(desc.clone()), |weights| {
             decode(&desc, weights, input(1, 4, weights.device()))
         });
+    }
+}
+
+#[test]
+fn the_fused_convolutional_networks_have_the_gradients_of_the_composition() {
+    let device = Device::flex().autodiff();
+    for (width, levels, padding) in [(8, 2, Padding::Periodic), (3, 1, Padding::Zero), (16, 3, Padding::Periodic)] {
+        let desc = Conv { width, levels, attention: false, padding };
+        for encoder in [true, false] {
+            let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
+            let n = if encoder { 16 } else { 16 >> levels };
+            let flat = randomised(&network, 21);
+            let both = [field(n, 1), field(n, 2)].concat();
+            let evaluate = |fused: bool| {
+                let weights = Weights::new(&network, &flat, &device);
+                let input = tensor(&both, 2, n, &device).require_grad();
+                let out = match (fused, encoder) {
+                    (false, _) => compose(&desc, &weights, input.clone(), encoder),
+                    (true, true) => encode(&desc, &weights, input.clone()),
+                    (true, false) => decode(&desc, &weights, input.clone()),
+                };
+                let mut grads = (out.clone() * out.clone().sin()).sum().backward();
+                let mut gradient = vec![0.0; flat.len()];
+                weights.gradient(&mut grads, &mut gradient);
+                (values(out), values(input.grad(&grads).unwrap()), gradient)
+            };
+            let (fused, plain) = (evaluate(true), evaluate(false));
+            let what = format!("{desc:?}, encoder {encoder}");
+            assert!(distance(&fused.0, &plain.0) < SINGLE, "{what}: value {}", distance(&fused.0, &plain.0));
+            // Gradients are sums over points, channels and layers in another order.
+            const GRADIENT: f32 = 5e-5;
+            assert!(distance(&fused.1, &plain.1) < GRADIENT, "{what}: input {}", distance(&fused.1, &plain.1));
+            let mut at = 0;
+            let largest = plain.2.iter().fold(0.0f32, |m, g| m.max(g.abs()));
+            for param in network.params() {
+                let range = at..at + param.len();
+                at += param.len();
+                let difference = fused.2[range.clone()].iter().zip(&plain.2[range]).map(|(a, b)| (a - b).abs());
+                let error = difference.fold(0.0, f32::max) / largest;
+                assert!(error < GRADIENT, "{what}: {} {error}", param.name);
+            }
+        }
     }
 }

@@ -341,7 +341,7 @@ pub enum SamplerKind {
     Ancestral,
     /// Second-order probability-flow sampler (Heun; arXiv 2206.00364, Algorithm 1).
     Heun,
-    /// Second-order multistep probability-flow sampler, one evaluation a step (DPM-Solver++ 2M; arXiv 2211.01095, Algorithm 2).
+    /// Ancestral sampling made second-order by what the step before knew (SDE-DPM-Solver++ 2M; arXiv 2211.01095).
     Multistep,
 }
 

@@ -90,6 +90,19 @@ struct Header {
     networks: BTreeMap<String, Network>,
     residual: Option<usize>,
     provenance: Provenance,
+    /// The bits of [`Header::numbers`]: decimal numbers need not come back to the last digit.
+    bits: Vec<u64>,
+}
+
+impl Header {
+    /// The measured numbers.
+    fn numbers(&mut self) -> Vec<&mut f64> {
+        let Self { stats, latent, provenance, .. } = self;
+        let mut out = vec![&mut stats.w_rms, &mut stats.h_rms, &mut stats.known_rms];
+        out.extend([&mut latent.w_mean, &mut latent.w_std, &mut latent.h_mean, &mut latent.h_std]);
+        out.extend(&mut provenance.validation_loss);
+        out
+    }
 }
 
 impl Checkpoint {
@@ -120,7 +133,7 @@ impl Checkpoint {
     /// I/O, or weights that do not fit their description.
     pub fn save(&self, path: &Path) -> Result<()> {
         self.check()?;
-        let header = Header {
+        let mut header = Header {
             model: self.model.clone(),
             n: self.n,
             stats: self.stats,
@@ -128,7 +141,9 @@ impl Checkpoint {
             networks: self.networks.iter().map(|(role, (network, _))| (role.clone(), network.clone())).collect(),
             residual: self.residual.as_ref().map(Vec::len),
             provenance: self.provenance.clone(),
+            bits: Vec::new(),
         };
+        header.bits = header.numbers().iter().map(|number| number.to_bits()).collect();
         let header = serde_json::to_vec(&header)
             .map_err(|error| Error::Artifact { path: path.into(), what: format!("header: {error}") })?;
         let mut bytes = [MAGIC, VERSION.as_bytes(), b"\n"].concat();
@@ -166,8 +181,10 @@ impl Checkpoint {
         let (length, rest) = body[start..].split_first_chunk::<8>().ok_or_else(damaged)?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
         let (header, values) = rest.split_at_checked(length).ok_or_else(damaged)?;
-        let header: Header =
+        let mut header: Header =
             serde_json::from_slice(header).map_err(|error| wrong(format!("header not understood: {error}")))?;
+        let bits = std::mem::take(&mut header.bits);
+        header.numbers().into_iter().zip(bits).for_each(|(number, bits)| *number = f64::from_bits(bits));
         let mut values = values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let mut take = |count: usize| -> Vec<f32> { values.by_ref().take(count).collect() };
         let networks = header.networks.into_iter().map(|(role, network)| {

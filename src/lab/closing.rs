@@ -9,7 +9,7 @@ use super::pictures::{distinct, plot_time, wide};
 use super::stages::say;
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure, NO_CLOSURE};
-use crate::config::{BUILT_IN_CLOSURES, Hold};
+use crate::config::{BUILT_IN_CLOSURES, Hold, RolloutConfig};
 use crate::error::Result;
 use crate::eval::{self, Ours, Table};
 use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
@@ -149,7 +149,8 @@ impl Lab {
         self.keep_table(table, &source)
     }
 
-    /// Table `compare`: closures of your own in the rollout of this configuration, beside no closure and the exact law.
+    /// Table `compare`: closures of your own in the rollout of this configuration, beside no closure and the exact law. Draws
+    /// of closures without a known conditional mean are held, whatever the configuration says of rescaling.
     ///
     /// # Errors
     /// As [`Lab::rollout`]; whatever the closures report.
@@ -165,10 +166,13 @@ impl Lab {
             parents.push(artifact);
         }
         let seeds = config.seeds().child("rollout");
+        let mut scratch = reference.start.clone();
         for closure in closures {
-            let start = reference.start.view();
-            let term = config.data.term;
-            ensembles.push(run_ensemble_with(term, &config.flow, start, closure, &config.rollout, &seeds, 0)?);
+            let (start, term) = (reference.start.view(), config.data.term);
+            let known = closure.clone().mean(start, config.rollout.start, scratch.view_mut())?;
+            let hold = if known { config.rollout.hold } else { Hold::Held };
+            let rollout = RolloutConfig { hold, ..config.rollout.clone() };
+            ensembles.push(run_ensemble_with(term, &config.flow, start, closure, &rollout, &seeds, 0)?);
         }
         let mut table = eval::closed_loop(&reference, &ensembles, &config.seeds())?.summary;
         table.name = "compare".into();

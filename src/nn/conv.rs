@@ -18,10 +18,26 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 }
 
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
+    #[cfg(not(feature = "cuda"))]
+    if weights.device().is_autodiff() && !desc.attention {
+        if let Some(out) = super::fused::run(desc, encoder, weights.flat(), input.clone()) {
+            return resample(desc, weights, input, out);
+        }
+    }
+    compose(desc, weights, input, encoder)
+}
+
+/// The encoder (or decoder) as a composition of tensor operations: what [`encode`] and [`decode`] are wherever there is no
+/// faster way, and what that is tested against.
+pub fn compose(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     let net = Net { desc, weights };
     let blocks = desc.blocks(encoder);
     let out = blocks.iter().fold(input.clone().unsqueeze_dim::<4>(1), |h, block| net.apply(block, h));
-    let out = out.squeeze_dim::<3>(1);
+    resample(desc, weights, input, out.squeeze_dim::<3>(1))
+}
+
+/// Adds the resampled input where the description says so.
+fn resample(desc: &Conv, weights: &Weights, input: Tensor<3>, out: Tensor<3>) -> Tensor<3> {
     if !desc.resamples() {
         return out;
     }

@@ -1,14 +1,17 @@
 //! Networks on tensors: the same descriptions as the plain-array programs of [`crate::infer`], with gradients.
 //!
-//! Everything is a composition of the tensor library's own operations, so it runs on every device; fields are
-//! (batch, n, n), axis 1 = x. Weights are leaf tensors cut from a flat vector ([`Weights`]), in the order of
+//! Everything is a composition of the tensor library's own operations, so it runs on every device; on a CPU, convolutional
+//! networks are one operation with its own gradient instead. Fields are (batch, n, n), axis 1 = x. Weights are leaf tensors cut from a flat vector ([`Weights`]), in the order of
 //! [`crate::infer::Network::params`].
 
 mod conv;
 mod fno;
+// The node is written against the graph of burn 0.22.1; GPU builds may take another release, and do not need it.
+#[cfg(not(feature = "cuda"))]
+mod fused;
 mod ops;
 mod weights;
 
-pub use conv::{decode, encode};
+pub use conv::{compose, decode, encode};
 pub use fno::fno;
 pub use weights::Weights;

@@ -5,10 +5,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::Padding;
-use crate::infer::Dft;
-
-/// ε of group norms (the framework's default, as published).
-pub(super) const NORM_EPSILON: f64 = 1e-5;
+use crate::infer::{Dft, NORM_EPSILON};
 
 /// A constant tensor from plain values.
 pub(super) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {

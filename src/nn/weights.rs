@@ -61,6 +61,12 @@ impl Weights {
         assert!(rest.is_empty(), "gradient vector longer than the weights");
     }
 
+    /// All weights as one vector, in the order of [`Network::params`].
+    #[cfg(not(feature = "cuda"))]
+    pub(super) fn flat(&self) -> Tensor<1> {
+        Tensor::cat(self.params.iter().map(|param| self.leaves[&param.name].clone()).collect(), 0)
+    }
+
     /// The parameter `name` in shape `shape`.
     ///
     /// # Panics

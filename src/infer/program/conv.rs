@@ -1,15 +1,12 @@
 //! Convolutional encoders and decoders as programs ([`Conv`](crate::infer::Conv) has the layout).
 
-use super::kernels::{affine, affine_silu, shift, softmax};
+use super::kernels::{affine, affine_silu, channel_squares, channel_sums, shift, softmax};
 use super::matrix::{Matrix, product, transposed};
 use super::stencil::{Kernel, frame, inside};
 use crate::config::Padding;
 use crate::error::{Error, Result};
 use crate::infer::network::Named;
-use crate::infer::{Block, Network, groups, resampling};
-
-/// ε of group norms (the framework's default, as published).
-const NORM_EPSILON: f64 = 1e-5;
+use crate::infer::{Block, NORM_EPSILON, Network, groups, resampling};
 
 /// An encoder or a decoder prepared for one grid; one field at a time, no allocation per call.
 #[derive(Clone)]
@@ -319,23 +316,21 @@ impl Norm {
         let c = self.weight.len();
         let per_group = c / self.groups;
         let count = (h.len() / c * per_group) as f64;
-        // Two passes: sums and sums of squares over runs of points in f32, runs in f64.
-        const RUN: usize = 32;
-        for group in 0..self.groups {
-            let range = group * per_group..(group + 1) * per_group;
-            let over = |f: &dyn Fn(f32) -> f32| -> f64 {
-                let run = |run: &[f32]| -> f32 {
-                    run.chunks_exact(c).map(|row| row[range.clone()].iter().map(|&v| f(v)).sum::<f32>()).sum()
-                };
-                h.chunks(RUN * c).map(|rows| f64::from(run(rows))).sum()
-            };
-            let mean = over(&|v| v) / count;
-            let variance = over(&|v| (v - mean as f32) * (v - mean as f32)) / count;
-            let inverse = (variance + NORM_EPSILON).sqrt().recip();
-            for k in range.clone() {
-                let scale = f64::from(self.weight[k]) * inverse;
-                self.scale[k] = scale as f32;
-                self.offset[k] = (f64::from(self.bias[k]) - scale * mean) as f32;
+        let total = |sums: &[f32]| sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() / count;
+        // Two passes; `scale` holds the sums of a channel, `offset` the mean of its group.
+        self.scale.fill(0.0);
+        channel_sums(h, &mut self.scale);
+        for (sums, means) in self.scale.chunks_exact(per_group).zip(self.offset.chunks_exact_mut(per_group)) {
+            means.fill(total(sums) as f32);
+        }
+        self.scale.fill(0.0);
+        channel_squares(h, &self.offset, &mut self.scale);
+        for (group, sums) in self.scale.chunks_exact_mut(per_group).enumerate() {
+            let inverse = (total(sums) + NORM_EPSILON).sqrt().recip() as f32;
+            for (at, scale) in sums.iter_mut().enumerate() {
+                let k = group * per_group + at;
+                *scale = self.weight[k] * inverse;
+                self.offset[k] = self.bias[k] - *scale * self.offset[k];
             }
         }
     }

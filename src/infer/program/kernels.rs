@@ -5,6 +5,11 @@
 
 pub(super) use crate::vector::vectorised;
 
+/// Channels summed together.
+const MAX_SUMS: usize = 64;
+/// Points summed in one run.
+const RUN: usize = 64;
+
 /// exp(x) to 2e-7 relative for −87 ≤ x ≤ 88; clamped beyond.
 ///
 /// x = k ln 2 + r with |r| ≤ ln(2)/2, Taylor polynomial of degree 7 in r (remainder 5e-9), 2^k by its exponent bits.
@@ -138,6 +143,88 @@ vectorised! {
             }
             let tail: f32 = rest.iter().zip(last).map(|(h, w)| h * w).sum();
             *out = sums.iter().sum::<f32>() + tail + bias;
+        }
+    }
+}
+
+vectorised! {
+    /// sums ← sums + Σ over points of h, per channel: runs of points in f32, so that no sum has thousands of terms.
+    pub(in crate::infer) fn channel_sums(h: &[f32], sums: &mut [f32]) {
+        let c = sums.len();
+        let mut part = [0.0f32; MAX_SUMS];
+        for first in (0..c).step_by(MAX_SUMS) {
+            let width = MAX_SUMS.min(c - first);
+            for run in h.chunks(RUN * c) {
+                part[..width].fill(0.0);
+                for row in run.chunks_exact(c) {
+                    for (part, h) in part[..width].iter_mut().zip(&row[first..first + width]) {
+                        *part += h;
+                    }
+                }
+                sums[first..first + width].iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// sums ← sums + Σ over points of (h − mean)², per channel, in runs like [`channel_sums`].
+    pub(in crate::infer) fn channel_squares(h: &[f32], mean: &[f32], sums: &mut [f32]) {
+        let c = sums.len();
+        let mut part = [0.0f32; MAX_SUMS];
+        for first in (0..c).step_by(MAX_SUMS) {
+            let width = MAX_SUMS.min(c - first);
+            let mean = &mean[first..first + width];
+            for run in h.chunks(RUN * c) {
+                part[..width].fill(0.0);
+                for row in run.chunks_exact(c) {
+                    for ((part, h), mean) in part[..width].iter_mut().zip(&row[first..first + width]).zip(mean) {
+                        *part += (h - mean) * (h - mean);
+                    }
+                }
+                sums[first..first + width].iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// With y = (h − mean)·inverse and u = weight·y + bias: d ← d·SiLU'(u), sums ← Σ d, weighted ← Σ d·y, per channel;
+    /// `params` are mean, inverse, weight, bias.
+    pub(in crate::infer) fn norm_silu_sums(
+        h: &[f32],
+        params: [&[f32]; 4],
+        d: &mut [f32],
+        sums: &mut [f32],
+        weighted: &mut [f32],
+    ) {
+        let c = sums.len();
+        let [mean, inverse, weight, bias] = params.map(|p| &p[..c]);
+        let weighted = &mut weighted[..c];
+        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
+            for k in 0..c {
+                let y = (h[k] - mean[k]) * inverse[k];
+                let u = weight[k] * y + bias[k];
+                let s = 1.0 / (1.0 + exp(-u));
+                let du = d[k] * s * (1.0 + u * (1.0 - s));
+                d[k] = du;
+                sums[k] += du;
+                weighted[k] += du * y;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// d ← inverse·(weight·d − first − y·second) with y as in [`norm_silu_sums`]; `params` are mean, inverse, weight, first, second.
+    pub(in crate::infer) fn norm_silu_input(h: &[f32], params: [&[f32]; 5], d: &mut [f32]) {
+        let c = params[0].len();
+        let [mean, inverse, weight, first, second] = params.map(|p| &p[..c]);
+        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
+            for k in 0..c {
+                let y = (h[k] - mean[k]) * inverse[k];
+                d[k] = inverse[k] * (weight[k] * d[k] - first[k] - y * second[k]);
+            }
         }
     }
 }

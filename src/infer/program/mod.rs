@@ -4,6 +4,8 @@
 //! spectral convolution are products without transposition, and a row of a 3×3 convolution reads three runs of contiguous
 //! memory. Weights are packed and scratch is allocated when a program is made; a call allocates nothing and uses one thread.
 
+#[cfg(feature = "learn")]
+mod adjoint;
 mod conv;
 mod fno;
 mod kernels;
@@ -11,5 +13,7 @@ mod matrix;
 mod spectral;
 mod stencil;
 
+#[cfg(feature = "learn")]
+pub(crate) use adjoint::{ConvAdjoint, Tape};
 pub use conv::ConvProgram;
 pub use fno::FnoProgram;

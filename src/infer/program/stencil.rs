@@ -4,7 +4,7 @@ use super::matrix::{Matrix, product};
 use crate::config::Padding;
 
 /// Packed weights of a 3×3 convolution.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Kernel {
     from: usize,
     to: usize,
