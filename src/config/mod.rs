@@ -62,7 +62,7 @@ pub struct FlowConfig {
     pub noise: NoiseConfig,
     /// Initial field.
     pub initial: InitialConfig,
-    /// A run stops with an error when the Courant number max(|u|+|v|)·dt/dx exceeds this.
+    /// A run stops with an error when the Courant number (max|u| + max|v|)·dt/dx exceeds this.
     pub max_courant: f64,
 }
 

@@ -46,7 +46,7 @@ pub struct Solver<T: Real = f64> {
     /// −D\[u·∇ω\] of `w` where `fresh`.
     advection: Vec<Complex<T>>,
     fresh: bool,
-    /// max(|u| + |v|) of `w` where `fresh`.
+    /// max|u| + max|v| of `w` where `fresh`.
     speed: f64,
     forcing: Vec<(usize, Complex64)>,
     noise: Modes,
@@ -160,7 +160,7 @@ impl<T: Real> Solver<T> {
         self.steps
     }
 
-    /// Courant number (|u| + |v|)·dt/dx at the start of the last step.
+    /// Courant number (max|u| + max|v|)·dt/dx at the start of the last step.
     pub fn courant(&self) -> f64 {
         self.speed * self.config.dt * self.config.n as f64 / self.config.length
     }

@@ -3,10 +3,10 @@
 use num_complex::Complex;
 use rustfft::num_traits::Float;
 
-use super::{Core, PAD, ROWS, Real, buffer};
+use super::{Core, PAD, ROWS, Real, buffer, larger};
 
 impl<T: Real> Core<T> {
-    /// −D\[u·∇ω\] of any field, as published; writes only the modes inside the mask. Returns max(|u| + |v|), NaN where the
+    /// −D\[u·∇ω\] of any field, as published; writes only the modes inside the mask. Returns max|u| + max|v|, NaN where the
     /// field is not finite. The workspace is allocated by the first call.
     pub fn general(&mut self, w: &[Complex<T>], out: &mut [Complex<T>]) -> f64 {
         let (n, m, s, h) = (self.grid.n, self.mask, self.grid.n + PAD, self.grid.n / 2);
@@ -44,7 +44,7 @@ impl<T: Real> Core<T> {
             fft.process_with_scratch(q, &mut self.scratch);
             fft.process_with_scratch(g, &mut self.scratch);
         }
-        let mut fastest = T::zero();
+        let mut fastest = [T::zero(); 2];
         let mut finite = true;
         for first in (0..n).step_by(ROWS) {
             let count = ROWS.min(n - first);
@@ -59,8 +59,8 @@ impl<T: Real> Core<T> {
                     let (a, b) = (2 * pair * n + x, (2 * pair + 1) * n + x);
                     let (qa, qb, ga, gb) = (self.rows[a], self.rows[b], self.rows_g[a], self.rows_g[b]);
                     for q in [qa, qb] {
-                        let speed = Float::abs(q.re) + Float::abs(q.im);
-                        fastest = if speed > fastest { speed } else { fastest };
+                        let [u, v] = fastest;
+                        fastest = [larger(u, Float::abs(q.re)), larger(v, Float::abs(q.im))];
                     }
                     self.rows[pair * n + x] =
                         Complex::new(qa.re * ga.re + qa.im * ga.im, qb.re * gb.re + qb.im * gb.im);
@@ -88,7 +88,7 @@ impl<T: Real> Core<T> {
                 }
             }
         }
-        if finite { fastest.wide() } else { f64::NAN }
+        if finite { fastest[0].wide() + fastest[1].wide() } else { f64::NAN }
     }
 }
 

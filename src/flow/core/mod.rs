@@ -83,6 +83,12 @@ pub(super) struct Core<T: Real> {
     scratch: Vec<Complex<T>>,
 }
 
+/// The larger of two numbers, the first where they do not compare.
+#[inline(always)]
+fn larger<T: Real>(top: T, x: T) -> T {
+    if x > top { x } else { top }
+}
+
 /// A buffer of `len` numbers that [`aligned`] can cut.
 fn buffer<T: Real>(len: usize) -> Vec<Complex<T>> {
     vec![Complex::new(T::zero(), T::zero()); len + LINE / size_of::<Complex<T>>()]

@@ -3,14 +3,14 @@
 use num_complex::Complex;
 use rustfft::num_traits::Float;
 
-use super::{Core, PAD, ROWS, Real, aligned};
+use super::{Core, PAD, ROWS, Real, aligned, larger};
 use crate::vector::vectorised;
 
-/// Points whose speeds are compared independently: one running maximum would be a chain of dependent comparisons.
+/// Speeds that are compared independently: one running maximum would be a chain of dependent comparisons.
 const LANES: usize = 8;
 
 impl<T: Real> Core<T> {
-    /// −D\[u·∇ω\] of a field that is zero outside the mask; writes only the modes inside it. Returns max(|u| + |v|), NaN
+    /// −D\[u·∇ω\] of a field that is zero outside the mask; writes only the modes inside it. Returns max|u| + max|v|, NaN
     /// where the field is not finite.
     pub fn pruned(&mut self, w: &[Complex<T>], out: &mut [Complex<T>]) -> f64 {
         let (n, m, s) = (self.grid.n, self.mask, self.grid.n + PAD);
@@ -55,8 +55,8 @@ impl<T: Real> Core<T> {
                 tendency(plus, minus, k, k[l], m, out);
             }
         }
-        let fastest = fastest.iter().fold(0.0, |top: f64, x| top.max(x.wide()));
-        if finite { fastest } else { f64::NAN }
+        let component = |first: usize| fastest.iter().skip(first).step_by(2).fold(0.0, |top: f64, x| top.max(x.wide()));
+        if finite { component(0) + component(1) } else { f64::NAN }
     }
 }
 
@@ -91,29 +91,30 @@ vectorised! {
 }
 
 vectorised! {
-    /// q → q² = (u² − v²) + 2iuv of a grid row; `fastest` keeps running maxima of |u| + |v|.
+    /// q → q² = (u² − v²) + 2iuv of a grid row; `fastest` keeps running maxima of |u| (even) and |v| (odd places).
     fn square<T: Real>(row: &mut [Complex<T>], fastest: &mut [T; LANES]) {
         let mut top = *fastest;
-        let mut chunks = row.chunks_exact_mut(LANES);
+        let mut chunks = row.chunks_exact_mut(LANES / 2);
         for chunk in &mut chunks {
-            for (q, top) in chunk.iter_mut().zip(&mut top) {
-                *q = squared(*q, top);
+            // Flat, so that the maxima need no shuffles: this halves the time of the loop.
+            let flat: [T; LANES] = std::array::from_fn(|i| if i % 2 == 0 { chunk[i / 2].re } else { chunk[i / 2].im });
+            for (&x, top) in flat.iter().zip(&mut top) {
+                *top = larger(*top, Float::abs(x));
             }
+            chunk.iter_mut().for_each(|q| *q = squared(*q));
         }
-        for (q, top) in chunks.into_remainder().iter_mut().zip(&mut top) {
-            *q = squared(*q, top);
+        for q in chunks.into_remainder() {
+            (top[0], top[1]) = (larger(top[0], Float::abs(q.re)), larger(top[1], Float::abs(q.im)));
+            *q = squared(*q);
         }
         *fastest = top;
     }
 }
 
 #[inline(always)]
-fn squared<T: Real>(q: Complex<T>, top: &mut T) -> Complex<T> {
-    let (u, v) = (q.re, q.im);
-    let speed = Float::abs(u) + Float::abs(v);
-    *top = if speed > *top { speed } else { *top };
-    let uv = u * v;
-    Complex::new((u - v) * (u + v), uv + uv)
+fn squared<T: Real>(q: Complex<T>) -> Complex<T> {
+    let uv = q.re * q.im;
+    Complex::new(q.re * q.re - q.im * q.im, uv + uv)
 }
 
 vectorised! {
