@@ -148,10 +148,11 @@ impl Lab {
             return Ok(found);
         }
         self.train_now(model)?;
-        self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
+        let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
             path: self.store.folder(&stage),
             what: "training ended without a result".into(),
-        })
+        })?;
+        Ok(Artifact { cached: false, ..made })
     }
 
     #[cfg(feature = "learn")]
