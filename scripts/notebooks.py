@@ -11,6 +11,7 @@ figures folder with a manifest line that has its checksum.
 """
 
 import argparse
+import atexit
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import nbformat
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -74,8 +76,43 @@ class Client(NotebookClient):
         return super().output(outs, msg, display_id, cell_index)
 
 
-def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, verbose=True):
-    """Execute `notebook` in place. Returns the problems met, none if every cell succeeded in silence."""
+class Session:
+    """A kernel for several notebooks, one after the other.
+
+    Most of a kernel's start is spent on reading the crate's dependencies. `:clear` forgets all variables and starts the
+    process behind the kernel anew, but keeps what was read, so the notebooks after the first start in seconds. A notebook
+    that failed takes its kernel with it.
+    """
+
+    def __init__(self):
+        self.manager = self.client = None
+
+    def prepare(self, client, name):
+        """Give `client` this session's kernel, cleared, with the notebook's name in its environment."""
+        if self.manager is None or not self.manager.has_kernel:
+            self.manager, self.client = AsyncKernelManager(kernel_name="rust"), None
+        client.km, client.kc, client.owns_km = self.manager, self.client, False
+        first = nbformat.v4.new_notebook()
+        name_cell = f'unsafe {{ std::env::set_var("LACUNA_NOTEBOOK", "{name}") }};'
+        first.cells = [nbformat.v4.new_code_cell(source) for source in (":clear", name_cell)]
+        opening = NotebookClient(first, km=client.km, kernel_name="rust", timeout=STARTUP_TIMEOUT, startup_timeout=STARTUP_TIMEOUT, resources=client.resources)
+        opening.kc = client.kc
+        opening.execute()
+        client.kc = self.client = opening.kc
+
+    def close(self):
+        if self.manager is not None and self.manager.has_kernel:
+            closing = NotebookClient(nbformat.v4.new_notebook(), km=self.manager)
+            closing.kc = self.client
+            closing._cleanup_kernel()
+        self.manager = self.client = None
+
+
+def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, verbose=True, session=None, name=""):
+    """Execute `notebook` in place. Returns the problems met, none if every cell succeeded in silence.
+
+    With a `session` its kernel is used and kept; otherwise the notebook has a kernel of its own.
+    """
     problems = []
     started = {}
 
@@ -107,6 +144,8 @@ def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, 
     saved = dict(os.environ)
     os.environ.update(environment or {})
     try:
+        if session:
+            session.prepare(client, name)
         client.execute()
     except UnexpectedStderr as error:
         problems.append(str(error))
@@ -117,6 +156,8 @@ def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, 
     except DeadKernelError as error:
         problems.append(f"the kernel died: {error}")
     finally:
+        if session and problems:
+            session.close()
         os.environ.clear()
         os.environ.update(saved)
     return problems
@@ -241,6 +282,8 @@ def run(arguments):
     preset, figures, data = arguments.preset, figures_folder(arguments.preset), data_folder()
     crate = crate_hash()
     failed, done = [], 0
+    session = Session()
+    atexit.register(session.close)
     for source in sources(arguments.names):
         notebook = nbformat.read(source, as_version=4)
         folder = CACHE / preset
@@ -259,10 +302,11 @@ def run(arguments):
             "LACUNA_PRESET": preset,
             "LACUNA_OUT": str(data),
             "LACUNA_FIGURES": str(figures),
-            "LACUNA_NOTEBOOK": source.stem,
         }
         begin = time.monotonic()
-        problems = execute(notebook, environment=environment, timeout=arguments.timeout)
+        problems = execute(
+            notebook, environment=environment, timeout=arguments.timeout, session=session, name=source.stem
+        )
         seconds = time.monotonic() - begin
         nbformat.write(notebook, executed)
         problems = problems or check(notebook, figures)
@@ -285,6 +329,7 @@ def run(arguments):
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         os.replace(temporary, stamp)
         print(f"{source.stem}: done in {seconds:.1f} s, largest process {peak:.0f} MiB, {len(outputs)} outputs in {show(figures)}")
+    session.close()
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
     if done == 0:

@@ -24,6 +24,7 @@ pub mod spectral;
 #[cfg(feature = "learn")]
 pub mod train;
 pub mod transport;
+mod vector;
 
 /// What a notebook or a short program needs.
 pub mod prelude {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 
-/// Per cent of the work between two progress lines, and the longest silence.
+/// Per cent of the work between two progress lines, and the shortest and the longest silence.
 const PER_CENT: usize = 5;
+const PAUSE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often the count of steps is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -56,6 +57,7 @@ pub(crate) fn run_all<T: Send>(
         drop(sender);
         let (mut outcome, mut count) = (Ok(()), 0);
         loop {
+            let before = count;
             match receiver.recv_timeout(POLL) {
                 Ok((job, result)) => {
                     count += 1;
@@ -68,7 +70,7 @@ pub(crate) fn run_all<T: Send>(
                 Err(RecvTimeoutError::Disconnected) => return outcome,
             }
             let steps = done.load(Ordering::Relaxed);
-            if outcome.is_ok() && (meter.due(steps) || count == jobs.len()) {
+            if outcome.is_ok() && (meter.due(steps, count > before) || count == jobs.len()) {
                 progress(&meter.line(steps, &format!(" {count}/{} {}", jobs.len(), task.unit)));
             }
         }
@@ -95,9 +97,12 @@ impl Meter {
         (100.0 * steps as f64 / self.total as f64) as usize
     }
 
-    /// Whether a few per cent have been done, or a while has passed, since the last line.
-    pub fn due(&self, steps: usize) -> bool {
-        self.per_cent(steps) >= self.said.0 + PER_CENT || self.said.1.elapsed() >= SILENCE
+    /// Whether to speak: a few per cent have been done since the last line, and it is a while ago or a job has just
+    /// `finished`; or nothing has been said for long.
+    pub fn due(&self, steps: usize, finished: bool) -> bool {
+        let silent = self.said.1.elapsed();
+        let pause = finished || silent >= PAUSE;
+        silent >= SILENCE || (pause && self.per_cent(steps) >= self.said.0 + PER_CENT)
     }
 
     /// `rollout of exact law: 3/8 members, 37 %, 4200 steps/s, 35 s left`; `detail` is what stands between colon and per

@@ -1,13 +1,20 @@
 //! Offline scores against closed forms.
 
-use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw};
-use lacuna::config::{Config, FlowConfig, Preset};
+use std::collections::BTreeMap;
+
+use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw, NO_CLOSURE, NoClosure, Scaled};
+use lacuna::config::{Config, FilterConfig, FlowConfig, Hold, MissingTerm, Preset, RolloutConfig};
 use lacuna::data::Pairs;
-use lacuna::eval::Offline;
-use lacuna::flow::{Solver, initial_vorticity};
+use lacuna::eval::{
+    Column, Offline, Ours, TRUE_FLOW, Table, closed_loop, hold_study, ledger, offline, rank_histogram, spectra,
+    transfers,
+};
+use lacuna::flow::{Advection, Solver, initial_vorticity};
 use lacuna::rng::{SeedTree, Stream};
+use lacuna::rollout::{Cost, Ensemble, Reference, run_ensemble};
+use lacuna::spectral::{Field, shell_spectrum, truncate};
 use lacuna::{Error, Result};
-use ndarray::{Array3, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayViewMut2, Axis};
 
 const N: usize = 32;
 
@@ -20,6 +27,12 @@ fn config() -> Config {
     config
 }
 
+/// A random field inside the mask.
+fn inside(config: &FlowConfig, seeds: &SeedTree) -> Field {
+    let w = initial_vorticity(config, seeds).unwrap();
+    truncate(truncate(w.view(), 2 * (N / 3)).unwrap().view(), N).unwrap()
+}
+
 /// Pairs as the solver records them, from random fields.
 fn pairs(trajectories: usize, per_trajectory: usize) -> Pairs {
     let config = config();
@@ -28,7 +41,7 @@ fn pairs(trajectories: usize, per_trajectory: usize) -> Pairs {
     let (mut w, mut h) = (Array3::zeros(shape), Array3::zeros(shape));
     for i in 0..trajectories {
         let mut solver = Solver::new(&config.flow).unwrap();
-        solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child(i)).unwrap().view()).unwrap();
+        solver.set_vorticity(inside(&config.flow, &seeds.child(i)).view()).unwrap();
         let mut rng = seeds.child(i).child("noise").stream();
         for k in 0..per_trajectory {
             let pair = solver.snapshot(Some(&mut rng));
@@ -124,6 +137,243 @@ fn offline_scores_have_their_closed_forms() {
         assert!(ratio[3 * shells + shell].abs() < 1e-9, "shell {shell}");
     }
     assert!(ratio[shells - 1].is_nan());
+    /// Single precision of the stored ω.
+    const SINGLE: f64 = 1e-6;
+    // Samples without fluctuation move what the mean moves; the true advection only redistributes.
+    let moved = offline.budget.numbers("enstrophy transfer").unwrap();
+    let size = moved[..shells].iter().fold(0.0_f64, |max, x| max.max(x.abs()));
+    assert!(moved[..shells].iter().sum::<f64>().abs() < SINGLE * size);
+    let last = offline.budget.numbers("enstrophy flux").unwrap()[shells - 1];
+    assert!(last.abs() < SINGLE * size, "flux through the last shell: {last}");
+    for shell in 0..shells {
+        assert!((moved[3 * shells + shell] - moved[shell]).abs() < 1e-12 * size, "shell {shell}");
+    }
+}
+
+#[test]
+fn scores_against_data_have_their_closed_forms() {
+    /// Single precision of the stored fields.
+    const SINGLE: f64 = 1e-5;
+    let mut config = config();
+    config.data.term = MissingTerm::Subgrid { filter: FilterConfig::Sharp };
+    let mut test = pairs(3, 4);
+    // A stored term of which half is the closure's: H = −2ω and drag 1.
+    test.h = test.w.mapv(|w| -2.0 * w);
+    let drag = AnyClosure::new(Scaled::new(-1.0, Copycat));
+    let right = AnyClosure::new(Scaled::new(-2.0, Copycat)).named("right");
+    let table = offline(&config, &test, &[drag, right], &SeedTree::new(9)).unwrap();
+    let near = |column: &str, expected: [f64; 2]| {
+        for (found, expected) in table.numbers(column).unwrap().iter().zip(expected) {
+            assert!((found - expected).abs() < SINGLE, "{column}: {found}, expected {expected}\n{table}");
+        }
+    };
+    near("D_RE single", [0.5, 0.0]);
+    near("D_RE mean", [0.5, 0.0]);
+    near("correlation", [1.0, 1.0]);
+    near("std", [0.0, 0.0]);
+    near("enstrophy", [0.5, 1.0]);
+    near("energy", [0.5, 1.0]);
+    // Of a point forecast: the mean absolute error, here of a field that is half the stored one.
+    let crps = table.numbers("CRPS").unwrap();
+    assert!(crps[0] > 0.3 && crps[0] < 0.5 && crps[1] < SINGLE, "{crps:?}");
+    assert!(Offline::measure(&config, &test, &[], &SeedTree::new(9)).unwrap_err().to_string().contains("data.term"));
+}
+
+/// H = ω.
+#[derive(Clone)]
+struct Copycat;
+
+impl Closure for Copycat {
+    fn name(&self) -> String {
+        "vorticity".into()
+    }
+
+    fn sample(&mut self, w: ArrayView2<f64>, _t: f64, _rng: &mut Stream, mut h: ArrayViewMut2<f64>) -> Result<()> {
+        h.assign(&w);
+        Ok(())
+    }
+}
+
+fn rough(seed: u64) -> Field {
+    inside(&config().flow, &SeedTree::new(seed))
+}
+
+#[test]
+fn transfers_of_drag_and_of_advection() {
+    let w = rough(1);
+    let [enstrophy, energy] = transfers(w.view(), (-3.0 * &w).view(), 2.0);
+    let expected = shell_spectrum(w.view());
+    for (shell, (found, spectrum)) in enstrophy.iter().zip(&expected).enumerate() {
+        assert!((found + 6.0 * spectrum).abs() < 1e-12, "shell {shell}");
+    }
+    // Shell 1 holds |n| = 1 (k² = π²) and |n| = √2 (2π²) on a square of side 2.
+    let ratio = enstrophy[1] / energy[1] / std::f64::consts::PI.powi(2);
+    assert!(ratio > 1.0 && ratio < 2.0, "{ratio}");
+    let mut h = Array2::zeros((N, N));
+    Advection::new(N, 2.0).unwrap().eval(w.view(), h.view_mut());
+    for by_shell in transfers(w.view(), h.view(), 2.0) {
+        let size: f64 = by_shell.iter().map(|x| x.abs()).sum();
+        assert!(by_shell.iter().sum::<f64>().abs() < 1e-12 * size && size > 0.0);
+    }
+}
+
+/// Members that differ from a reference field by given constants at the second of two snapshots.
+fn offsets(name: &str, offsets: &[f32]) -> (Reference, Ensemble) {
+    let field = rough(4).mapv(|w| w as f32);
+    let fields = Array4::from_shape_fn((2, offsets.len(), N, N), |(k, m, i, j)| {
+        field[(i, j)] + if k == 0 { 0.0 } else { offsets[m] }
+    });
+    let truth = Array4::from_shape_fn((2, 1, N, N), |(_, _, i, j)| field[(i, j)]);
+    let times = vec![1.0, 2.0];
+    let reference = Reference {
+        seeds: String::new(),
+        config_hash: String::new(),
+        start: rough(4),
+        times: times.clone(),
+        fields: truth,
+        wall_s: 0.0,
+    };
+    let failures = offsets.iter().map(|x| x.is_nan().then_some(1.5)).collect();
+    let cost = Cost { steps: 10, draws: 2, wall_s: 1.0, thread_s: 1.0, closure_s: 0.5 };
+    let (closure, seeds, config_hash) = (name.into(), String::new(), String::new());
+    (reference, Ensemble { closure, seeds, config_hash, times, fields, failures, cost })
+}
+
+#[test]
+fn closed_loop_scores_have_their_closed_forms() {
+    /// Single precision of the fields.
+    const SINGLE: f64 = 1e-5;
+    let (reference, none) = offsets(NO_CLOSURE, &[1.0, 3.0]);
+    let (_, law) = offsets(EXACT_LAW, &[0.1, -0.1, 0.3, f32::NAN]);
+    let tables = closed_loop(&reference, &[none.clone(), law.clone()], &SeedTree::new(1)).unwrap();
+    let rms = (reference.start.iter().map(|w| w * w).sum::<f64>() / (N * N) as f64).sqrt();
+    let near = |column: &str, expected: [f64; 2]| {
+        let found = tables.summary.numbers(column).unwrap();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < SINGLE / rms, "{column}: {found}, expected {expected}");
+        }
+    };
+    near("error of mean", [2.0 / rms, 0.1 / rms]);
+    near("error of member", [2.0 / rms, 0.5 / 3.0 / rms]);
+    near("spread", [2.0_f64.sqrt() / rms, 0.2 / rms]);
+    // Variance 2 and 0.04, sizes 2 and 3 (the fourth failed).
+    near("spread/skill", [(1.5_f64 * 2.0).sqrt() / 2.0, (4.0 / 3.0 * 0.04_f64).sqrt() / 0.1]);
+    // Fair CRPS: mean |x| less half the mean distance of different members.
+    near("CRPS", [(2.0 - 1.0) / rms, (0.5 / 3.0 - 0.8 / 6.0) / rms]);
+    near("skill/exact", [0.0, 1.0]);
+    near("failures", [0.0, 1.0]);
+    assert_eq!(tables.curves.numbers("alive").unwrap(), [2.0, 2.0, 4.0, 3.0]);
+    assert_eq!(tables.curves.numbers("skill/exact").unwrap()[1..].iter().filter(|x| x.is_finite()).count(), 2);
+    let ranks = rank_histogram(&reference, &[law], 1).unwrap();
+    assert_eq!(ranks.numbers("share").unwrap(), [0.0, 1.0, 0.0, 0.0]);
+    let moved = Reference { times: vec![1.0, 2.1], ..reference };
+    assert!(closed_loop(&moved, &[none], &SeedTree::new(1)).is_err());
+}
+
+#[test]
+fn spectra_sum_to_what_the_fields_hold() {
+    let (reference, ensemble) = offsets("a", &[0.0, f32::NAN, 0.0]);
+    let table = spectra(&reference, &[ensemble], 1.0).unwrap();
+    assert_eq!(table.texts("closure").unwrap()[0], TRUE_FLOW);
+    let (enstrophy, shells) = (table.numbers("enstrophy").unwrap(), N / 2 + 1);
+    assert_eq!(enstrophy.len(), 4 * shells);
+    let half = 0.5 * reference.start.iter().map(|w| w * w).sum::<f64>() / (N * N) as f64;
+    for block in enstrophy.chunks(shells) {
+        assert!((block.iter().sum::<f64>() / half - 1.0).abs() < 1e-5);
+    }
+    // Two living members that agree, and a single true flow.
+    let errors = table.numbers("enstrophy ±").unwrap();
+    assert!(errors[0].is_nan() && errors[3 * shells] == 0.0);
+}
+
+#[test]
+fn the_hold_study_shows_the_price_of_holding() {
+    /// Twelve members of 32 degrees of freedom, common random numbers: 10 %; two of them.
+    const MONTE_CARLO: f64 = 0.2;
+    let mut config = config();
+    config.rollout = RolloutConfig {
+        start: 1.0,
+        duration: 0.1,
+        members: 12,
+        snapshots: 2,
+        references: 1,
+        every: 5,
+        hold: Hold::Held,
+        closures: Vec::new(),
+    };
+    let law = AnyClosure::new(ExactLaw::new(&config.flow, N).unwrap());
+    let seeds = SeedTree::new(3);
+    let every_step = RolloutConfig { every: 1, members: 1, ..config.rollout.clone() };
+    let truth = run_ensemble(&config.flow, rough(4).view(), &law, &every_step, &seeds.child("truth"), 0).unwrap();
+    let (reference, _) = offsets("", &[]);
+    let reference = Reference { fields: truth.fields, times: truth.times, start: rough(4), ..reference };
+    let holds = [Hold::Held, Hold::Rescaled, Hold::Ar1];
+    let mut lines = 0;
+    let table =
+        hold_study(&config, &reference, &law, &[1, 5], &holds, &seeds.child("study"), &mut |_| lines += 1).unwrap();
+    assert_eq!(table.texts("hold").unwrap(), ["held", "ar1", "held", "rescaled", "ar1"]);
+    assert_eq!(lines, 5);
+    let spread = table.numbers("spread").unwrap();
+    assert!((spread[2] / spread[3] / 5.0_f64.sqrt() - 1.0).abs() < MONTE_CARLO, "{table}");
+    assert!((spread[3] / spread[0] - 1.0).abs() < MONTE_CARLO, "{table}");
+    assert!(table.texts("frontier").unwrap().contains(&"true".to_string()));
+    let share = table.numbers("closure share").unwrap();
+    assert!(share.iter().all(|&x| x > 0.0 && x < 1.0));
+    assert!(hold_study(&config, &reference, &law, &[], &holds, &seeds, &mut |_| ()).is_err());
+}
+
+#[test]
+fn the_ledger_shows_what_is_there_and_invents_nothing() {
+    let curves = Table::new(
+        "curves",
+        "",
+        vec![
+            Column::new("closure".into(), [NO_CLOSURE, NO_CLOSURE, "joint"]),
+            Column::new("t".into(), [45.0, 50.0, 45.0]),
+            Column::new("error of mean".into(), [0.7, 0.8, 0.04]),
+            Column::new("error of mean ±".into(), [0.01, 0.02, 0.003]),
+            Column::new("error of member".into(), [0.7, 0.8, 0.05]),
+        ],
+    )
+    .unwrap();
+    let artifacts = BTreeMap::from([(format!("rollout/{NO_CLOSURE}"), "rollout-abc".to_string())]);
+    let ours = Ours {
+        offline: None,
+        curves: Some(&curves),
+        summary: None,
+        preset: "desk",
+        config_hash: "f00",
+        artifacts: &artifacts,
+    };
+    let table = ledger(&ours).unwrap();
+    let text = |column: &str| table.texts(column).unwrap();
+    let (closures, quantities, remarks) = (text("closure"), text("quantity"), text("remark"));
+    let (found, errors) = (table.numbers("ours").unwrap(), table.numbers("ours ±").unwrap());
+    let mut there = 0;
+    for row in 0..table.rows() {
+        let expected = match (closures[row].as_str(), quantities[row].as_str()) {
+            (NO_CLOSURE, "error at t = 45") => Some((0.7, 0.01)),
+            (NO_CLOSURE, "error at t = 50") => Some((0.8, 0.02)),
+            ("joint", "error at t = 45") => Some((0.04, 0.003)),
+            _ => None,
+        };
+        match expected {
+            Some((value, error)) => {
+                there += 1;
+                assert_eq!((found[row], errors[row]), (value, error));
+                assert_eq!(text("config")[row], "f00");
+                let folder = if closures[row] == NO_CLOSURE { "rollout-abc" } else { "" };
+                assert_eq!(text("artifact")[row], folder);
+            }
+            None => {
+                assert!(found[row].is_nan() && errors[row].is_nan() && !remarks[row].is_empty(), "row {row}");
+                assert_eq!((text("preset")[row].as_str(), text("artifact")[row].as_str()), ("", ""));
+            }
+        }
+    }
+    // t = 45 and 50 of the demo and t = 50 of the paper without closure, t = 45 of the joint model.
+    assert_eq!(there, 4);
+    assert!(table.numbers("published").unwrap().iter().all(|x| x.is_finite()));
 }
 
 #[test]
@@ -134,7 +384,7 @@ fn offline_does_not_depend_on_the_company_and_refuses_wrong_data() {
     let test = pairs(2, 4);
     let run = |closures: &[AnyClosure]| Offline::measure(&config, &test, closures, &SeedTree::new(9)).unwrap().summary;
     let (alone, third) =
-        (run(&[double.clone()]), run(&[AnyClosure::new(law), AnyClosure::new(lacuna::closure::NoClosure), double]));
+        (run(std::slice::from_ref(&double)), run(&[AnyClosure::new(law), AnyClosure::new(NoClosure), double]));
     assert_eq!(alone.numbers("bias").unwrap()[1].to_bits(), third.numbers("bias").unwrap()[2].to_bits());
     assert_eq!(third.rows(), 3);
     let wrong = Pairs { per_trajectory: 3, ..test };

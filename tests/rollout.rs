@@ -10,7 +10,7 @@ use lacuna::config::{
 };
 use lacuna::flow::{Solver, initial_vorticity};
 use lacuna::rng::{SeedTree, Stream};
-use lacuna::rollout::{Ensemble, Reference, reference, rollout, run_ensemble};
+use lacuna::rollout::{Ensemble, Reference, reference, rollout, rollout_shard, run_ensemble};
 use lacuna::spectral::{Field, truncate};
 use ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, Axis, s};
 use rand::RngExt;
@@ -279,33 +279,52 @@ fn an_interrupted_run_goes_on_with_the_same_bits() {
         Reference::load(&store.find(&config.reference_stage()).unwrap().unwrap().path("reference.h5")).unwrap().fields
     };
     let store = Store::open(folder.path().join("killed")).unwrap();
-    let mut lines = Vec::new();
-    // Killed when the first realisation is done, and again when two members are.
-    for (fatal, kept) in [(": 1/3 realisations", "trajectories"), (": 2/4 members", "1 of 3 realisations are there")] {
-        lines.clear();
+    // Killed with all realisations, then with all members computed, but nothing assembled. That line is always said; how many
+    // parts a kill in the middle would leave is a matter of timing, so two are then taken away by hand.
+    let mut lines: Vec<String> = Vec::new();
+    for (stage, fatal) in
+        [(config.reference_stage(), ": 3/3 realisations"), (config.rollout_stage("exact").unwrap(), ": 4/4 members")]
+    {
         let killed = catch_unwind(AssertUnwindSafe(|| {
             rollout(&config, "exact", exact(&config.flow), &[], &store, &mut |line| {
-                lines.push(line.to_string());
+                lines.push(line.into());
                 assert!(!line.contains(fatal), "killed on purpose: {line}");
             })
         }));
         assert!(killed.is_err());
-        assert!(lines.iter().any(|line| line.contains(kept)), "{lines:?}");
+        let part = |m: usize| store.root().join(format!("{}.partial/member-{m:05}.h5", stage.folder()));
+        std::fs::remove_file(part(0)).unwrap();
+        // One that was being written when the power went.
+        let bytes = std::fs::read(part(2)).unwrap();
+        std::fs::write(part(2), &bytes[..bytes.len() / 2]).unwrap();
     }
-    // A part that was being written when the power went.
-    let partial =
-        folder.path().join("killed").join(format!("{}.partial", config.rollout_stage("exact").unwrap().folder()));
-    let parts: Vec<_> = std::fs::read_dir(&partial).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(parts.len(), 2, "{parts:?}");
-    let bytes = std::fs::read(&parts[0]).unwrap();
-    std::fs::write(&parts[0], &bytes[..bytes.len() / 2]).unwrap();
-    lines.clear();
     let made =
         rollout(&config, "exact", exact(&config.flow), &[], &store, &mut |line| lines.push(line.into())).unwrap();
-    assert!(lines.iter().any(|line| line.contains("1 of 4 members are there")), "{lines:?}");
+    for there in ["1 of 3 realisations are there", "2 of 4 members are there"] {
+        assert!(lines.iter().any(|line| line.contains(there)), "{there}: {lines:?}");
+    }
+    let starts = lines.iter().filter(|line| line.contains("1/1 trajectories")).count();
+    assert_eq!(starts, 1, "the start state is kept: {lines:?}");
     assert_eq!(Ensemble::load(&made.path("ensemble.h5")).unwrap().fields, expected.fields);
     assert_eq!(truth(&store), truth(&whole));
     assert_eq!(made.entry.files.len(), 1, "{:?}", made.entry.files.keys());
+}
+
+#[test]
+fn shards_make_the_same_ensemble() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(N);
+    let whole = Store::open(folder.path().join("whole")).unwrap();
+    let expected = run_both(&config, &whole, "exact", exact(&config.flow));
+    let store = Store::open(folder.path().join("shards")).unwrap();
+    reference(&config, &store, &mut |_| ()).unwrap();
+    let run = |shard| rollout_shard(&config, "exact", exact(&config.flow), &[], shard, &store, &mut |_| ());
+    assert!(run((1, 3)).unwrap().is_none());
+    assert!(run((0, 3)).unwrap().is_none());
+    let made = run((2, 3)).unwrap().unwrap();
+    assert_eq!(Ensemble::load(&made.path("ensemble.h5")).unwrap().fields, expected.fields);
+    assert!(run((0, 3)).unwrap().unwrap().cached);
+    assert!(run((3, 3)).unwrap_err().to_string().contains("3 of 3"));
 }
 
 #[test]

@@ -10,12 +10,11 @@ struct Simulate {
     args: lacuna::cli::simulate::SimulateArgs,
 }
 
+/// `vorticity` and `t` of an output file.
+type Written = (ndarray::Array4<f64>, Vec<f64>);
+
 /// `lacuna simulate` with `options` on `fields`; the message of its error, or `vorticity` and `t`.
-fn simulate(
-    fields: &ndarray::Array3<f64>,
-    dataset: &str,
-    options: &str,
-) -> (Result<(), String>, Option<(ndarray::Array4<f64>, Vec<f64>)>) {
+fn simulate(fields: &ndarray::Array3<f64>, dataset: &str, options: &str) -> (Result<(), String>, Option<Written>) {
     use clap::Parser;
     let folder = tempfile::tempdir().unwrap();
     let (init, out) = (folder.path().join("init.h5"), folder.path().join("out.h5"));
@@ -76,7 +75,8 @@ fn simulate_takes_single_fields_and_explains_its_errors() {
     assert!(outcome.unwrap_err().contains("batch") && written.is_none());
     // A run that blows up keeps what it has.
     let (outcome, written) = simulate(&(starts * 100.0), "batch", "--steps 50 --every 1 --dt 0.05 --no-noise");
-    assert!(outcome.unwrap_err().contains("Courant"));
+    let error = outcome.unwrap_err();
+    assert!(error.contains("Courant") && error.contains("trajectory"), "{error}");
     let (w, t) = written.unwrap();
     assert!(w.len_of(ndarray::Axis(1)) == t.len() && !t.is_empty() && w.iter().all(|w| w.is_finite()));
 }

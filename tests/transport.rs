@@ -110,8 +110,7 @@ fn samplers_reach_a_correlated_gaussian_and_their_bias_shrinks_with_steps() {
         }
         assert!(error[3].1 < error[0].1, "{kind:?}: {error:?}");
         // The flow keeps a start's offset in units of the spread: N(0, 8²) is off by 0.8/8 from N(m, 8² + C); noise forgets it.
-        let flow = matches!(kind, SamplerKind::Heun | SamplerKind::Multistep);
-        let offset = if flow { MEAN[0] / 8.0 } else { 0.0 };
+        let offset = if kind == SamplerKind::Heun { MEAN[0] / 8.0 } else { 0.0 };
         assert!(error[4].0 < 0.03 + offset && error[4].1 < 0.06, "{kind:?}: {error:?}");
     }
 }
@@ -121,8 +120,8 @@ fn ten_multistep_evaluations_give_the_spread_that_ancestral_sampling_misses() {
     let error = |kind| errors(&draw(gaussian, kind, &Schedule::edm(10, 0.02, 8.0).unwrap()));
     let (multistep, ancestral) = (error(SamplerKind::Multistep), error(SamplerKind::Ancestral));
     println!("(mean, covariance) errors: multistep {multistep:.3?}, ancestral {ancestral:.3?}");
-    // By the recursion for a Gaussian of spread 0.1: 0.97 of the variance against 0.48, smaller modes a little less.
-    assert!(multistep.1 < 0.1, "{multistep:?}");
+    // By the recursion for a Gaussian of spread 0.09: 0.90 of the variance against 0.47, larger modes a little more.
+    assert!(multistep.1 < 0.13, "{multistep:?}");
     assert!(ancestral.1 > 0.3, "{ancestral:?}");
 }
 

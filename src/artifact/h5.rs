@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 
 /// Wraps an HDF5 error with the file it happened at.
 pub fn error(path: &Path) -> impl Fn(hdf5::Error) -> Error + Copy + '_ {
-    move |error| Error::Hdf5 { path: path.into(), what: error.to_string() }
+    // The library breaks its messages into lines.
+    move |error| Error::Hdf5 { path: path.into(), what: error.to_string().replace('\n', " ") }
 }
 
 /// Writes a file through a temporary neighbour that `fill` fills: `path` appears, or is replaced, only when everything

@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod experiment;
+mod network;
 pub mod simulate;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,10 @@ enum Command {
     Verify(experiment::Verify),
     /// Run the reference solver from a given vorticity.
     Simulate(simulate::SimulateArgs),
+    /// Read a PyTorch state dict in the published layout into a checkpoint.
+    Import(network::Import),
+    /// Evaluate a network of a checkpoint on fields.
+    Apply(network::Apply),
     /// Time the inner loops on this machine.
     Bench(bench::BenchArgs),
 }
@@ -47,6 +52,8 @@ pub fn main() -> std::process::ExitCode {
         Command::Run(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Import(command) => command.run(),
+        Command::Apply(command) => command.run(),
         Command::Bench(args) => bench::run(&args),
     };
     match outcome {

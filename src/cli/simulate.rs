@@ -156,7 +156,7 @@ fn fill(
             reached[i] = step / args.every + 1;
         }
         *done += period;
-        if meter.due(*done) {
+        if meter.due(*done, false) {
             eprintln!("{}", meter.line(*done, ""));
         }
         Ok(())

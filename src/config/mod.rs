@@ -62,7 +62,7 @@ pub struct FlowConfig {
     pub noise: NoiseConfig,
     /// Initial field.
     pub initial: InitialConfig,
-    /// A run stops with an error when the Courant number max(|u|+|v|)·dt/dx exceeds this.
+    /// A run stops with an error when the Courant number (max|u| + max|v|)·dt/dx exceeds this.
     pub max_courant: f64,
 }
 
@@ -341,7 +341,7 @@ pub enum SamplerKind {
     Ancestral,
     /// Second-order probability-flow sampler (Heun; arXiv 2206.00364, Algorithm 1).
     Heun,
-    /// Second-order multistep probability-flow sampler, one evaluation a step (DPM-Solver++ 2M; arXiv 2211.01095, Algorithm 2).
+    /// Ancestral sampling made second-order by what the step before knew (SDE-DPM-Solver++ 2M; arXiv 2211.01095).
     Multistep,
 }
 

@@ -13,7 +13,7 @@ use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Store, Work, h5, write_atomically};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::flow::{Solver, initial_vorticity};
+use crate::flow::{Solver, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
 
@@ -178,7 +178,7 @@ fn simulate(
     let jobs: Vec<usize> = (0..open.len()).collect();
     let run = |job: usize, done: &AtomicUsize| {
         let item = open[job];
-        let part = trajectory(config, plan, item, done).map_err(|error| named(item, error))?;
+        let part = trajectory(config, plan, item, done).map_err(|error| of_trajectory(item.name(), error))?;
         part.write(&folder.join(item.file()))
     };
     run_all(&task, &jobs, run, |_, ()| Ok(()), progress)
@@ -219,16 +219,6 @@ fn trajectory(config: &Config, plan: Plan, item: Item, counter: &AtomicUsize) ->
 /// The seed-tree node of a split.
 fn seeds(config: &Config, split: usize) -> SeedTree {
     config.seeds().child("data").child(SPLITS[split])
-}
-
-/// Says which trajectory an error belongs to.
-fn named(item: Item, error: Error) -> Error {
-    match error {
-        Error::BlowUp { what, step, t, value } => {
-            Error::BlowUp { what: format!("trajectory {}: {what}", item.name()), step, t, value }
-        }
-        other => other,
-    }
 }
 
 /// Makes the final files of the parts. Goes on from wherever an earlier run was stopped: a split whose file is there

@@ -48,7 +48,8 @@ struct Point {
 /// Frobenius error of the ensemble-mean vorticity), adding spread, spread–skill ratio, fair CRPS and energy score.
 ///
 /// With several reference realisations all scores are averages over them. Members that failed are counted in
-/// `failures` and left out of the statistics from their failure on. Skill is 1 − e/e₀ with e₀ the error without closure.
+/// `failures` and left out of the statistics from their failure on. Skill is 1 − e/e₀ with e₀ the error of the mean without
+/// closure; skill/exact is (e₀ − e)/(e₀ − e₁) with e₁ that of the exact law: 0 without closure, 1 for the exact law.
 ///
 /// # Errors
 /// Snapshot times or grids of reference and ensembles differ.
@@ -64,7 +65,7 @@ pub fn closed_loop(reference: &Reference, ensembles: &[Ensemble], seeds: &SeedTr
     let find = |name: &str| ensembles.iter().position(|ensemble| ensemble.closure == name).map(|i| &points[i]);
     Ok(ClosedLoop {
         summary: summary(reference, ensembles, &points, find(NO_CLOSURE), find(EXACT_LAW))?,
-        curves: curves(reference, ensembles, &points, find(NO_CLOSURE))?,
+        curves: curves(reference, ensembles, &points, find(NO_CLOSURE), find(EXACT_LAW))?,
     })
 }
 
@@ -137,7 +138,10 @@ fn point(reference: &Reference, ensemble: &Ensemble, k: usize, rng: &mut Stream)
     }
     let mean = replicates.iter().sum::<f64>() / REPLICATES as f64;
     let spread2 = replicates.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (REPLICATES as f64 - 1.0);
-    point.error_se = if m > 1 { spread2.sqrt() } else { f64::NAN };
+    /// Replicates of members that agree differ by round-off, which is no uncertainty.
+    const ROUND_OFF: f64 = 1e-12;
+    let error_se = if spread2.sqrt() > ROUND_OFF * mean { spread2.sqrt() } else { 0.0 };
+    point.error_se = if m > 1 { error_se } else { f64::NAN };
     point
 }
 
@@ -220,6 +224,7 @@ fn curves(
     ensembles: &[Ensemble],
     points: &[Vec<Point>],
     none: Option<&Vec<Point>>,
+    exact: Option<&Vec<Point>>,
 ) -> Result<Table> {
     let rows: Vec<(&Ensemble, usize, &Point)> = ensembles
         .iter()
@@ -228,6 +233,10 @@ fn curves(
         .collect();
     let column = |pick: fn(&Point) -> f64| rows.iter().map(|(_, _, p)| known(pick(p))).collect::<Vec<_>>();
     let skill = |k: usize, p: &Point| none.and_then(|none| known(1.0 - p.error / none[k].error));
+    let relative = |k: usize, p: &Point| {
+        let (none, exact) = (none?[k].error, exact?[k].error);
+        known((none - p.error) / (none - exact))
+    };
     Table::new(
         "closed-loop-curves",
         "Errors of rollouts over time; columns as in the table at the final time.",
@@ -242,6 +251,7 @@ fn curves(
             Column::new("CRPS".into(), column(|p| p.crps)),
             Column::new("energy score".into(), column(|p| p.energy)),
             Column::new("skill".into(), rows.iter().map(|(_, k, p)| skill(*k, p)).collect::<Vec<_>>()),
+            Column::new("skill/exact".into(), rows.iter().map(|(_, k, p)| relative(*k, p)).collect::<Vec<_>>()),
             Column::new("alive".into(), rows.iter().map(|(.., p)| p.alive as i64).collect::<Vec<_>>()),
         ],
     )

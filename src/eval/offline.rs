@@ -1,25 +1,23 @@
 //! Closures against the exact law of the missing physics, condition by condition.
 
-use std::time::{Duration, Instant};
-
 use ndarray::{Array2, ArrayView2, Axis};
 use polars::prelude::Column;
 use rayon::prelude::*;
 
+use super::against_data::against_data;
 use super::metrics::{d_mse, d_re, expected_crps, gaussian_crps_floor, jackknife};
+use super::sampling::{check_pairs, column, draw, milliseconds, spread};
+use super::shells::{Transfer, budget, transfers};
 use super::table::{Table, UNCERTAINTY};
 use crate::closure::{AnyClosure, Closure, EXACT_LAW, ExactLaw};
-use crate::config::Config;
+use crate::config::{Config, MissingTerm};
 use crate::data::Pairs;
 use crate::error::{Error, Result};
-use crate::rng::{SeedTree, Stream};
+use crate::rng::SeedTree;
 use crate::spectral::{Field, shell_spectrum};
 
 /// Every how many grid points (per direction) pointwise scores are taken: neighbours are strongly correlated.
 const THINNING: usize = 4;
-
-/// Timed draws per closure, after one that is not counted.
-const TIMED: usize = 9;
 
 /// Shells whose exact variance is below this share of the largest have no meaningful ratio.
 const SILENT: f64 = 1e-6;
@@ -31,14 +29,19 @@ pub struct Offline {
     pub summary: Table,
     /// Variance of the sampled fluctuation by shell, beside the exact one.
     pub noise: Table,
+    /// Enstrophy and energy that the mean closure term moves, by shell ([`super::transfers`]).
+    pub budget: Table,
 }
 
-/// The summary of [`Offline::measure`].
+/// The summary of [`Offline::measure`]; for a subgrid term, whose exact law nobody knows, [`against_data`].
 ///
 /// # Errors
 /// As there.
 pub fn offline(config: &Config, test: &Pairs, closures: &[AnyClosure], seeds: &SeedTree) -> Result<Table> {
-    Ok(Offline::measure(config, test, closures, seeds)?.summary)
+    match config.data.term {
+        MissingTerm::Physics => Ok(Offline::measure(config, test, closures, seeds)?.summary),
+        MissingTerm::Subgrid { .. } => against_data(config, test, closures, seeds),
+    }
 }
 
 /// What is summed over the conditions of one trajectory, for one closure; squares are means over grid points.
@@ -81,6 +84,8 @@ struct Block {
     sums: Sums,
     /// Shell spectrum of the fluctuation, summed over conditions.
     shells: Vec<f64>,
+    /// Where the mean closure term puts enstrophy and energy.
+    transfer: Transfer,
 }
 
 impl Offline {
@@ -108,11 +113,13 @@ impl Offline {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Config`] for impossible data; whatever a closure cannot do.
     pub fn measure(config: &Config, test: &Pairs, closures: &[AnyClosure], seeds: &SeedTree) -> Result<Self> {
-        let (snapshots, n, _) = test.w.dim();
-        if test.h.dim() != test.w.dim() || snapshots != test.trajectories * test.per_trajectory || snapshots == 0 {
-            let expected = format!("({} · {}, n, n) for both fields", test.trajectories, test.per_trajectory);
-            return Err(Error::shape("test pairs", expected, test.h.shape()));
+        if !matches!(config.data.term, MissingTerm::Physics) {
+            return Err(Error::config(
+                "data.term",
+                "the exact law is known for `physics` only, not for a subgrid term",
+            ));
         }
+        let n = check_pairs(test)?;
         let law = ExactLaw::new(&config.flow, n)?;
         let mut all = vec![AnyClosure::new(law.clone())];
         all.extend(closures.iter().filter(|closure| closure.name() != EXACT_LAW).cloned());
@@ -126,7 +133,14 @@ impl Offline {
         let t = config.data.burn_in;
         let costs: Vec<f64> =
             all.iter().map(|closure| milliseconds(closure, w.view(), t, seeds)).collect::<Result<_>>()?;
-        Ok(Self { summary: summary(config, test, &all, &blocks, &costs)?, noise: noise(&law, &all, &blocks)? })
+        let names: Vec<String> = all.iter().map(Closure::name).collect();
+        let moved: Vec<Vec<&Transfer>> =
+            blocks.iter().map(|blocks| blocks.iter().map(|block| &block.transfer).collect()).collect();
+        Ok(Self {
+            summary: summary(config, test, &names, &blocks, &costs)?,
+            noise: noise(&law, &names, &blocks)?,
+            budget: budget(&names, &moved)?,
+        })
     }
 }
 
@@ -148,8 +162,14 @@ impl<'a> Conditions<'a> {
 
     fn measure(&self, law: &ExactLaw, closures: &[AnyClosure]) -> Result<Vec<Block>> {
         let (law, mut closures) = (&mut law.clone(), closures.to_vec());
+        let count = self.config.eval.samples;
         let n = self.test.w.shape()[1];
-        let empty = || Block { sums: [0.0; SUMS], shells: vec![0.0; n / 2 + 1] };
+        let zeros = || vec![0.0; n / 2 + 1];
+        let empty = || Block {
+            sums: [0.0; SUMS],
+            shells: zeros(),
+            transfer: Transfer { conditions: 0.0, by_shell: [zeros(), zeros()] },
+        };
         let mut blocks: Vec<Block> = closures.iter().map(|_| empty()).collect();
         let mut values: Vec<Vec<f64>> = vec![Vec::new(); closures.len()];
         let mut exact_values = Vec::new();
@@ -161,12 +181,12 @@ impl<'a> Conditions<'a> {
             let t = self.config.data.burn_in + snapshot as f64 * self.config.data.interval;
             let seeds = self.seeds.child(index);
             law.mean(w.view(), t, mean.view_mut())?;
-            let truth = Truth { w: &w, h: &h, mean: &mean, std: law.std(), t };
-            let outcomes = draw(law, &truth, self.config.eval.samples, &mut seeds.child("outcome").stream())?;
+            let truth = Truth { h: &h, mean: &mean, std: law.std() };
+            let outcomes = draw(law, w.view(), t, count, &mut seeds.child("outcome").stream())?;
             let energy_floor = half_mean_distance(&outcomes);
             exact_values.extend(outcomes.iter().flat_map(thinned));
             for (c, closure) in closures.iter_mut().enumerate() {
-                let samples = draw(closure, &truth, self.config.eval.samples, &mut seeds.child("sample").stream())?;
+                let samples = draw(closure, w.view(), t, count, &mut seeds.child("sample").stream())?;
                 values[c].extend(samples.iter().flat_map(thinned));
                 let mut add = |sum: Sum, value: f64| blocks[c].sums[sum as usize] += value;
                 let average = truth.score(&samples, &mut add);
@@ -175,6 +195,14 @@ impl<'a> Conditions<'a> {
                 add(Sum::MeanBias2, if known { d_mse(mean.view(), own.view()) } else { f64::NAN });
                 add(Sum::Energy, mean_distance(&samples, &outcomes) - half_mean_distance(&samples));
                 add(Sum::EnergyFloor, energy_floor);
+                // The exact law's mean is known, no average of samples.
+                let term = if c == 0 { &mean } else { &average };
+                let moved = transfers(w.view(), term.view(), self.config.flow.length);
+                let transfer = &mut blocks[c].transfer;
+                transfer.conditions += 1.0;
+                for (sums, by_shell) in transfer.by_shell.iter_mut().zip(moved) {
+                    sums.iter_mut().zip(by_shell).for_each(|(sum, x)| *sum += x);
+                }
                 let factor = 1.0 / (samples.len() as f64 - 1.0);
                 for sample in &samples {
                     let spectrum = shell_spectrum((sample - &average).view());
@@ -193,19 +221,11 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// `count` of `length` indices, evenly spread: the midpoints of as many equal parts.
-fn spread(count: usize, length: usize) -> Vec<usize> {
-    let count = count.clamp(1, length);
-    (0..count).map(|i| (2 * i + 1) * length / (2 * count)).collect()
-}
-
 /// One condition: what the data hold and what the exact law says.
 struct Truth<'a> {
-    w: &'a Field,
     h: &'a Field,
     mean: &'a Field,
     std: f64,
-    t: f64,
 }
 
 impl Truth<'_> {
@@ -238,17 +258,6 @@ impl Truth<'_> {
     }
 }
 
-/// `count` samples at one condition.
-fn draw(closure: &mut impl Closure, truth: &Truth, count: usize, rng: &mut Stream) -> Result<Vec<Field>> {
-    (0..count)
-        .map(|_| {
-            let mut h = Array2::zeros(truth.h.dim());
-            closure.sample(truth.w.view(), truth.t, rng, h.view_mut())?;
-            Ok(h)
-        })
-        .collect()
-}
-
 fn thinned(field: &Field) -> impl Iterator<Item = f64> + '_ {
     field.slice(ndarray::s![..;THINNING, ..;THINNING]).into_iter().copied()
 }
@@ -270,58 +279,25 @@ fn wasserstein(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() / a.len() as f64
 }
 
-/// Median milliseconds of [`TIMED`] draws after one that is not counted.
-fn milliseconds(closure: &AnyClosure, w: ArrayView2<f64>, t: f64, seeds: &SeedTree) -> Result<f64> {
-    let (mut closure, mut rng) = (closure.clone(), seeds.child("offline").child("timing").stream());
-    let mut h = Array2::zeros(w.dim());
-    let mut times: Vec<Duration> = (0..=TIMED)
-        .map(|_| {
-            let clock = Instant::now();
-            closure.sample(w, t, &mut rng, h.view_mut())?;
-            Ok(clock.elapsed())
-        })
-        .skip(1)
-        .collect::<Result<_>>()?;
-    times.sort_unstable();
-    Ok(1e3 * times[TIMED / 2].as_secs_f64())
-}
-
-/// Columns of a quantity and its standard error, one entry per closure.
-fn column(name: &str, blocks: &[Vec<&Block>], statistic: impl Fn(&Sums) -> f64) -> [Column; 2] {
-    let (mut values, mut errors) = (Vec::new(), Vec::new());
-    for trajectories in blocks {
-        let sums: Vec<Sums> = trajectories.iter().map(|block| block.sums).collect();
-        let (value, error) = jackknife(&sums, &statistic);
-        values.push(value.is_finite().then_some(value));
-        errors.push((value.is_finite() && error.is_finite()).then_some(error));
-    }
-    [Column::new(name.into(), values), Column::new(format!("{name}{UNCERTAINTY}").into(), errors)]
-}
-
-fn summary(
-    config: &Config,
-    test: &Pairs,
-    closures: &[AnyClosure],
-    blocks: &[Vec<&Block>],
-    costs: &[f64],
-) -> Result<Table> {
-    let mut columns = vec![Column::new("closure".into(), closures.iter().map(Closure::name).collect::<Vec<_>>())];
+fn summary(config: &Config, test: &Pairs, names: &[String], blocks: &[Vec<&Block>], costs: &[f64]) -> Result<Table> {
+    let sums: Vec<Vec<Sums>> = blocks.iter().map(|blocks| blocks.iter().map(|block| block.sums).collect()).collect();
+    let mut columns = vec![Column::new("closure".into(), names.to_vec())];
     let get = |sums: &Sums, which: Sum| sums[which as usize];
     let root = |x: f64| if x.is_nan() { x } else { x.max(0.0).sqrt() };
-    columns.extend(column("bias", blocks, |s| root(get(s, Sum::Bias2) / get(s, Sum::H2))));
-    columns.extend(column("bias of mean()", blocks, |s| root(get(s, Sum::MeanBias2) / get(s, Sum::H2))));
-    columns.extend(column("std/exact", blocks, |s| root(get(s, Sum::Variance) / get(s, Sum::ExactVariance))));
-    let names = ["D_MSE single", "D_RE single", "D_MSE mean", "D_RE mean"];
-    for (k, (name, which)) in names.into_iter().zip(PUBLISHED).enumerate() {
-        columns.extend(column(name, blocks, |s| get(s, which) / get(s, Sum::Conditions)));
+    columns.extend(column("bias", &sums, |s| root(get(s, Sum::Bias2) / get(s, Sum::H2))));
+    columns.extend(column("bias of mean()", &sums, |s| root(get(s, Sum::MeanBias2) / get(s, Sum::H2))));
+    columns.extend(column("std/exact", &sums, |s| root(get(s, Sum::Variance) / get(s, Sum::ExactVariance))));
+    let titles = ["D_MSE single", "D_RE single", "D_MSE mean", "D_RE mean"];
+    for (k, (name, which)) in titles.into_iter().zip(PUBLISHED).enumerate() {
+        columns.extend(column(name, &sums, |s| get(s, which) / get(s, Sum::Conditions)));
         let excess = |s: &Sums| (get(s, which) - s[Sum::Floor as usize + k]) / get(s, Sum::Conditions);
-        columns.extend(column(&format!("{name} excess"), blocks, excess));
+        columns.extend(column(&format!("{name} excess"), &sums, excess));
     }
-    columns.extend(column("CRPS/exact", blocks, |s| get(s, Sum::Crps) / get(s, Sum::CrpsFloor)));
-    columns.extend(column("energy/exact", blocks, |s| get(s, Sum::Energy) / get(s, Sum::EnergyFloor)));
+    columns.extend(column("CRPS/exact", &sums, |s| get(s, Sum::Crps) / get(s, Sum::CrpsFloor)));
+    columns.extend(column("energy/exact", &sums, |s| get(s, Sum::Energy) / get(s, Sum::EnergyFloor)));
     let w1 =
         |s: &Sums| get(s, Sum::Wasserstein) / get(s, Sum::Conditions) / root(get(s, Sum::H2) / get(s, Sum::Conditions));
-    columns.extend(column("W1", blocks, w1));
+    columns.extend(column("W1", &sums, w1));
     columns.push(Column::new("ms/draw".into(), costs.to_vec()));
     let conditions = spread(config.eval.conditions, test.per_trajectory).len();
     Table::new(
@@ -335,7 +311,7 @@ fn summary(
     )
 }
 
-fn noise(law: &ExactLaw, closures: &[AnyClosure], blocks: &[Vec<&Block>]) -> Result<Table> {
+fn noise(law: &ExactLaw, closures: &[String], blocks: &[Vec<&Block>]) -> Result<Table> {
     let exact = law.spectrum();
     let peak = exact.iter().copied().fold(0.0, f64::max);
     let (mut names, mut shells, mut sampled, mut expected) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -346,7 +322,7 @@ fn noise(law: &ExactLaw, closures: &[AnyClosure], blocks: &[Vec<&Block>]) -> Res
                 trajectories.iter().map(|b| [b.shells[shell], b.sums[Sum::Conditions as usize]]).collect();
             let (value, error) = jackknife(&sums, |[sum, count]| sum / count);
             let audible = exact > SILENT * peak;
-            names.push(closure.name());
+            names.push(closure.clone());
             shells.push(shell as i64);
             sampled.push(value.is_finite().then_some(value));
             expected.push(exact);

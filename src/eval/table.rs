@@ -250,7 +250,9 @@ fn number(x: f64, error: Option<f64>) -> String {
         return x.to_string();
     }
     let magnitude = |x: f64| x.abs().log10().floor() as i32;
-    match error.filter(|error| error.is_finite() && *error > 0.0) {
+    // A standard error at the level of rounding is that of identical members: none is shown.
+    const ROUNDING: f64 = 1e-12;
+    match error.filter(|error| error.is_finite() && *error > ROUNDING * x.abs()) {
         Some(error) if x.abs() < PLAIN.end && error >= PLAIN.start * 1e-2 => {
             let decimals = usize::try_from(1 - magnitude(error)).unwrap_or(0);
             format!("{x:.decimals$} ± {error:.decimals$}")
@@ -292,6 +294,7 @@ mod tests {
     fn text_forms_merge_errors_align_and_escape() {
         let text = table().to_string();
         assert!(text.contains("0.1123 ± 0.0012"), "{text}");
+        assert_eq!(number(0.2866, Some(1.5e-15)), "0.2866");
         assert!(!text.contains("error ±"), "{text}");
         assert!(text.contains("1.000e-7") && text.contains("1235"), "{text}");
         let markdown = table().to_markdown();

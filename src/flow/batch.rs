@@ -31,6 +31,16 @@ impl<T: Real> Trajectory<T> {
     }
 }
 
+/// Says which trajectory blew up.
+pub(crate) fn of_trajectory(name: impl std::fmt::Display, error: Error) -> Error {
+    match error {
+        Error::BlowUp { what, step, t, value } => {
+            Error::BlowUp { what: format!("trajectory {name}: {what}"), step, t, value }
+        }
+        other => other,
+    }
+}
+
 /// Advances every trajectory by `steps` steps on `threads` threads (0: one per core), calling
 /// `observe(index, step, trajectory)` at steps 0, `every`, 2·`every`, … ≤ `steps`, before the step is taken.
 ///
@@ -78,7 +88,7 @@ where
                 }
                 if to == steps && steps.is_multiple_of(every) { observe(index, steps, member) } else { Ok(()) }
             };
-            if let Err(error) = advance() {
+            if let Err(error) = advance().map_err(|error| of_trajectory(index, error)) {
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 return;
             }

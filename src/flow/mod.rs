@@ -29,6 +29,7 @@ mod reduced;
 mod scheme;
 mod solver;
 
+pub(crate) use batch::of_trajectory;
 pub use batch::{Trajectory, run_batch};
 pub use core::Real;
 pub use noise::QWiener;

@@ -55,7 +55,7 @@ impl Advection {
         self.fft.inverse(&self.spectrum, out);
     }
 
-    /// Evaluates the term of a half spectrum into `self.out`, transposed; returns max(|u| + |v|).
+    /// Evaluates the term of a half spectrum into `self.out`, transposed; returns max|u| + max|v|.
     fn eval_modes(&mut self, w: &Spectrum) -> f64 {
         let n = self.core.grid.n;
         for ((i, j), &value) in w.indexed_iter() {

@@ -28,7 +28,7 @@ pub struct Pair {
 
 /// ∂ω/∂t + u·∇ω = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
 ///
-/// Steppers ([`Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, L = −ν|k|^{2p} − r:
+/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, L = −ν|k|^{2p} − r:
 /// - `cn-euler`: ω' = [(1 + hL/2) ω + h(N + ξ)]/(1 − hL/2), the paper's scheme;
 /// - `cn-ab2`: the same with 3/2 N − 1/2 N₋₁ (first step: Euler);
 /// - `etdrk4`: Cox & Matthews' exponential Runge–Kutta scheme; the noise acts as h φ₁(hL) ξ.
@@ -46,7 +46,7 @@ pub struct Solver<T: Real = f64> {
     /// −D\[u·∇ω\] of `w` where `fresh`.
     advection: Vec<Complex<T>>,
     fresh: bool,
-    /// max(|u| + |v|) of `w` where `fresh`.
+    /// max|u| + max|v| of `w` where `fresh`.
     speed: f64,
     forcing: Vec<(usize, Complex64)>,
     noise: Modes,
@@ -74,6 +74,10 @@ impl Solver<f64> {
 
 impl<T: Real> Solver<T> {
     /// [`Solver::new`] in the precision of `T`.
+    ///
+    /// f32 takes about 0.55 of the time of f64. After 100 steps at 64² the two differ by less than 1e-5 of rms ω
+    /// (`tests/flow.rs`); over turnover times the flow itself amplifies that difference as it does any other, so single
+    /// precision is for statistics, double precision for comparisons point by point. Data and references are made in f64.
     ///
     /// # Errors
     /// [`Error::Config`] for impossible values.
@@ -156,7 +160,7 @@ impl<T: Real> Solver<T> {
         self.steps
     }
 
-    /// Courant number (|u| + |v|)·dt/dx at the start of the last step.
+    /// Courant number (max|u| + max|v|)·dt/dx at the start of the last step.
     pub fn courant(&self) -> f64 {
         self.speed * self.config.dt * self.config.n as f64 / self.config.length
     }

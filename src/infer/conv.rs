@@ -16,7 +16,7 @@ use crate::config::Padding;
 /// - Attention: x + out(MHA(qkv(norm x))), the projections doubled as published; 8 heads in encoders, 4 in decoders.
 ///
 /// Periodic networks (not the published, zero-padded ones) add their output to the band-limited resampling of their input, the
-/// modes |n_x|, |n_y| < n/2 of the latent grid ([`resampling`]), and begin there: untrained, they are the spectral latent, which
+/// modes |n_x|, |n_y| < n/2 of the latent grid (`resampling`), and begin there: untrained, they are the spectral latent, which
 /// loses 0.3 % of ω and 4 % of H at 16² ; what they learn is the rest. (Without it, learning plain resampling took most of the
 /// training.)
 ///

@@ -14,7 +14,9 @@
 //! ```
 
 mod child;
+mod closing;
 mod gallery;
+mod latents;
 mod log;
 mod pictures;
 mod stages;

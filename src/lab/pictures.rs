@@ -1,12 +1,13 @@
 //! Tables and figures of a lab; each is returned, and put into the gallery.
 
 use ndarray::{Array2, ArrayView2, s};
+use polars::prelude::Column;
 
 use super::stages::LOG;
-use super::{Lab, LogKind, Source, read_log};
+use super::{Lab, LogKind, Source, TrainSummary, read_log};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, EXACT_LAW, NO_CLOSURE};
-use crate::data::{Dataset, Pairs};
+use crate::data::Dataset;
 use crate::error::Result;
 use crate::eval::{self, ClosedLoop, Table};
 use crate::plot::{self, FieldGrid, FieldGroup, Figure, Series};
@@ -73,6 +74,37 @@ impl Lab {
         self.keep(plot::vorticity_panel(&grid)?, &self.source("lab.fields_panel()", caption, &[&artifact]))
     }
 
+    /// Table `training`: every model's training, made now where it is missing.
+    ///
+    /// # Errors
+    /// As [`Lab::train`].
+    pub fn train_all(&self) -> Result<Table> {
+        let mut rows = Vec::new();
+        let mut parents = Vec::new();
+        for model in self.models() {
+            let summary = self.train(&model)?;
+            parents.push(summary.artifact.clone());
+            rows.push(summary);
+        }
+        let column = |pick: &dyn Fn(&TrainSummary) -> i64| rows.iter().map(pick).collect::<Vec<i64>>();
+        let steps = column(&|row| self.config.models[&row.model].train.steps as i64);
+        let table = Table::new(
+            "training",
+            "Trained models: parameters of all networks, optimiser steps, the step whose weights were kept, their validation \
+             loss (each in its own space), seconds of the run that finished the training.",
+            vec![
+                Column::new("model".into(), rows.iter().map(|row| row.model.clone()).collect::<Vec<_>>()),
+                Column::new("parameters".into(), column(&|row| row.parameters as i64)),
+                Column::new("steps".into(), steps),
+                Column::new("kept".into(), column(&|row| row.step as i64)),
+                Column::new("validation loss".into(), rows.iter().map(|row| row.validation_loss).collect::<Vec<_>>()),
+                Column::new("seconds".into(), rows.iter().map(|row| row.artifact.entry.wall_s).collect::<Vec<_>>()),
+            ],
+        )?;
+        let source = self.source("lab.train_all()", &table.caption, &parents.iter().collect::<Vec<_>>());
+        self.keep_table(table, &source)
+    }
+
     /// Figure `loss`: validation loss of every model against the optimiser step, each relative to its first value.
     ///
     /// # Errors
@@ -98,7 +130,7 @@ impl Lab {
     }
 
     /// Every closure of the configuration, ready to draw from, with the results it comes from.
-    fn closures(&self) -> Result<(Vec<AnyClosure>, Vec<Artifact>)> {
+    pub(super) fn closures(&self) -> Result<(Vec<AnyClosure>, Vec<Artifact>)> {
         let mut parents = Vec::new();
         let mut closures = Vec::new();
         for name in &self.config.rollout.closures {
@@ -115,17 +147,13 @@ impl Lab {
     /// # Errors
     /// As [`Lab::train`].
     pub fn offline(&self) -> Result<Table> {
-        let data = self.data_artifact()?;
-        let test: Pairs = Dataset::open(&data.folder)?.test.load()?;
-        let (closures, mut parents) = self.closures()?;
-        let table = eval::offline(&self.config, &test, &closures, &self.config.seeds())?;
-        parents.push(data);
-        let source = self.source("lab.offline()", &table.caption, &parents.iter().collect::<Vec<_>>());
-        self.keep_table(table, &source)
+        let (measured, parents) = self.offline_scores()?;
+        let source = self.source("lab.offline()", &measured.summary.caption, &parents.iter().collect::<Vec<_>>());
+        self.keep_table(measured.summary, &source)
     }
 
     /// The true flow and the ensembles of all closures, computed where missing.
-    fn loop_results(&self) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
+    pub(super) fn loop_results(&self) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
         let artifact = self.reference_artifact()?;
         let reference = self.load_reference(&artifact)?;
         let mut parents = vec![artifact];
@@ -138,7 +166,7 @@ impl Lab {
         Ok((reference, ensembles, parents))
     }
 
-    fn scores(&self) -> Result<(ClosedLoop, Vec<Artifact>)> {
+    pub(super) fn scores(&self) -> Result<(ClosedLoop, Vec<Artifact>)> {
         let (reference, ensembles, parents) = self.loop_results()?;
         Ok((eval::closed_loop(&reference, &ensembles, &self.config.seeds())?, parents))
     }
@@ -299,7 +327,7 @@ pub(super) fn plot_time(t: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-fn distinct(names: &[String]) -> Vec<String> {
+pub(super) fn distinct(names: &[String]) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
     for name in names {
         if !seen.contains(name) {

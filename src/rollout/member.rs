@@ -165,8 +165,7 @@ pub(super) fn run(
 /// about half a radian per step, far beyond what explicit advection bears.
 fn out_of_bounds(w: ArrayView2<f64>, flow: &FlowConfig) -> bool {
     let limit = flow.max_courant / flow.dt;
-    // Also true for NaN.
-    w.iter().any(|w| !(w.abs() <= limit))
+    w.iter().any(|w| w.is_nan() || w.abs() > limit)
 }
 
 /// The closure term as the solver sees it from step to step.

@@ -28,10 +28,11 @@
 //! result: the time is kept, the fields are NaN from there on, the others go on.
 
 mod member;
+mod parts;
 mod run;
 mod store;
 
-pub use run::{reference, rollout, run_ensemble, run_ensemble_with};
+pub use run::{reference, rollout, rollout_shard, run_ensemble, run_ensemble_with};
 
 use ndarray::{Array2, Array4};
 

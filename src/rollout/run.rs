@@ -1,19 +1,19 @@
 //! The two stages, `reference` and `rollout`, and the ensemble of a closure of one's own.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use ndarray::{Array2, Array4, ArrayView2, s};
+use ndarray::{Array2, ArrayView2};
 use serde_json::json;
 
 use super::member::{self, Member, Plan, Problem};
+use super::parts::{Parts, collect, stack};
 use super::{Cost, Ensemble, Reference};
 use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, FlowConfig, MissingTerm, RolloutConfig, hash};
 use crate::data::Recorder;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::{Reduced, Solver, initial_vorticity};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
@@ -25,6 +25,8 @@ const REFERENCE: &str = "reference.h5";
 const ENSEMBLE: &str = "ensemble.h5";
 /// File of the start state while the reference is at work: `vorticity` (N, N), f64.
 const START: &str = "start.h5";
+/// Node of the seed tree from which members' streams hang.
+const ROLLOUT: &str = "rollout";
 /// Steps of the trajectory to the start state between progress counts.
 const CHUNK: usize = 100;
 
@@ -32,12 +34,13 @@ const CHUNK: usize = 100;
 /// ([`Reference::load`]).
 ///
 /// A fresh trajectory of the full solver runs from a random field to `rollout.start`; its state there, coarsened to `data.n`
-/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references` realisations with independent
-/// noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none is used by data or rollouts.
-/// The work goes on from the start state and from every finished realisation after a kill, with the same result.
+/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references`
+/// realisations with independent noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none
+/// is used by data or rollouts. The work goes on from the start state and from every finished realisation after a kill,
+/// with the same result.
 ///
 /// # Errors
-/// [`Error::BlowUp`] of the solver, I/O, impossible values.
+/// [`crate::Error::BlowUp`] of the solver, I/O, impossible values.
 pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str)) -> Result<Artifact> {
     let stage = config.reference_stage();
     if let Some(found) = store.find(&stage)? {
@@ -71,7 +74,8 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
     };
     let parts = Parts { work: &work, closure: "true flow", seeds: &seeds.label(), hash: &stage.hash, plan: &plan };
     let task = ("true flow from the start state", "realisations", 0);
-    let members = parts.complete(config.rollout.references, config.data.n, task, run, progress)?;
+    let all: Vec<usize> = (0..config.rollout.references).collect();
+    let members = parts.complete(&all, config.data.n, task, run, progress)?;
     let made = Reference {
         seeds: seeds.label(),
         config_hash: stage.hash.clone(),
@@ -109,17 +113,48 @@ pub fn rollout(
     }
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(REFERENCE))?.start;
-    let work = store.begin(&stage)?;
-    let seeds = config.seeds().child("rollout");
-    let flow = FlowConfig { n: config.data.n, ..config.flow.clone() };
-    let solver = Reduced::with_term(&flow, config.data.term)?;
-    let job = Job { flow: &flow, solver, rollout: &config.rollout, start: start.view(), closure: &closure, threads: 0 };
-    job.run(&seeds, &stage.hash, Some(&work), progress)?.save(&work.path(ENSEMBLE))?;
-    for member in 0..config.rollout.members {
-        work.discard(&part(member))?;
+    let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
+    let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
+    job.finish(&config.seeds().child(ROLLOUT), store.begin(&stage)?, &parents, progress)
+}
+
+/// One shard's part of [`rollout`]: members `index`, `index + count`, … of `shard = (index, count)`, so that several machines
+/// or processes that share the store make one ensemble.
+///
+/// Returns the finished result where this was the last shard at work and all members are there, else `None`; [`rollout`]
+/// then finishes what is missing. The reference must not be in the making: run [`reference`] first.
+///
+/// # Errors
+/// As [`rollout`]; [`Error::Config`] for an impossible shard.
+pub fn rollout_shard(
+    config: &Config,
+    closure_name: &str,
+    closure: AnyClosure,
+    parents: &[&Artifact],
+    shard: (usize, usize),
+    store: &Store,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Option<Artifact>> {
+    let (index, count) = shard;
+    if index >= count {
+        return Err(Error::config("shard", format!("{index} of {count}; shards are counted from 0")));
+    }
+    let stage = config.rollout_stage(closure_name)?;
+    if let Some(found) = store.find(&stage)? {
+        return Ok(Some(found));
+    }
+    let true_flow = reference(config, store, progress)?;
+    let start = Reference::load(&true_flow.path(REFERENCE))?.start;
+    let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
+    let (seeds, work) = (config.seeds().child(ROLLOUT), store.begin_shared(&stage)?);
+    let members = config.rollout.members;
+    let mine: Vec<usize> = (index..members).step_by(count).collect();
+    job.members(&mine, &seeds, &stage.hash, Some(&work), progress)?;
+    if !(job.parts(&work, &seeds.label(), &stage.hash).all_there(members) && work.try_alone()?) {
+        return Ok(None);
     }
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
-    work.finish(&[seeds.label()], &parents, "cpu")
+    job.finish(&seeds, work, &parents, progress).map(Some)
 }
 
 /// The ensemble of any closure from any start state, in memory, for the reduced model that lacks `term`
@@ -131,7 +166,7 @@ pub fn rollout(
 /// share their random numbers.
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
+/// [`crate::Error::Shape`], [`crate::Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
 /// [`Ensemble::failures`].
 pub fn run_ensemble_with(
     term: MissingTerm,
@@ -142,11 +177,9 @@ pub fn run_ensemble_with(
     seeds: &SeedTree,
     threads: usize,
 ) -> Result<Ensemble> {
-    let n = check_square("start state", start.shape())?;
-    let flow = FlowConfig { n, ..flow.clone() };
-    let solver = Reduced::with_term(&flow, term)?;
-    let name = hash(&json!({ "term": term, "flow": flow, "rollout": rollout, "closure": closure.name() }));
-    Job { flow: &flow, solver, rollout, start, closure, threads }.run(seeds, &name, None, &mut |_| ())
+    let job = Job::new(term, flow, start, closure, rollout, threads)?;
+    let name = hash(&json!({ "term": term, "flow": job.flow, "rollout": rollout, "closure": job.name }));
+    job.run(seeds, &name, None, &mut |_| ())
 }
 
 /// [`run_ensemble_with`] for [`MissingTerm::Physics`].
@@ -166,49 +199,77 @@ pub fn run_ensemble(
 
 /// What an ensemble is made of.
 struct Job<'a> {
+    name: String,
     /// On the grid of `start`.
-    flow: &'a FlowConfig,
+    flow: FlowConfig,
     solver: Reduced,
+    plan: Plan,
     rollout: &'a RolloutConfig,
     start: ArrayView2<'a, f64>,
     closure: &'a AnyClosure,
     threads: usize,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(
+        term: MissingTerm,
+        flow: &FlowConfig,
+        start: ArrayView2<'a, f64>,
+        closure: &'a AnyClosure,
+        rollout: &'a RolloutConfig,
+        threads: usize,
+    ) -> Result<Self> {
+        let n = check_square("start state", start.shape())?;
+        let flow = FlowConfig { n, ..flow.clone() };
+        let (solver, plan) = (Reduced::with_term(&flow, term)?, Plan::new(&flow, rollout)?);
+        Ok(Self { name: closure.name(), flow, solver, plan, rollout, start, closure, threads })
+    }
+
+    fn parts<'b>(&'b self, work: &'b Work, seeds: &'b str, hash: &'b str) -> Parts<'b> {
+        Parts { work, closure: &self.name, seeds, hash, plan: &self.plan }
+    }
+
+    /// The members `jobs`; with a stage at work they are kept in, and taken from, its folder.
+    fn members(
+        &self,
+        jobs: &[usize],
+        seeds: &SeedTree,
+        hash: &str,
+        work: Option<&Work>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Member>> {
+        let problem = Problem { flow: &self.flow, solver: &self.solver, rollout: self.rollout, plan: &self.plan };
+        let run = |m: usize, done: &AtomicUsize| {
+            member::run(&problem, self.start, self.closure, seeds.child(m).stream(), done)
+        };
+        let what = format!("rollout of {}", self.name);
+        let words = (what.as_str(), "members", self.threads);
+        match work {
+            Some(work) => {
+                self.parts(work, &seeds.label(), hash).complete(jobs, self.start.nrows(), words, run, progress)
+            }
+            None => collect(&self.plan, jobs, words, run, |_, _| Ok(()), progress),
+        }
+    }
+
     fn run(
         &self,
         seeds: &SeedTree,
-        config_hash: &str,
+        hash: &str,
         work: Option<&Work>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Ensemble> {
         let clock = Instant::now();
-        let n = self.start.nrows();
-        let plan = Plan::new(self.flow, self.rollout)?;
-        let name = self.closure.name();
-        let run = |m: usize, done: &AtomicUsize| {
-            let rng = seeds.child(m).stream();
-            let problem = Problem { flow: self.flow, solver: &self.solver, rollout: self.rollout, plan: &plan };
-            member::run(&problem, self.start, self.closure, rng, done)
-        };
-        let label = seeds.label();
-        let what = format!("rollout of {name}");
-        let task = (what.as_str(), "members", self.threads);
-        let count = self.rollout.members;
-        let members = match work {
-            Some(work) => Parts { work, closure: &name, seeds: &label, hash: config_hash, plan: &plan }
-                .complete(count, n, task, run, progress)?,
-            None => collect(&plan, &(0..count).collect::<Vec<_>>(), task, run, |_, _| Ok(()), progress)?,
-        };
+        let all: Vec<usize> = (0..self.rollout.members).collect();
+        let members = self.members(&all, seeds, hash, work, progress)?;
         let total = |pick: fn(&Member) -> f64| members.iter().map(pick).sum::<f64>();
         let mean = |pick: fn(&Member) -> f64| (total(pick) / members.len().max(1) as f64).round() as usize;
         Ok(Ensemble {
-            closure: name,
-            seeds: label,
-            config_hash: config_hash.into(),
-            times: plan.times(),
-            fields: stack(&members, &plan, n),
+            closure: self.name.clone(),
+            seeds: seeds.label(),
+            config_hash: hash.into(),
+            times: self.plan.times(),
+            fields: stack(&members, &self.plan, self.start.nrows()),
             failures: members.iter().map(|member| member.failure).collect(),
             cost: Cost {
                 steps: mean(|member| member.steps as f64),
@@ -219,114 +280,20 @@ impl Job<'_> {
             },
         })
     }
-}
 
-/// What is computed, what one job is called, and how many threads work at it.
-type Words<'a> = (&'a str, &'a str, usize);
-
-/// Runs the given members; they come back in the order of `jobs`.
-fn collect(
-    plan: &Plan,
-    jobs: &[usize],
-    (what, unit, threads): Words,
-    run: impl Fn(usize, &AtomicUsize) -> Result<Member> + Sync,
-    mut keep: impl FnMut(usize, &Member) -> Result<()>,
-    progress: &mut dyn FnMut(&str),
-) -> Result<Vec<Member>> {
-    let task = Task { what, unit, steps: plan.steps() * jobs.len(), threads };
-    let mut members: Vec<(usize, Member)> = Vec::with_capacity(jobs.len());
-    let finished = |m: usize, member: Member| {
-        keep(m, &member)?;
-        members.push((m, member));
-        Ok(())
-    };
-    run_all(&task, jobs, run, finished, progress)?;
-    members.sort_by_key(|(m, _)| *m);
-    Ok(members.into_iter().map(|(_, member)| member).collect())
-}
-
-/// Members on disk while a stage is at work: each one an ensemble of its own.
-struct Parts<'a> {
-    work: &'a Work,
-    closure: &'a str,
-    seeds: &'a str,
-    hash: &'a str,
-    plan: &'a Plan,
-}
-
-impl Parts<'_> {
-    /// All members: read where a part file is there and whole, else run and kept.
-    fn complete(
+    /// Completes the ensemble of a stage at work and the stage itself.
+    fn finish(
         &self,
-        count: usize,
-        n: usize,
-        words: Words,
-        run: impl Fn(usize, &AtomicUsize) -> Result<Member> + Sync,
+        seeds: &SeedTree,
+        work: Work,
+        parents: &[&Artifact],
         progress: &mut dyn FnMut(&str),
-    ) -> Result<Vec<Member>> {
-        let mut members: Vec<Option<Member>> = (0..count).map(|m| self.read(&self.work.path(&part(m)), n)).collect();
-        let missing: Vec<usize> = (0..count).filter(|&m| members[m].is_none()).collect();
-        if missing.len() < count {
-            progress(&format!("{}: {} of {count} {} are there", words.0, count - missing.len(), words.1));
-        }
-        let keep = |m: usize, member: &Member| self.write(&self.work.path(&part(m)), member);
-        let made = collect(self.plan, &missing, words, run, keep, progress)?;
-        for (m, member) in missing.into_iter().zip(made) {
-            members[m] = Some(member);
-        }
-        Ok(members.into_iter().flatten().collect())
+    ) -> Result<Artifact> {
+        let hash = work.stage().hash.clone();
+        self.run(seeds, &hash, Some(&work), progress)?.save(&work.path(ENSEMBLE))?;
+        self.parts(&work, &seeds.label(), &hash).discard(self.rollout.members)?;
+        work.finish(&[seeds.label()], parents, "cpu")
     }
-
-    fn write(&self, path: &Path, member: &Member) -> Result<()> {
-        let one = Ensemble {
-            closure: self.closure.into(),
-            seeds: self.seeds.into(),
-            config_hash: self.hash.into(),
-            times: self.plan.times(),
-            fields: stack(std::slice::from_ref(member), self.plan, member.fields.shape()[1]),
-            failures: vec![member.failure],
-            cost: Cost {
-                steps: member.steps,
-                draws: member.draws,
-                wall_s: member.thread_s,
-                thread_s: member.thread_s,
-                closure_s: member.closure_s,
-            },
-        };
-        one.save(path)
-    }
-
-    /// A member from its part file; `None` where that is missing, damaged or of another run: it is computed again.
-    fn read(&self, path: &Path, n: usize) -> Option<Member> {
-        let one = Ensemble::load(path).ok()?;
-        let same = one.config_hash == self.hash && one.seeds == self.seeds && one.closure == self.closure;
-        let shape = one.fields.shape() == [self.plan.times().len(), 1, n, n];
-        (same && shape).then(|| Member {
-            fields: one.fields.slice(s![.., 0, .., ..]).to_owned(),
-            failure: one.failures[0],
-            steps: one.cost.steps,
-            draws: one.cost.draws,
-            thread_s: one.cost.thread_s,
-            closure_s: one.cost.closure_s,
-        })
-    }
-
-    fn discard(&self, count: usize) -> Result<()> {
-        (0..count).try_for_each(|m| self.work.discard(&part(m)))
-    }
-}
-
-fn part(m: usize) -> String {
-    format!("member-{m:05}.h5")
-}
-
-/// (snapshot, member, n, n).
-fn stack(members: &[Member], plan: &Plan, n: usize) -> Array4<f32> {
-    let mut fields = Array4::zeros((plan.times().len(), members.len(), n, n));
-    for (m, member) in members.iter().enumerate() {
-        fields.slice_mut(s![.., m, .., ..]).assign(&member.fields);
-    }
-    fields
 }
 
 /// The full solver's vorticity at `rollout.start`.
@@ -338,12 +305,11 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
     let n = config.flow.n;
     let read = || -> hdf5::Result<Array2<f64>> { hdf5::File::open(&path)?.dataset("vorticity")?.read_2d() };
     // A file that is not whole is made again.
-    if path.is_file() {
-        if let Ok(w) = read() {
-            if w.dim() == (n, n) {
-                return Ok(w);
-            }
-        }
+    if path.is_file()
+        && let Ok(w) = read()
+        && w.dim() == (n, n)
+    {
+        return Ok(w);
     }
     let steps = (config.rollout.start / config.flow.dt).round() as usize;
     let run = |_: usize, done: &AtomicUsize| {

@@ -104,10 +104,11 @@ fn denoisers_scores_and_regressions_have_the_gradient_of_their_loss() {
 /// The joint objective with its weights and the ranges of its networks.
 fn joint<'a>(
     parts: Parts,
+    padding: Padding,
     train: &'a Samples,
     workers: &'a Workers,
 ) -> (Joint<'a>, Vec<f32>, Vec<f64>, Vec<(&'static str, std::ops::Range<usize>)>) {
-    let conv = Conv { width: 2, levels: 1, attention: false, padding: Padding::Periodic };
+    let conv = Conv { width: 2, levels: 1, attention: false, padding };
     let score = Fno::new(&network(Variant::Gated), Law::Diffusion);
     let place = (burn::tensor::Device::flex(), 3);
     let joint = Joint::new((conv, Some(score)), parts, (train, train), &config(), &SeedTree::new(7), workers, place);
@@ -127,7 +128,7 @@ fn joint<'a>(
 fn the_score_loss_reaches_both_encoders_and_no_decoder() {
     let (train, workers) = (samples(12, 16), Workers::new(2).unwrap());
     let parts = Parts { h: 0.0, w: 0.0, score: 1.0, kl_h: 0.0, kl_w: 0.0, normalise: true };
-    let (mut joint, params, buffers, ranges) = joint(parts, &train, &workers);
+    let (mut joint, params, buffers, ranges) = joint(parts, Padding::Periodic, &train, &workers);
     let norms = check(&mut joint, &params, &buffers, &ranges);
     // decode_h, decode_w, encode_h, encode_w, score.
     assert_eq!(norms[..2], [0.0, 0.0]);
@@ -139,7 +140,7 @@ fn the_joint_loss_has_the_gradient_of_the_sum_of_its_parts() {
     let (train, workers) = (samples(12, 16), Workers::new(2).unwrap());
     for normalise in [true, false] {
         let parts = Parts { h: 2.0, w: 1.0, score: 0.5, kl_h: 0.7, kl_w: 0.3, normalise };
-        let (mut joint, params, buffers, ranges) = joint(parts, &train, &workers);
+        let (mut joint, params, buffers, ranges) = joint(parts, Padding::Periodic, &train, &workers);
         let norms = check(&mut joint, &params, &buffers, &ranges);
         assert!(norms.iter().all(|&norm| norm > 1e-3), "{norms:?}");
         let mut moved = buffers.clone();
@@ -155,10 +156,10 @@ fn the_joint_loss_has_the_gradient_of_the_sum_of_its_parts() {
 fn a_collapsed_latent_is_reported() {
     let (train, workers) = (samples(12, 16), Workers::new(1).unwrap());
     let parts = Parts { h: 1.0, w: 1.0, score: 1.0, kl_h: 0.0, kl_w: 0.0, normalise: true };
-    let (mut joint, mut params, buffers, ranges) = joint(parts, &train, &workers);
+    let (mut joint, mut params, buffers, ranges) = joint(parts, Padding::Zero, &train, &workers);
     let healthy = joint.validate(&params, &buffers).unwrap();
     assert_eq!(healthy.note, None);
-    // An H encoder that answers with its last bias only.
+    // An H encoder that answers with its last bias only; a periodic one would still pass the spectral latent on.
     params[ranges[2].1.clone()].fill(0.0);
     let note = joint.validate(&params, &buffers).unwrap().note.unwrap();
     assert!(note.contains("H latents collapsed") && !note.contains('ω'), "{note}");

@@ -27,10 +27,9 @@ impl Scratch {
 /// - Ancestral, the Gaussian posterior between two levels at x₀ = D: x ← D + r(x − D) + σ_{i+1}√(1 − r) ξ, r = σ_{i+1}²/σ_i².
 /// - Heun, the probability flow dx/dσ = (x − D)/σ, trapezoidal but for the last step (arXiv 2206.00364, Algorithm 1): 2N − 1
 ///   evaluations, no noise but the start.
-/// - Multistep, the same flow with an exponential integrator that extrapolates D from the step before (DPM-Solver++ 2M,
-///   arXiv 2211.01095, Algorithm 2): x ← r x + (1 − r)(D + (D − D_before) h/(2 h_before)), r = σ_{i+1}/σ_i, h = −ln r; N evaluations.
-///   On a Gaussian law of spread 0.09 between levels 8 and 0.02, 10 steps give 0.98 of the standard deviation; ancestral
-///   sampling gives 0.68.
+/// - Multistep, ancestral with D extrapolated from the step before, D + (D − D_before) h/(2 h_before), h = ln(σ_i/σ_{i+1}) (the
+///   exponential integrator SDE-DPM-Solver++ 2M, arXiv 2211.01095): second order for one evaluation a step. On a Gaussian law of
+///   spread 0.09 between levels 8 and 0.02, 10 steps give 0.95 of the standard deviation, ancestral sampling 0.68.
 ///
 /// # Panics
 /// If `out` and `scratch` differ in length.
@@ -54,29 +53,24 @@ pub fn sample<D: Denoiser + ?Sized>(
                 let increment = schedule.increments[i];
                 (increment / (from * from), increment.sqrt())
             }
-            SamplerKind::Ancestral => {
-                let ratio = (to / from).powi(2);
-                (1.0 - ratio, to * (1.0 - ratio).sqrt())
-            }
+            SamplerKind::Ancestral => ancestral(from, to),
             SamplerKind::Heun => {
                 heun(denoiser, from, to, out, denoised, slope, next);
                 continue;
             }
             SamplerKind::Multistep => {
-                // The step before, in units of this one: none before the first step; the last step returns D itself.
-                let extrapolation = match i {
-                    0 => 0.0,
-                    _ if to == 0.0 => 0.0,
-                    _ => 0.5 * (to / from).ln() / (from / schedule.sigmas[i - 1]).ln(),
-                };
-                let (keep, extrapolation) = ((to / from) as f32, extrapolation as f32);
-                for ((x, &mean), before) in out.iter_mut().zip(denoised.iter()).zip(slope.iter_mut()) {
-                    // Before the first step `before` is of an earlier draw.
-                    let ahead = if i == 0 { mean } else { mean + extrapolation * (mean - *before) };
-                    *x = keep * *x + (1.0 - keep) * ahead;
-                    *before = mean;
+                // Nothing is known before the first step, and the last one returns D itself.
+                if i > 0 && to > 0.0 {
+                    let ahead = (0.5 * (to / from).ln() / (from / schedule.sigmas[i - 1]).ln()) as f32;
+                    for (mean, before) in denoised.iter_mut().zip(slope.iter_mut()) {
+                        let now = *mean;
+                        *mean += ahead * (now - *before);
+                        *before = now;
+                    }
+                } else {
+                    slope.copy_from_slice(denoised);
                 }
-                continue;
+                ancestral(from, to)
             }
         };
         let (pull, spread) = (pull as f32, if to > 0.0 { spread as f32 } else { 0.0 });
@@ -92,7 +86,7 @@ pub fn sample<D: Denoiser + ?Sized>(
     }
 }
 
-/// The conditional mean E[x₀] with one evaluation: the denoiser at the largest level on pure noise, where x carries next to
+/// The conditional mean E\[x₀\] with one evaluation: the denoiser at the largest level on pure noise, where x carries next to
 /// nothing about x₀. Its error is (c/σ_0)² of the noise for a law of standard deviation c.
 pub fn conditional_mean<D: Denoiser + ?Sized>(
     schedule: &Schedule,
@@ -111,6 +105,12 @@ fn start(schedule: &Schedule, rng: &mut Stream, out: &mut [f32]) {
         let normal: f32 = StandardNormal.sample(rng);
         *x = sigma * normal;
     }
+}
+
+/// Pull and spread of the Gaussian posterior between two levels.
+fn ancestral(from: f64, to: f64) -> (f64, f64) {
+    let ratio = (to / from).powi(2);
+    (1.0 - ratio, to * (1.0 - ratio).sqrt())
 }
 
 /// One step of the probability flow; `denoised` holds D at (`x`, `from`).

@@ -3,29 +3,7 @@
 //! The functions are polynomials without branches, so that loops over them vectorise, and without fused multiply-add, so that
 //! the bits do not depend on the vector width.
 
-/// Defines a function whose body is compiled twice: for the baseline instruction set, and for AVX2 where it is found at run time.
-macro_rules! vectorised {
-    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $body:block) => {
-        $(#[$attribute])*
-        $visibility fn $name($($arg: $kind),*) {
-            #[inline(always)]
-            fn plain($($arg: $kind),*) $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn wide($($arg: $kind),*) {
-                    plain($($arg),*);
-                }
-                if std::arch::is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has AVX2, as just tested.
-                    return unsafe { wide($($arg),*) };
-                }
-            }
-            plain($($arg),*);
-        }
-    };
-}
-pub(super) use vectorised;
+pub(super) use crate::vector::vectorised;
 
 /// Channels summed together.
 const MAX_SUMS: usize = 64;

@@ -1,0 +1,233 @@
+//! The ledger: every published number that has a counterpart here, beside ours.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::Column;
+
+use super::table::{Table, UNCERTAINTY};
+use crate::closure::{EXACT_LAW, NO_CLOSURE};
+use crate::error::Result;
+
+/// Our side of the ledger: finished tables and where they come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Ours<'a> {
+    /// [`super::offline`]'s table.
+    pub offline: Option<&'a Table>,
+    /// Curves of [`super::closed_loop`].
+    pub curves: Option<&'a Table>,
+    /// Summary of [`super::closed_loop`].
+    pub summary: Option<&'a Table>,
+    /// The preset they were made with.
+    pub preset: &'a str,
+    /// Hash of the configuration.
+    pub config_hash: &'a str,
+    /// Folder of the result behind each closure's row: the training for offline scores, the rollout for closed loops; keys
+    /// are `offline/CLOSURE` and `rollout/CLOSURE`.
+    pub artifacts: &'a BTreeMap<String, String>,
+}
+
+/// Where our counterpart of a number stands.
+#[derive(Debug, Clone, Copy)]
+enum Counterpart {
+    /// A column of the offline table.
+    Offline(&'static str),
+    /// A column of the closed-loop curves at a time.
+    Curve(&'static str, f64),
+    /// Cost per step of the first closure over that of the second.
+    CostRatio(&'static str),
+    /// Nothing of the kind is computed here.
+    None,
+}
+
+/// A published number.
+struct Row {
+    source: &'static str,
+    method: &'static str,
+    /// The closure here that the method corresponds to.
+    closure: &'static str,
+    quantity: &'static str,
+    relation: &'static str,
+    value: f64,
+    ours: Counterpart,
+}
+
+const PAPER: &str = "arXiv 2506.20771";
+const DEMO: &str = "arXiv 2506.20771, authors' demo notebook (100 members)";
+const TIMING: &str = "arXiv 2506.20771, authors' timing arrays";
+const FOLLOW_UP: &str = "arXiv 2602.17089, authors' notebooks (10 conditions, 100 samples)";
+const IMPLIED: &str = "implied by the published noise";
+/// Pointwise standard deviation of the published noise, by which published sample deviations are divided.
+const NOISE_STD: f64 = 0.019_947;
+
+/// The ledger of all published numbers with a counterpart, and of those of sibling models without one.
+///
+/// Columns: source, the published method, the closure here, the quantity, the published value (`relation` says whether it is
+/// a value or a bound), ours ± standard error, preset, configuration hash, result folder, remark. A counterpart that was
+/// not computed is a missing entry with a remark, never a number.
+///
+/// # Errors
+/// A table lacks the columns that its maker gives it.
+pub fn ledger(ours: &Ours) -> Result<Table> {
+    let rows = rows();
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        found.push(counterpart(ours, row)?);
+    }
+    let text = |pick: fn(&Row) -> &'static str| rows.iter().map(pick).collect::<Vec<_>>();
+    let mut folders = Vec::new();
+    let mut remarks = Vec::new();
+    for (row, found) in rows.iter().zip(&found) {
+        let folder = match row.ours {
+            Counterpart::Offline(_) => ours.artifacts.get(&format!("offline/{}", row.closure)),
+            Counterpart::Curve(..) | Counterpart::CostRatio(_) => {
+                ours.artifacts.get(&format!("rollout/{}", row.closure))
+            }
+            Counterpart::None => None,
+        };
+        folders.push(found.and(folder.cloned()));
+        remarks.push(match (row.ours, found) {
+            (Counterpart::None, _) => "no counterpart here",
+            (Counterpart::CostRatio(_), Some(_)) => "another machine; ratio of costs per step and member",
+            (_, Some(_)) => "",
+            (_, None) => "not computed in this configuration",
+        });
+    }
+    let computed = |what: &str| found.iter().map(|f| f.map(|_| what.to_string())).collect::<Vec<_>>();
+    Table::new(
+        "ledger",
+        "Published numbers and ours. Errors of H: against one noisy truth, so that the exact law itself scores the implied \
+         values; closed loop: relative error of the ensemble-mean vorticity.",
+        vec![
+            Column::new("source".into(), text(|row| row.source)),
+            Column::new("method".into(), text(|row| row.method)),
+            Column::new("closure".into(), text(|row| row.closure)),
+            Column::new("quantity".into(), text(|row| row.quantity)),
+            Column::new("relation".into(), text(|row| row.relation)),
+            Column::new("published".into(), rows.iter().map(|row| row.value).collect::<Vec<_>>()),
+            Column::new("ours".into(), found.iter().map(|f| f.map(|f| f.0)).collect::<Vec<_>>()),
+            Column::new(
+                format!("ours{UNCERTAINTY}").into(),
+                found.iter().map(|f| f.and_then(|f| f.1)).collect::<Vec<_>>(),
+            ),
+            Column::new("preset".into(), computed(ours.preset)),
+            Column::new("config".into(), computed(ours.config_hash)),
+            Column::new("artifact".into(), folders),
+            Column::new("remark".into(), remarks),
+        ],
+    )
+}
+
+/// Our value and its standard error.
+fn counterpart(ours: &Ours, row: &Row) -> Result<Option<(f64, Option<f64>)>> {
+    /// Snapshot times are sums of steps.
+    const SAME_TIME: f64 = 1e-6;
+    match row.ours {
+        Counterpart::None => Ok(None),
+        Counterpart::Offline(column) => at(ours.offline, row.closure, column, |_| Ok(true)),
+        Counterpart::Curve(column, t) => at(ours.curves, row.closure, column, |i| {
+            let times = ours.curves.map_or(Ok(Vec::new()), |table| table.numbers("t"))?;
+            Ok((times[i] - t).abs() < SAME_TIME)
+        }),
+        Counterpart::CostRatio(other) => {
+            let cost = |closure| at(ours.summary, closure, "ms/step", |_| Ok(true));
+            Ok(match (cost(row.closure)?, cost(other)?) {
+                (Some((a, _)), Some((b, _))) => Some((a / b, None)),
+                _ => None,
+            })
+        }
+    }
+}
+
+/// The entry of a closure's row that `wanted` accepts, with the uncertainty in the neighbouring column where there is one.
+fn at(
+    table: Option<&Table>,
+    closure: &str,
+    column: &str,
+    wanted: impl Fn(usize) -> Result<bool>,
+) -> Result<Option<(f64, Option<f64>)>> {
+    let Some(table) = table else { return Ok(None) };
+    let values = table.numbers(column)?;
+    let errors = table.numbers(&format!("{column}{UNCERTAINTY}")).ok();
+    for (i, name) in table.texts("closure")?.iter().enumerate() {
+        if name == closure && wanted(i)? {
+            let error = errors.as_ref().map(|errors| errors[i]).filter(|error| error.is_finite());
+            return Ok(Some((values[i], error)).filter(|(value, _)| value.is_finite()));
+        }
+    }
+    Ok(None)
+}
+
+fn rows() -> Vec<Row> {
+    use Counterpart::{CostRatio, Curve, None, Offline};
+    let row = |source, method, closure, quantity, value, ours| Row {
+        source,
+        method,
+        closure,
+        quantity,
+        relation: "=",
+        value,
+        ours,
+    };
+    let below = |row: Row| Row { relation: "<", ..row };
+    let about = |row: Row| Row { relation: "≈", ..row };
+    let end = |column| Curve(column, 50.0);
+    let mut rows = vec![
+        about(row(PAPER, "conventional L-CDM", "two-phase", "D_RE single", 0.29, Offline("D_RE single"))),
+        about(row(PAPER, "joint L-CDM", "joint", "D_RE single", 0.11, Offline("D_RE single"))),
+        row(PAPER, "no closure", NO_CLOSURE, "error at t = 50", 0.816, end("error of mean")),
+        below(row(PAPER, "joint L-CDM", "joint", "error of one trajectory at t = 50", 0.15, end("error of member"))),
+        below(row(PAPER, "joint L-CDM", "joint", "error of the mean at t = 50", 0.10, end("error of mean"))),
+        below(row(PAPER, "P-CDM", "p-cdm", "error of one trajectory at t = 50", 0.15, end("error of member"))),
+        below(row(PAPER, "P-CDM", "p-cdm", "error of the mean at t = 50", 0.10, end("error of mean"))),
+        row(PAPER, "P-CDM over joint", "p-cdm", "cost ratio, 1000 members", 8652.0 / 1236.0, CostRatio("joint")),
+        below(row(PAPER, "autoencoder", "joint", "reconstruction D_MSE", 1e-4, None)),
+        below(row(PAPER, "autoencoder", "joint", "reconstruction D_RE", 0.02, None)),
+    ];
+    for (method, closure, values) in [
+        ("no closure", NO_CLOSURE, [0.7607, 1.0685, 1.1548, 0.9941]),
+        ("P-CDM", "p-cdm", [0.0226, 0.0379, 0.0591, 0.0854]),
+        ("joint L-CDM", "joint", [0.0330, 0.0397, 0.0488, 0.0661]),
+    ] {
+        let names = ["error at t = 35", "error at t = 40", "error at t = 45", "error at t = 50"];
+        for ((name, t), value) in names.into_iter().zip([35.0, 40.0, 45.0, 50.0]).zip(values) {
+            rows.push(row(DEMO, method, closure, name, value, Curve("error of mean", t)));
+        }
+    }
+    let both = "P-CDM over joint";
+    rows.push(row(TIMING, both, "p-cdm", "cost ratio, 1 member", 180.2 / 145.5, CostRatio("joint")));
+    rows.push(row(TIMING, both, "p-cdm", "cost ratio, 100 members", 824.2 / 315.2, CostRatio("joint")));
+    rows.push(row(TIMING, both, "p-cdm", "cost ratio, 1500 members", 13821.0 / 2764.0, CostRatio("joint")));
+    for (name, value) in
+        [("D_MSE mean", 3.98e-4), ("D_RE mean", 0.080), ("D_MSE single", 7.96e-4), ("D_RE single", 0.113)]
+    {
+        rows.push(about(row(IMPLIED, "perfect sampler", EXACT_LAW, name, value, Offline(name))));
+    }
+    // Mean MSE, mean RE, single RE, single MSE, std; NaN: not printed.
+    let nan = f64::NAN;
+    for (method, closure, values) in [
+        ("P-DM, 50 steps", "p-cdm", [4.29e-4, 0.0833, nan, nan, 0.0194]),
+        ("joint L-DM, 10 steps", "joint", [4.93e-4, 0.0897, 0.116, 8.31e-4, 0.0183]),
+        ("L-DM without regularisation, 10 steps", "two-phase", [6.62e-3, 0.329, 0.346, 7.32e-3, 0.0238]),
+    ] {
+        let names = ["D_MSE mean", "D_RE mean", "D_RE single", "D_MSE single"];
+        for (name, value) in names.into_iter().zip(values).filter(|(_, value)| value.is_finite()) {
+            rows.push(row(FOLLOW_UP, method, closure, name, value, Offline(name)));
+        }
+        rows.push(row(FOLLOW_UP, method, closure, "std/exact", values[4] / NOISE_STD, Offline("std/exact")));
+    }
+    for (method, mean) in [
+        ("P-FM, 50 steps", 0.0856),
+        ("P-SI Gaussian, 50 steps", 0.0862),
+        ("P-SI empirical, 50 steps", 0.0855),
+        ("L-DM geometry aware, 10 steps", 0.0899),
+        ("L-DM metric preserving, 10 steps", 0.0828),
+        ("L-FM geometry aware, 10 steps", 0.0867),
+        ("L-FM metric preserving, 100 steps", 0.0830),
+        ("joint L-FM, 1000 steps", 0.0880),
+        ("joint L-SI Gaussian, 10 steps", 0.0915),
+        ("joint L-SI empirical, 100 steps", 1.18),
+    ] {
+        rows.push(row(FOLLOW_UP, method, "", "D_RE mean", mean, None));
+    }
+    rows
+}

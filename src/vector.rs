@@ -1,0 +1,30 @@
+//! Loops compiled for the vector unit that the processor has.
+
+/// Defines a function whose body is compiled twice: for the baseline instruction set, and for AVX2 where it is found at run
+/// time. Neither fuses multiplications with additions, so the bits are the same.
+macro_rules! vectorised {
+    (
+        $(#[$doc:meta])*
+        $visibility:vis fn $name:ident $(<$scalar:ident: $bound:path>)? ($($arg:ident: $kind:ty),* $(,)?) $(-> $out:ty)?
+        $body:block
+    ) => {
+        $(#[$doc])*
+        $visibility fn $name $(<$scalar: $bound>)? ($($arg: $kind),*) $(-> $out)? {
+            #[inline(always)]
+            fn plain $(<$scalar: $bound>)? ($($arg: $kind),*) $(-> $out)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn wide $(<$scalar: $bound>)? ($($arg: $kind),*) $(-> $out)? {
+                    plain($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has AVX2, as just tested.
+                    return unsafe { wide($($arg),*) };
+                }
+            }
+            plain($($arg),*)
+        }
+    };
+}
+pub(crate) use vectorised;
