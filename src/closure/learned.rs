@@ -47,6 +47,7 @@ pub struct Learned {
 }
 
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant)] // one of them
 enum Body {
     /// `start` is the noise of the conditional mean.
     Diffusion {

@@ -61,12 +61,15 @@ pub(crate) fn resampling(from: usize, to: usize) -> Vec<f32> {
     (0..to * from).map(|at| value(at / from, at % from)).collect()
 }
 
+/// Appends a block that is made with its name.
+type Add<'a> = dyn FnMut(&dyn Fn(String) -> Block) + 'a;
+
 /// ε of group norms (the framework's default, as published).
 pub(crate) const NORM_EPSILON: f64 = 1e-5;
 
 /// Groups of a group norm over `channels` channels.
 pub(crate) fn groups(channels: usize) -> usize {
-    if channels % 32 == 0 { 32 } else { (1..=8).rev().find(|g| channels % g == 0).unwrap_or(1) }
+    if channels.is_multiple_of(32) { 32 } else { (1..=8).rev().find(|&g| channels.is_multiple_of(g)).unwrap_or(1) }
 }
 
 impl Conv {
@@ -85,10 +88,10 @@ impl Conv {
         let first = if encoder { self.width } else { deepest };
         add(&|name| Block::Conv { name, from: 1, to: first, stride: 1 });
         let heads = if encoder { 8 } else { 4 };
-        let middle = |add: &mut dyn FnMut(&dyn Fn(String) -> Block)| {
+        let middle = |add: &mut Add| {
             add(&|name| Block::Residual { name, from: deepest, to: deepest });
             if self.attention {
-                let heads = if deepest % heads == 0 { heads } else { 1 };
+                let heads = if deepest.is_multiple_of(heads) { heads } else { 1 };
                 add(&|name| Block::Attention { name, channels: deepest, heads });
             }
             add(&|name| Block::Residual { name, from: deepest, to: deepest });

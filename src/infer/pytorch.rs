@@ -202,6 +202,9 @@ fn state_dict(path: &Path) -> Result<BTreeMap<String, Array>> {
     Ok(out)
 }
 
+/// Reads one number.
+type Read = fn(&[u8]) -> f32;
+
 /// Rebuilds a tensor from its pickled description (storage, offset, shape, strides, …).
 fn tensor(value: &Value, prefix: &str, entries: &BTreeMap<String, &[u8]>) -> std::result::Result<Array, String> {
     let arguments = match value {
@@ -224,7 +227,7 @@ fn tensor(value: &Value, prefix: &str, entries: &BTreeMap<String, &[u8]>) -> std
         return Err(malformed());
     };
     // Values per element, and how one is read.
-    let (parts, size, read): (usize, usize, fn(&[u8]) -> f32) = match kind.as_str() {
+    let (parts, size, read): (usize, usize, Read) = match kind.as_str() {
         "torch FloatStorage" => (1, 4, single),
         "torch DoubleStorage" => (1, 8, double),
         "torch ComplexFloatStorage" => (2, 4, single),

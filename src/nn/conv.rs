@@ -19,10 +19,11 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
-    if weights.device().is_autodiff() && !desc.attention {
-        if let Some(out) = super::fused::run(desc, encoder, weights.flat(), input.clone()) {
-            return resample(desc, weights, input, out);
-        }
+    if weights.device().is_autodiff()
+        && !desc.attention
+        && let Some(out) = super::fused::run(desc, encoder, weights.flat(), input.clone())
+    {
+        return resample(desc, weights, input, out);
     }
     compose(desc, weights, input, encoder)
 }

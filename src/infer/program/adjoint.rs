@@ -30,6 +30,7 @@ pub(crate) struct Tape {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // a dozen of them at most
 enum Unit {
     Conv {
         layer: Layer,

@@ -111,7 +111,7 @@ impl ConvProgram {
             Network::Decoder(desc) => (desc, false),
             Network::Fno(_) => return Err(Error::config("network.kind", "fno; expected encoder or decoder")),
         };
-        if n < 2 || (encoder && (n >> desc.levels < 2 || n % (1 << desc.levels) != 0)) {
+        if n < 2 || (encoder && (n >> desc.levels < 2 || !n.is_multiple_of(1 << desc.levels))) {
             let what = format!("{n} points per side; the network halves the grid {} times, to 2 or more", desc.levels);
             return Err(Error::config("latent.n", what));
         }

@@ -191,6 +191,7 @@ vectorised! {
 vectorised! {
     /// With y = (h − mean)·inverse and u = weight·y + bias: d ← d·SiLU'(u), sums ← Σ d, weighted ← Σ d·y, per channel;
     /// `params` are mean, inverse, weight, bias.
+    #[cfg(feature = "learn")]
     pub(in crate::infer) fn norm_silu_sums(
         h: &[f32],
         params: [&[f32]; 4],
@@ -217,6 +218,7 @@ vectorised! {
 
 vectorised! {
     /// d ← inverse·(weight·d − first − y·second) with y as in [`norm_silu_sums`]; `params` are mean, inverse, weight, first, second.
+    #[cfg(feature = "learn")]
     pub(in crate::infer) fn norm_silu_input(h: &[f32], params: [&[f32]; 5], d: &mut [f32]) {
         let c = params[0].len();
         let [mean, inverse, weight, first, second] = params.map(|p| &p[..c]);

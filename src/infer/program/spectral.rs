@@ -75,7 +75,7 @@ impl Transforms {
             let a = angle(row % modes, j);
             if row < modes { a.cos() } else { a.sin() }
         };
-        let twice = |row: usize| if row % modes == 0 { 1.0 } else { 2.0 };
+        let twice = |row: usize| if row.is_multiple_of(modes) { 1.0 } else { 2.0 };
         let scale = ((n * n) as f64).recip();
         let matrix = |rows: usize, entry: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
             (0..rows * n).map(|at| entry(at / n, at % n) as f32).collect()
