@@ -106,9 +106,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         Precision::F64 => solver::<f64>(args)?,
     };
     if args.json {
-        println!("{}", serde_json::to_value(&timing).unwrap_or_default());
+        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
     } else {
-        println!(
+        say!(
             "{0}² × {1}, {2} threads: {3:.4} ms per step and trajectory ({4:.2} × the {5:.4} ms of its transforms)",
             timing.n,
             timing.batch,

@@ -54,9 +54,9 @@ impl Plan {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
         if self.toml {
-            print!("{}", lab.config().to_toml());
+            say!("{}", lab.config().to_toml().trim_end());
         } else {
-            println!("{}", lab.plan()?);
+            say!("{}", lab.plan()?);
         }
         Ok(())
     }
@@ -76,8 +76,8 @@ impl Data {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
         match lab.data_shard(self.shard)? {
-            Some(_) => println!("{}", lab.data()?),
-            None => println!("this shard is done; the data set is put together by the last shard to finish"),
+            Some(summary) => say!("{summary}"),
+            None => say!("this shard is done; the data set is put together by the last shard to finish"),
         }
         Ok(())
     }
@@ -97,7 +97,7 @@ impl Train {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
         for model in if self.model.is_empty() { lab.models() } else { self.model.clone() } {
-            println!("{}", lab.train(&model)?);
+            say!("{}", lab.train(&model)?);
         }
         Ok(())
     }
@@ -116,10 +116,10 @@ pub struct Rollout {
 impl Rollout {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
-        println!("{}", lab.reference()?);
+        say!("{}", lab.reference()?);
         let all = lab.config().rollout.closures.clone();
         for closure in if self.closure.is_empty() { all } else { self.closure.clone() } {
-            println!("{}", lab.rollout(&closure)?);
+            say!("{}", lab.rollout(&closure)?);
         }
         Ok(())
     }
@@ -135,9 +135,9 @@ pub struct Eval {
 impl Eval {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
-        println!("{}\n", lab.offline()?);
-        println!("{}", lab.closed_loop()?);
-        println!("written to {}", lab.gallery().folder().display());
+        say!("{}\n", lab.offline()?);
+        say!("{}", lab.closed_loop()?);
+        say!("written to {}", lab.gallery().folder().display());
         Ok(())
     }
 }
@@ -153,8 +153,8 @@ impl Run {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
         let (offline, closed_loop) = lab.run()?;
-        println!("{offline}\n\n{closed_loop}");
-        println!("written to {}", lab.gallery().folder().display());
+        say!("{offline}\n\n{closed_loop}");
+        say!("written to {}", lab.gallery().folder().display());
         Ok(())
     }
 }
@@ -169,9 +169,9 @@ pub struct Verify {
 impl Verify {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
-        let problems = Store::open(lab.store().root())?.verify(|line| println!("{line}"))?;
+        let problems = Store::open(lab.store().root())?.verify(|line| say!("{line}"))?;
         if problems.is_empty() {
-            println!("every file is as its manifest line says");
+            say!("every file is as its manifest line says");
             return Ok(());
         }
         let what = format!("{} damaged file(s):\n  {}", problems.len(), problems.join("\n  "));

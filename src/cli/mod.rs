@@ -1,5 +1,13 @@
 //! The command line: the library's calls, nothing more.
 
+/// `println!`, except that a reader who has gone away (`lacuna … | head`) is no reason to panic.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
 pub mod bench;
 mod experiment;
 mod network;

@@ -27,9 +27,9 @@ impl Import {
         let checkpoint = pytorch::import(&self.pytorch, self.kind)?;
         checkpoint.save(&self.out)?;
         for (role, (network, _)) in &checkpoint.networks {
-            println!("{role}: {} parameters", network.count());
+            say!("{role}: {} parameters", network.count());
         }
-        println!("written to {}", self.out.display());
+        say!("written to {}", self.out.display());
         Ok(())
     }
 }
@@ -84,7 +84,7 @@ impl Apply {
         };
         let checkpoint = Checkpoint::load(&self.checkpoint)?;
         apply_file(&checkpoint, operation, &self.input, &self.dataset, self.condition.as_deref(), &self.out)?;
-        println!("written to {}", self.out.display());
+        say!("written to {}", self.out.display());
         Ok(())
     }
 }

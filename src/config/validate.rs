@@ -65,7 +65,7 @@ impl Config {
             self.whole_steps(field, value)?;
         }
         check("data.interval", data.interval, data.interval > 0.0, "must be positive")?;
-        if matches!(data.term, MissingTerm::Subgrid { .. }) && data.n == flow.n && self.preset == "paper" {
+        if matches!(data.term, MissingTerm::Subgrid { .. }) && data.n == flow.n {
             return Err(Error::config("data.term", "a subgrid term needs data.n below flow.n"));
         }
         Ok(())

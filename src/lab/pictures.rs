@@ -116,8 +116,7 @@ impl Lab {
             let artifact = self.train_artifact(&model)?;
             let log = read_log(&artifact.path(LOG))?;
             let validations = log.iter().filter(|line| line.kind == LogKind::Validation);
-            let (x, mut y): (Vec<f64>, Vec<f64>) =
-                validations.filter_map(|line| Some((line.step, line.loss?))).unzip();
+            let (x, mut y): (Vec<f64>, Vec<f64>) = validations.filter_map(|line| Some((line.step, line.loss?))).unzip();
             if let Some(&first) = y.first() {
                 y.iter_mut().for_each(|y| *y /= first);
             }

@@ -18,8 +18,9 @@ pub(super) const LOG: &str = "log.jsonl";
 /// Prints a progress line at once, also where standard output is a pipe.
 pub(super) fn say(line: &str) {
     use std::io::Write;
-    println!("{line}");
-    let _ = std::io::stdout().flush();
+    // Work goes on where nobody listens any more.
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 impl Lab {
@@ -112,23 +113,30 @@ impl Lab {
     /// # Errors
     /// A run that blows up; I/O.
     pub fn data(&self) -> Result<DataSummary> {
-        let artifact = self.data_artifact()?;
-        DataSummary::new(Dataset::open(&artifact.folder)?, &self.config, &artifact)
+        self.summarise(&self.data_artifact()?)
+    }
+
+    fn summarise(&self, artifact: &Artifact) -> Result<DataSummary> {
+        DataSummary::new(Dataset::open(&artifact.folder)?, &self.config, artifact)
     }
 
     pub(super) fn data_artifact(&self) -> Result<Artifact> {
-        match self.data_shard(None)? {
+        match self.generate(None)? {
             Some(artifact) => Ok(artifact),
             None => Err(Error::Process { what: "other shards of the data set are still at work".into() }),
         }
     }
 
-    /// Simulates one shard (`Some((i, n))`: trajectories i, i + n, …) of the data set, or all of it; `None` while other
-    /// shards are missing.
+    /// Simulates one shard (`Some((i, n))`, 1 ≤ i ≤ n: every n-th trajectory from the i-th on) of the data set, or all of it;
+    /// `None` while other shards are missing.
     ///
     /// # Errors
     /// As [`Lab::data`].
-    pub fn data_shard(&self, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
+    pub fn data_shard(&self, shard: Option<(usize, usize)>) -> Result<Option<DataSummary>> {
+        self.generate(shard)?.map(|artifact| self.summarise(&artifact)).transpose()
+    }
+
+    fn generate(&self, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
         let options = data::Options { shard, ..data::Options::default() };
         data::generate(&self.config, &self.store, &options, &mut say)
     }
