@@ -97,7 +97,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
     let train = TrainConfig {
         steps: 1200,
         batch: 32,
-        // Training loss after 100 steps of batch 16: 0.24 with 2e-3, 0.17 with 5e-3; for p-cdm after 300 steps of batch 8, on
+        // Training loss after 90 steps of batch 16: 0.24 with 2e-3, 0.17 with 5e-3; for p-cdm after 300 steps of batch 8, on
         // validation trajectories, 0.094 and 0.045.
         learning_rate: 5e-3,
         warmup: 100,
@@ -114,8 +114,8 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
     // each) the bias was 0.024, that of the one-evaluation mean 0.045, the std 0.0216 (exact 0.0199), the CRPS 1.03 of the exact
     // law's.
     let model = ModelConfig { latent: LatentConfig::Spectral { n: 20 }, law: Law::Diffusion, network, train, sampler };
-    // Width 4 reconstructs H at 16² to 0.015 and ω to 0.0095 after 250 joint steps, where truncation, at which the networks begin, leaves 0.039;
-    // a joint step of batch 16 takes about 0.3 s of one core.
+    // Width 4 reconstructs H at 16² to 0.015 and ω to 0.0095 after 250 joint steps; truncation, at which the networks begin,
+    // leaves 0.039 of H. A joint step of batch 16 takes about 0.3 s of one core.
     let autoencoder = |training| LatentConfig::Autoencoder {
         n: 16,
         width: 4,
