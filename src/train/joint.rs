@@ -302,10 +302,8 @@ impl Objective for Joint<'_> {
         let scales = self.scales(all);
         let errors = [0, 1, 2].map(|i| blocks.iter().map(|block| block.0[i]).sum::<f64>() * scales[i]);
         let dims = self.latent_n * self.latent_n;
-        let spread = |of: fn(&([f64; 3], Vec<f32>, Vec<f32>)) -> &Vec<f32>| {
-            Spread::new(&blocks.iter().flat_map(|block| of(block).iter().copied()).collect::<Vec<_>>(), dims)
-        };
-        let [w, h] = [spread(|block| &block.1), spread(|block| &block.2)];
+        let w = Spread::new(&blocks.iter().flat_map(|block| block.1.iter().copied()).collect::<Vec<_>>(), dims);
+        let h = Spread::new(&blocks.iter().flat_map(|block| block.2.iter().copied()).collect::<Vec<_>>(), dims);
         let mut loss = self.total(errors, [w.kl, h.kl]);
         // Root mean square errors relative to the fields, for the eye.
         let relative = |error: f64, fields: &Fields| (error / mean_square(&fields.values)).sqrt();

@@ -43,7 +43,7 @@ impl Log {
 
     /// Logs a step, at most [`LINES`] of all `steps`.
     pub(super) fn step(&mut self, step: usize, steps: usize, loss: &Loss, rate: f64, norm: f64) -> Result<()> {
-        if step % steps.div_ceil(LINES).max(1) != 0 && step != steps {
+        if !step.is_multiple_of(steps.div_ceil(LINES).max(1)) && step != steps {
             return Ok(());
         }
         let mut line = json!({ "kind": "train", "step": step, "loss": loss.total, "rate": rate, "norm": norm });
@@ -98,7 +98,7 @@ impl Pace {
 
     /// A line at every [`MESSAGES`]-th of the run and at its end; the loss is the mean since the line before.
     pub(super) fn line(&mut self, step: usize) -> Option<String> {
-        if step % (self.steps / MESSAGES).max(1) != 0 && step != self.steps {
+        if !step.is_multiple_of((self.steps / MESSAGES).max(1)) && step != self.steps {
             return None;
         }
         let loss = std::mem::take(&mut self.sum) / std::mem::take(&mut self.seen).max(1) as f64;
