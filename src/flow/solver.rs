@@ -75,7 +75,7 @@ impl Solver<f64> {
 impl<T: Real> Solver<T> {
     /// [`Solver::new`] in the precision of `T`.
     ///
-    /// f32 takes about 0.55 of the time of f64. After 100 steps at 64² the two differ by less than 1e-5 of rms ω
+    /// f32 takes 0.5 to 0.7 of the time of f64. After 100 steps at 64² the two differ by less than 1e-5 of rms ω
     /// (`tests/flow.rs`); over turnover times the flow itself amplifies that difference as it does any other, so single
     /// precision is for statistics, double precision for comparisons point by point. Data and references are made in f64.
     ///
