@@ -169,7 +169,7 @@ fn the_paper_s_sampler_converges_and_agrees_in_score_form() {
 }
 
 #[test]
-fn one_evaluation_gives_the_conditional_mean() {
+fn three_evaluations_give_the_conditional_mean() {
     let mut out = vec![0.0; 2 * DRAWS];
     let mut rng = SeedTree::new(2).stream();
     let mut law = gaussian;

@@ -31,8 +31,8 @@ impl Projection {
 
 /// A trained law of H given ω: encode ω, draw in the latent space, decode, project.
 ///
-/// - [`Law::Diffusion`]: the sampler of the configuration on the network's denoiser. The conditional mean is one evaluation at
-///   the largest noise level ([`conditional_mean`]), on the same noise at every call. With a trained decoder it is the decoded
+/// - [`Law::Diffusion`]: the sampler of the configuration on the network's denoiser. The conditional mean takes three
+///   evaluations ([`conditional_mean`]), on the same noise at every call. With a trained decoder it is the decoded
 ///   latent mean, which is the mean of decoded draws as far as the decoder is linear over their spread.
 /// - [`Law::Mean`]: the regression, without noise.
 /// - [`Law::Gaussian`]: the regression, plus Gaussian noise with the residual's spectrum.

@@ -95,7 +95,7 @@ fn desk() -> Config {
 fn desk_models() -> BTreeMap<String, ModelConfig> {
     let network = NetworkConfig { width: 24, modes: 8, layers: 3, embed: 64, variant: Variant::Gated };
     let train = TrainConfig {
-        steps: 1200,
+        steps: 2000,
         batch: 32,
         // Training loss after 90 steps of batch 16: 0.24 with 2e-3, 0.17 with 5e-3; for p-cdm after 300 steps of batch 8, on
         // validation trajectories, 0.094 and 0.045.
@@ -133,21 +133,31 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
             ModelConfig {
                 latent: LatentConfig::Identity,
                 network: NetworkConfig { width: 16, layers: 2, ..model.network.clone() },
-                train: TrainConfig { steps: 1500, batch: 8, ..model.train.clone() },
+                train: TrainConfig { steps: 2000, batch: 8, ..model.train.clone() },
                 ..model.clone()
             },
         ),
-        ("two-phase".to_string(), ModelConfig { latent: autoencoder(two_phase), ..model.clone() }),
+        (
+            "two-phase".to_string(),
+            ModelConfig {
+                latent: autoencoder(two_phase),
+                train: TrainConfig { steps: 1500, ..model.train.clone() },
+                ..model.clone()
+            },
+        ),
         (
             "joint".to_string(),
             // Validation loss of 250 steps of batch 16: 0.185 with 2e-3 (bias 0.076), 0.119 with 5e-3.
             ModelConfig {
                 latent: autoencoder(joint),
-                train: TrainConfig { steps: 1200, batch: 16, ..model.train.clone() },
+                train: TrainConfig { steps: 1500, batch: 16, ..model.train.clone() },
                 ..model.clone()
             },
         ),
-        ("regression".to_string(), ModelConfig { law: Law::Gaussian, ..model }),
+        (
+            "regression".to_string(),
+            ModelConfig { law: Law::Gaussian, train: TrainConfig { steps: 1200, ..model.train.clone() }, ..model },
+        ),
     ])
 }
 

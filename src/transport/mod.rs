@@ -7,7 +7,7 @@
 //!
 //! - [`Schedule`]: which noise levels are visited (paper: arXiv 2506.20771; EDM: arXiv 2206.00364, eq. 5).
 //! - [`Preconditioning`]: EDM's c_skip, c_out, c_in, c_noise (arXiv 2206.00364, Table 1).
-//! - [`sample`]: Euler–Maruyama, ancestral and Heun samplers; [`conditional_mean`]: one evaluation at the largest level.
+//! - [`sample`]: Euler–Maruyama, ancestral and Heun samplers; [`conditional_mean`]: three evaluations.
 
 mod levels;
 mod sampler;

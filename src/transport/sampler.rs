@@ -86,8 +86,15 @@ pub fn sample<D: Denoiser + ?Sized>(
     }
 }
 
-/// The conditional mean E\[x₀\] with one evaluation: the denoiser at the largest level on pure noise, where x carries next to
-/// nothing about x₀. Its error is (c/σ_0)² of the noise for a law of standard deviation c.
+/// Level at which [`conditional_mean`] looks a second time, relative to the largest one: the rms of the data for the default
+/// schedule. Measured on three trained models, the error of the mean is then that of the mean of many draws; with the first
+/// look alone it is half as large again.
+const SECOND_LOOK: f64 = 1.0 / 8.0;
+
+/// The conditional mean E\[x₀\] with three evaluations: the denoiser at the largest level on pure noise, where x carries next to
+/// nothing about x₀, gives m; then the average of D(m + σξ) and D(m − σξ) at an eighth of that level, where trained networks
+/// know more. For a Gaussian law D is affine, so that the pair returns its mean up to C/(C + σ²) times the error of m, which is
+/// C/(C + σ_0²) of the first noise, for a law of variance C.
 pub fn conditional_mean<D: Denoiser + ?Sized>(
     schedule: &Schedule,
     denoiser: &mut D,
@@ -95,8 +102,23 @@ pub fn conditional_mean<D: Denoiser + ?Sized>(
     rng: &mut Stream,
     out: &mut [f32],
 ) {
-    start(schedule, rng, &mut scratch.next);
-    denoiser.denoise(&scratch.next, schedule.sigma_max() as f32, out);
+    let Scratch { denoised, slope: noise, next, .. } = scratch;
+    start(schedule, rng, next);
+    denoiser.denoise(next, schedule.sigma_max() as f32, out);
+    let sigma = (SECOND_LOOK * schedule.sigma_max()) as f32;
+    for ((noise, x), &mean) in noise.iter_mut().zip(next.iter_mut()).zip(out.iter()) {
+        let normal: f32 = StandardNormal.sample(rng);
+        *noise = sigma * normal;
+        *x = mean + *noise;
+    }
+    denoiser.denoise(next, sigma, denoised);
+    for ((x, &mean), &noise) in next.iter_mut().zip(out.iter()).zip(noise.iter()) {
+        *x = mean - noise;
+    }
+    denoiser.denoise(next, sigma, noise);
+    for ((out, &plus), &minus) in out.iter_mut().zip(denoised.iter()).zip(noise.iter()) {
+        *out = 0.5 * (plus + minus);
+    }
 }
 
 fn start(schedule: &Schedule, rng: &mut Stream, out: &mut [f32]) {
