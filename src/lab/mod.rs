@@ -19,6 +19,7 @@ mod gallery;
 mod latents;
 mod log;
 mod pictures;
+mod samplers;
 mod stages;
 mod summary;
 mod truth;
