@@ -9,7 +9,7 @@ use super::pictures::{distinct, plot_time, wide};
 use super::stages::say;
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure, NO_CLOSURE};
-use crate::config::{BUILT_IN_CLOSURES, Hold, RolloutConfig};
+use crate::config::{BUILT_IN_CLOSURES, Hold, RolloutConfig, SHORT};
 use crate::error::Result;
 use crate::eval::{self, Ours, Table};
 use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
@@ -200,7 +200,7 @@ impl Lab {
             curves: Some(&scores.curves),
             summary: Some(&scores.summary),
             preset: &self.config.preset,
-            config_hash: &self.config.hash(),
+            config_hash: &self.config.hash()[..SHORT],
             artifacts: &artifacts,
         })?;
         parents.extend(rollouts);
