@@ -1,4 +1,18 @@
 //! lacuna: learned stochastic closures for two-dimensional turbulence.
+//!
+//! A coarse model lacks a term H of its equation; given the resolved vorticity ω, H is random. This crate simulates the truth
+//! ([`flow`], [`data`]), learns p(H | ω) as a conditional diffusion model in physical or latent space ([`latent`],
+//! [`transport`], `nn`, `train`), draws from it inside the running reduced solver ([`closure`], [`rollout`]), and measures how
+//! much of the truth comes back ([`eval`], [`plot`]). The method is that of arXiv 2506.20771, whose test bed has a rare virtue:
+//! the true law of H is known.
+//!
+//! Start with [`lab::Lab`], the object that notebooks and the command line talk to; conventions of arrays and transforms
+//! are in [`spectral`], the stochastic calculus is in [`flow`]. Rooms depend only on those before them:
+//! [`config`], [`rng`], [`artifact`] → [`spectral`] → [`flow`] → [`data`] → [`infer`], `nn` → [`latent`] → [`transport`] →
+//! `train`, [`closure`] → [`rollout`] → [`eval`] → [`plot`] → [`lab`], [`notebook`], [`cli`].
+//!
+//! Feature `learn` (on by default) holds what needs burn: `nn` and `train`. Everything else, drawing from trained models
+//! included, does without.
 
 #![warn(missing_docs)]
 
@@ -35,6 +49,11 @@ pub mod prelude {
     pub use crate::rng::{SeedTree, Stream};
     pub use crate::{Error, Result};
 }
+
+/// The examples of README.md are compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use config::Config;
 pub use error::{Error, Result};
