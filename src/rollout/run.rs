@@ -122,7 +122,7 @@ pub fn rollout(
 /// or processes that share the store make one ensemble.
 ///
 /// Returns the finished result where this was the last shard at work and all members are there, else `None`; [`rollout`]
-/// then finishes what is missing. The reference must not be in the making: run [`reference`] first.
+/// then finishes what is missing. The reference must not be in the making: run [`reference()`] first.
 ///
 /// # Errors
 /// As [`rollout`]; [`Error::Config`] for an impossible shard.
