@@ -15,6 +15,7 @@ import atexit
 import hashlib
 import json
 import os
+import queue
 import re
 import resource
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import nbformat
 from jupyter_client import AsyncKernelManager
+from jupyter_client.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -36,6 +38,9 @@ STDERR_ALLOWED = re.compile(
     r"Installing|Removing|Dirty|Running)\b.*$|^\s*$"
 )
 STARTUP_TIMEOUT = 600
+# Seconds of silence after a cell's reply before its stderr counts as complete, and the same at the end of a notebook.
+GRACE = 0.25
+LAST_GRACE = 1.0
 # Longest a single cell may take; a preset that trains for hours raises it with --timeout.
 CELL_TIMEOUT = 3 * 3600
 # What the result depends on besides the notebook itself and the preset.
@@ -67,6 +72,16 @@ class Client(NotebookClient):
     """nbclient that shows a cell's output while it runs, and stops at the first cell that complains."""
 
     verbose = True
+
+    async def late_output(self, cell, grace):
+        """Append to `cell` what the kernel passes on after its reply: evcxr forwards stderr by a thread of its own."""
+        while True:
+            try:
+                message = await ensure_async(self.kc.get_iopub_msg(timeout=grace))
+            except queue.Empty:
+                return
+            if message["msg_type"] == "stream":
+                cell.outputs.append(nbformat.v4.output_from_msg(message))
 
     def output(self, outs, msg, display_id, cell_index):
         content = msg["content"]
@@ -119,9 +134,12 @@ def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, 
     def before(cell, cell_index):
         started[cell_index] = time.monotonic()
 
-    def after(cell, cell_index, execute_reply):
+    last = max((index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"), default=0)
+
+    async def after(cell, cell_index, execute_reply):
         if cell.cell_type != "code":
             return
+        await client.late_output(cell, LAST_GRACE if cell_index == last else GRACE)
         seconds = time.monotonic() - started.get(cell_index, time.monotonic())
         if verbose:
             first = next((line for line in cell.source.splitlines() if line.strip()), "")
@@ -311,7 +329,6 @@ def run(arguments):
         nbformat.write(notebook, executed)
         problems = problems or check(notebook, figures)
         done += 1
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         if problems:
             failed.append(source.stem)
             print(f"{source.stem}: FAILED after {seconds:.1f} s; the run is kept in {show(executed)}", file=sys.stderr)
@@ -328,8 +345,11 @@ def run(arguments):
         temporary = stamp.with_suffix(".tmp")
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         os.replace(temporary, stamp)
-        print(f"{source.stem}: done in {seconds:.1f} s, largest process {peak:.0f} MiB, {len(outputs)} outputs in {show(figures)}")
+        print(f"{source.stem}: done in {seconds:.1f} s, {len(outputs)} outputs in {show(figures)}", flush=True)
     session.close()
+    if done:
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"figures ({preset}): {done} notebooks, largest process {peak:.0f} MiB")
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
     if done == 0:

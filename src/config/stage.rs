@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// computed once, different ones never overwrite each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// `data`, `autoencoder`, `train`, `reference` or `rollout`.
+    /// `data`, `autoencoder`, `train`, `offline`, `reference` or `rollout`.
     pub kind: &'static str,
     /// What tables call it: the model or closure, or the kind itself.
     pub label: String,
@@ -105,20 +105,38 @@ impl Config {
     /// No such closure.
     pub fn rollout_stage(&self, closure: &str) -> Result<Stage> {
         let rollout = &self.rollout;
-        let law = if super::BUILT_IN_CLOSURES.contains(&closure) {
-            Value::Null
-        } else {
-            json!({ "train": self.train_stage(closure)?.hash, "sampler": self.model(closure)?.sampler })
-        };
         let settings = json!({
             "reference": self.reference_stage().hash,
             "closure": closure,
-            "law": law,
+            "law": self.law(closure)?,
             "members": rollout.members,
             "every": rollout.every,
             "hold": rollout.hold,
         });
         Ok(Stage::new("rollout", closure, settings))
+    }
+
+    /// Offline scores of all closures on the test set.
+    ///
+    /// # Errors
+    /// A closure that does not exist.
+    pub fn offline_stage(&self) -> Result<Stage> {
+        let laws: Vec<Value> = self.rollout.closures.iter().map(|closure| self.law(closure)).collect::<Result<_>>()?;
+        let settings = json!({
+            "data": self.data_stage().hash,
+            "closures": self.rollout.closures,
+            "laws": laws,
+            "eval": self.eval,
+        });
+        Ok(Stage::new("offline", "offline", settings))
+    }
+
+    /// What a closure's draws depend on: its training and its sampler; nothing for the built-in ones.
+    fn law(&self, closure: &str) -> Result<Value> {
+        if super::BUILT_IN_CLOSURES.contains(&closure) {
+            return Ok(Value::Null);
+        }
+        Ok(json!({ "train": self.train_stage(closure)?.hash, "sampler": self.model(closure)?.sampler }))
     }
 
     /// The model of that name.

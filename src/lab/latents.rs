@@ -15,7 +15,7 @@ use crate::config::LatentConfig;
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::metrics::{d_mse, d_re, jackknife};
-use crate::eval::{self, Offline, Table, UNCERTAINTY};
+use crate::eval::{Table, UNCERTAINTY};
 use crate::infer::{Checkpoint, ConvProgram};
 use crate::latent::field_scales;
 use crate::plot::{self, FieldGrid, FieldGroup, Figure, Series};
@@ -380,16 +380,6 @@ impl Lab {
         self.gallery.put_table(noise, &self.source("lab.noise_spectra()", &noise.caption, &parents))?;
         let source = self.source("lab.noise_spectra()", caption, &parents);
         self.keep(plot::spectra("noise", "variance relative to the exact law", curves)?, &source)
-    }
-
-    /// Offline scores of every closure, with the results they come from.
-    pub(super) fn offline_scores(&self) -> Result<(Offline, Vec<Artifact>)> {
-        let data = self.data_artifact()?;
-        let test: Pairs = Dataset::open(&data.folder)?.test.load()?;
-        let (closures, mut parents) = self.closures()?;
-        let measured = eval::Offline::measure(&self.config, &test, &closures, &self.config.seeds())?;
-        parents.push(data);
-        Ok((measured, parents))
     }
 }
 

@@ -18,6 +18,7 @@ mod closing;
 mod gallery;
 mod latents;
 mod log;
+mod offline;
 mod pictures;
 mod samplers;
 mod stages;

@@ -35,6 +35,7 @@ impl Lab {
             stages.extend(config.autoencoder_stage(model)?);
             stages.push(config.train_stage(model)?);
         }
+        stages.push(config.offline_stage()?);
         stages.push(config.reference_stage());
         for closure in &config.rollout.closures {
             stages.push(config.rollout_stage(closure)?);
@@ -78,6 +79,14 @@ impl Lab {
                 let data = &config.data;
                 let trajectories = data.train + data.validation + data.test;
                 format!("{trajectories} trajectories × {} steps at {}²", steps(data.final_time), config.flow.n)
+            }
+            "offline" => {
+                let conditions = config.eval.conditions * config.data.test;
+                format!(
+                    "{conditions} conditions × {} samples of {} closures",
+                    config.eval.samples,
+                    rollout.closures.len()
+                )
             }
             "reference" => format!(
                 "{} steps at {}², {} realisation(s) of {} steps",
