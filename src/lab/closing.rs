@@ -18,7 +18,7 @@ use crate::rollout::run_ensemble_with;
 /// Snapshots in the panel of a rollout.
 const SHOWN: usize = 4;
 /// Redraw intervals of the study: every step to every twentieth.
-const EVERY: [usize; 5] = [1, 2, 5, 10, 20];
+const EVERY: [usize; 3] = [1, 5, 20];
 /// Policies of the study.
 const HOLDS: [Hold; 5] = [Hold::Held, Hold::Rescaled, Hold::Redrawn, Hold::Ar1, Hold::Paper];
 
