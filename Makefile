@@ -9,7 +9,7 @@ SHELL  := /bin/bash
 
 # Which experiment: smoke (minutes), desk (the default), paper (a GPU).
 PRESET ?= desk
-# Extra arguments, e.g. `make test ARGS="flow::"` or `make bench ARGS="fft"`.
+# Extra arguments, e.g. `make test ARGS="flow::"` or `make bench ARGS="--precision f32"`.
 ARGS   ?=
 
 CARGO  ?= cargo
@@ -70,8 +70,10 @@ readme: figures ## Fill the results section of README.md from the tables of PRES
 lab: build $(JUPYTER) ## Open JupyterLab on the notebooks with PRESET
 	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=notebooks
 
-bench: $(SYSTEM) ## Criterion benchmarks (time them on an idle machine)
-	$(CARGO) bench $(ARGS)
+bench: build ## Time the solver (idle machine); TORCH=python-with-pytorch runs its PyTorch counterpart beside it
+	@for size in "256 --batch 5 --steps 400" "64 --batch 16 --steps 4000"; do for noise in "" --no-noise; do \
+	  target/release/lacuna bench solver --n $$size $$noise $(ARGS); done; done
+	@$(if $(TORCH),$(TORCH) bench/compare_solver.py)
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
