@@ -76,14 +76,16 @@ fn programs_and_tensors_agree() {
 #[test]
 fn convolutional_programs_and_tensors_agree() {
     let device = Device::flex();
-    for (width, levels, attention, padding) in [
-        (8, 2, false, Padding::Periodic),
-        (4, 3, true, Padding::Periodic),
-        (16, 1, true, Padding::Zero),
-        (3, 1, false, Padding::Zero),
+    for (width, levels, attention, padding, ratio) in [
+        (8, 2, false, Padding::Periodic, [1, 1]),
+        (4, 3, true, Padding::Periodic, [1, 1]),
+        (16, 1, true, Padding::Zero, [1, 1]),
+        (3, 1, false, Padding::Zero, [1, 1]),
+        (4, 1, true, Padding::Periodic, [3, 4]),
+        (4, 1, false, Padding::Zero, [3, 4]),
     ] {
-        let desc = Conv { width, levels, attention, padding };
-        let (n, latent) = (16, 16 >> levels);
+        let desc = Conv { ratio, ..Conv::new(width, levels, attention, padding) };
+        let (n, latent) = (16, (16 >> levels) * ratio[0] / ratio[1]);
         let (encoder, decoder) = (Network::Encoder(desc.clone()), Network::Decoder(desc.clone()));
         let (flat_e, flat_d) = (randomised(&encoder, 7), randomised(&decoder, 8));
         let (input, z) = (field(n, 1), field(latent, 2));
@@ -168,7 +170,7 @@ fn gradients_of_fourier_networks_are_finite_differences() {
 #[test]
 fn gradients_of_convolutional_networks_are_finite_differences() {
     for (padding, attention) in [(Padding::Periodic, false), (Padding::Zero, true)] {
-        let desc = Conv { width: 4, levels: 1, attention, padding };
+        let desc = Conv::new(4, 1, attention, padding);
         let input = |seed, n, device: &Device| tensor(&[field(n, seed), field(n, seed + 1)].concat(), 2, n, device);
         check_gradient(&Network::Encoder(desc.clone()), |weights| {
             encode(&desc, weights, input(1, 8, weights.device()))
@@ -182,11 +184,16 @@ fn gradients_of_convolutional_networks_are_finite_differences() {
 #[test]
 fn the_fused_convolutional_networks_have_the_gradients_of_the_composition() {
     let device = Device::flex().autodiff();
-    for (width, levels, padding) in [(8, 2, Padding::Periodic), (3, 1, Padding::Zero), (16, 3, Padding::Periodic)] {
-        let desc = Conv { width, levels, attention: false, padding };
+    for (width, levels, padding, ratio) in [
+        (8, 2, Padding::Periodic, [1, 1]),
+        (3, 1, Padding::Zero, [1, 1]),
+        (16, 3, Padding::Periodic, [1, 1]),
+        (4, 1, Padding::Periodic, [3, 4]),
+    ] {
+        let desc = Conv { ratio, ..Conv::new(width, levels, false, padding) };
         for encoder in [true, false] {
             let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
-            let n = if encoder { 16 } else { 16 >> levels };
+            let n = if encoder { 16 } else { (16 >> levels) * ratio[0] / ratio[1] };
             let flat = randomised(&network, 21);
             let both = [field(n, 1), field(n, 2)].concat();
             let evaluate = |fused: bool| {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use presets::Preset;
 pub use stage::{SHORT, Stage};
 pub use validate::BUILT_IN_CLOSURES;
+pub(crate) use validate::halvings;
 
 /// Everything that determines a run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,7 +218,7 @@ pub enum LatentConfig {
     },
     /// A pair of trained convolutional autoencoders, one for ω and one for H.
     Autoencoder {
-        /// Points per side of the latent field: `data.n` divided by 2, 4 or 8 (a decoder doubles).
+        /// Points per side of the latent field: even, at most half of `data.n`.
         n: usize,
         /// Base width: 64 as published, 8 to 16 on a CPU.
         width: usize,
@@ -310,6 +311,14 @@ pub enum LearningRate {
     Steps {
         /// Steps between reductions.
         every: usize,
+        /// Factor of each reduction.
+        factor: f64,
+    },
+    /// Multiplied by `factor` after every `patience` validations in a row without improvement (published for autoencoders: 0.5
+    /// after 50 epochs, there on the test set).
+    Plateau {
+        /// Validations without improvement before a reduction.
+        patience: usize,
         /// Factor of each reduction.
         factor: f64,
     },

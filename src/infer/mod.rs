@@ -16,7 +16,7 @@ pub mod pytorch;
 
 pub use checkpoint::{Checkpoint, LatentStats, Provenance};
 pub use conv::Conv;
-pub(crate) use conv::{Block, NORM_EPSILON, groups, resampling};
+pub(crate) use conv::{Block, NORM_EPSILON, groups, resampling, scaled};
 pub use dft::Dft;
 pub use fno::Fno;
 pub(crate) use fno::HEAD;

@@ -25,7 +25,7 @@ pub(super) fn run(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor<
     let weights = weights.try_into_primitive::<Tracked>().ok()?;
     let parents = [input.node(), weights.node()];
     let (input, weights) = (values::<3>(input.into_primitive()), values::<1>(weights.into_primitive()));
-    let mut adjoint = ConvAdjoint::new(desc, encoder, &weights)?;
+    let mut adjoint = ConvAdjoint::new(desc, encoder, &weights, n)?;
     let mut tapes = Vec::with_capacity(batch);
     let mut out = Vec::new();
     for field in input.chunks_exact(n * n) {
@@ -33,7 +33,7 @@ pub(super) fn run(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor<
         out.extend(adjoint.forward(field, n, &mut tape));
         tapes.push(tape);
     }
-    let m = if encoder { n >> desc.levels } else { n << desc.levels };
+    let m = if encoder { desc.latent_n(n)? } else { desc.field_n(n)? };
     let out = primitive(out, [batch, m, m]);
     let state = State { adjoint, tapes, weights: weights.len(), shape: [batch, n, n], m };
     let out = match Node.prepare::<NoCheckpointing>(parents).compute_bound().stateful() {

@@ -26,7 +26,7 @@ pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learn
 pub use learn::{Learned, Lesson};
 pub use parallel::{Workers, chunk_range};
 pub use spread::Spread;
-pub use stage::{CHECKPOINT_FILE, Controls, LATENT_FILE, train, train_until};
+pub use stage::{CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, train, train_until};
 pub use state::State;
 
 use crate::error::{Error, Result};

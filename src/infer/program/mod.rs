@@ -10,6 +10,7 @@ mod conv;
 mod fno;
 mod kernels;
 mod matrix;
+mod resize;
 mod spectral;
 mod stencil;
 
