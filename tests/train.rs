@@ -355,6 +355,8 @@ fn the_stage_stops_at_its_deadline_goes_on_and_is_found_when_done() {
     let two_phase = LatentTraining::TwoPhase { kl: 0.0, train: short(10) };
     config.models = [("tiny".to_string(), tiny(autoencoder(two_phase), Law::Diffusion, 20))].into();
     config.rollout.closures = vec!["tiny".into()];
+    config.study.frontier.models.clear();
+    config.study.horizon.closures.clear();
     config.validate().unwrap();
     let data_artifact = generate(&config, &store, &Options::default(), &mut |_| ()).unwrap().unwrap();
     let data = Dataset::open(&data_artifact.folder).unwrap();

@@ -20,7 +20,8 @@ impl Config {
         for (name, model) in &self.models {
             self.validate_model(name, model)?;
         }
-        self.validate_rollout()?;
+        self.validate_rollout("rollout")?;
+        self.validate_study()?;
         at_least("eval.conditions", self.eval.conditions, 1)?;
         at_least("eval.samples", self.eval.samples, 2)
     }
@@ -131,26 +132,35 @@ impl Config {
         Ok(())
     }
 
-    fn validate_rollout(&self) -> Result<()> {
+    /// Checks the closed loop, which stands in the configuration at `path`.
+    pub(super) fn validate_rollout(&self, path: &str) -> Result<()> {
         let rollout = &self.rollout;
+        let field = |rest: &str| format!("{path}.{rest}");
         check("rollout.start", rollout.start, rollout.start >= 0.0, "must not be negative")?;
-        check("rollout.duration", rollout.duration, rollout.duration > 0.0, "must be positive")?;
+        check(&field("duration"), rollout.duration, rollout.duration > 0.0, "must be positive")?;
         self.whole_steps("rollout.start", rollout.start)?;
-        at_least("rollout.snapshots", rollout.snapshots, 1)?;
-        self.whole_steps("rollout.duration", rollout.duration / rollout.snapshots as f64)?;
-        at_least("rollout.members", rollout.members, 1)?;
+        at_least(&field("snapshots"), rollout.snapshots, 1)?;
+        self.whole_steps(&field("duration / snapshots"), rollout.duration / rollout.snapshots as f64)?;
+        at_least(&field("members"), rollout.members, 1)?;
         at_least("rollout.every", rollout.every, 1)?;
         at_least("rollout.references", rollout.references, 1)?;
         for closure in &rollout.closures {
-            if !BUILT_IN_CLOSURES.contains(&closure.as_str()) && !self.models.contains_key(closure) {
+            let (base, _) = split_mean(closure);
+            if !BUILT_IN_CLOSURES.contains(&base) && !self.models.contains_key(base) {
                 let known: Vec<&str> =
                     BUILT_IN_CLOSURES.into_iter().chain(self.models.keys().map(String::as_str)).collect();
-                let what = format!("unknown closure `{closure}`; known: {}", known.join(", "));
-                return Err(Error::config("rollout.closures", what));
+                let what =
+                    format!("unknown closure `{closure}`; known: {}, each with or without `/mean`", known.join(", "));
+                return Err(Error::config(field("closures"), what));
             }
         }
         Ok(())
     }
+}
+
+/// A closure's name without the suffix `/mean`, and whether it had one: the conditional mean alone.
+pub fn split_mean(closure: &str) -> (&str, bool) {
+    closure.strip_suffix("/mean").map_or((closure, false), |base| (base, true))
 }
 
 /// How often an autoencoder between `grid` and `latent` points per side halves the grid: as often as `latent` allows, a

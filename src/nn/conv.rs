@@ -19,11 +19,15 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
-    if weights.device().is_autodiff()
-        && !desc.attention
-        && let Some(out) = super::fused::run(desc, encoder, weights.flat(), input.clone())
     {
-        return resample(desc, input, out);
+        let (flat, field) = (weights.flat(), input.clone());
+        if !weights.device().is_autodiff() {
+            if let Some(out) = super::fused::evaluate(desc, encoder, flat, field) {
+                return out;
+            }
+        } else if let Some(out) = super::fused::run(desc, encoder, flat, field) {
+            return resample(desc, input, out);
+        }
     }
     compose(desc, weights, input, encoder)
 }

@@ -11,7 +11,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::infer::{Conv, ConvAdjoint, Tape};
+use crate::infer::{Conv, ConvAdjoint, ConvProgram, Network, Tape};
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
 
@@ -41,6 +41,22 @@ pub(super) fn run(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor<
         OpsKind::UnTracked(prepared) => prepared.finish(out),
     };
     Some(Tensor::from_primitive::<Tracked>(out))
+}
+
+/// As [`run`] with the resampled input added, where nothing is differentiated: the program of [`crate::infer`], with or without
+/// attention.
+pub(super) fn evaluate(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor<3>) -> Option<Tensor<3>> {
+    let [batch, n, _] = input.dims();
+    let input = values::<3>(input.try_into_primitive::<Flex>().ok()?);
+    let weights = values::<1>(weights.try_into_primitive::<Flex>().ok()?);
+    let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
+    let mut program = ConvProgram::new(&network, &weights, n).ok()?;
+    let m = program.output_n();
+    let mut out = vec![0.0; batch * m * m];
+    for (field, out) in input.chunks_exact(n * n).zip(out.chunks_exact_mut(m * m)) {
+        program.eval(field, out);
+    }
+    Some(Tensor::from_data(TensorData::new(out, [batch, m, m]), &Device::flex()))
 }
 
 /// The values of a primitive, row-major.
