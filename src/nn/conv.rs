@@ -21,7 +21,7 @@ fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tenso
     #[cfg(not(feature = "cuda"))]
     if weights.device().is_autodiff()
         && !desc.attention
-        && let Some(out) = super::fused::run(desc, encoder, weights.flat(), input.clone())
+        && let Some(out) = super::fused::conv(desc, encoder, weights.flat(), input.clone())
     {
         return resample(desc, input, out);
     }
