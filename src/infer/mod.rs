@@ -22,5 +22,5 @@ pub use fno::Fno;
 pub(crate) use fno::HEAD;
 pub use network::{Init, Network, Param};
 #[cfg(feature = "learn")]
-pub(crate) use program::{ConvAdjoint, Tape};
+pub(crate) use program::{ConvAdjoint, FnoAdjoint, FnoTape, Tape};
 pub use program::{ConvProgram, FnoProgram};

@@ -25,7 +25,7 @@ fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tenso
             if let Some(out) = super::fused::evaluate(desc, encoder, flat, field) {
                 return out;
             }
-        } else if let Some(out) = super::fused::run(desc, encoder, flat, field) {
+        } else if let Some(out) = super::fused::conv(desc, encoder, flat, field) {
             return resample(desc, input, out);
         }
     }
