@@ -44,12 +44,11 @@ def copy_tree(source: Path, target: Path, ignore=None) -> None:
 
 
 def pin_versions(slot: Path) -> None:
-    """Give the kernel the crate's own lock file: the same versions as in the tests, whatever was published since."""
-    lock = (ROOT / "Cargo.lock").read_bytes()
-    seen = slot / "Cargo.lock.crate"
-    if not seen.exists() or seen.read_bytes() != lock:
-        (slot / "Cargo.lock").write_bytes(lock)
-        seen.write_bytes(lock)
+    """Give the kernel the crate's own lock file: the same versions as in the tests, whatever was published since.
+
+    At every start: cargo strikes out what the notebook before did not use, such as burn, and would choose its version anew.
+    """
+    (slot / "Cargo.lock").write_bytes((ROOT / "Cargo.lock").read_bytes())
 
 
 def take_slot() -> Path:

@@ -6,8 +6,11 @@
 
 A Rust notebook can fail without an error: evcxr answers `ok` when an error leaves a cell through `?`, and a notebook
 cut short looks complete. So a run counts only if every cell succeeded, nothing unexpected was written to stderr, the
-last cell printed the sentinel, and every output declared in the notebook's metadata (`lacuna.outputs`) lies in the
-figures folder with a manifest line that has its checksum.
+last cell printed the sentinel, every output declared in the notebook's metadata (`lacuna.outputs`) lies in the
+figures folder with a manifest line that has its checksum, and the results that it was made from are there.
+
+A notebook whose metadata say `lacuna.learn` loads burn into its kernel. It makes no figures, its kernel takes minutes
+to compile once, and it gets a kernel of its own; `run` leaves it out unless it is named or --all is given.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import os
 import queue
 import re
 import resource
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -68,10 +72,45 @@ def unexpected_stderr(cell):
     return lines
 
 
+class Times:
+    """How a kernel feels: from its start to the first picture, and the cells after that which computed nothing."""
+
+    def __init__(self):
+        self.start = time.monotonic()
+        self.picture = None
+        self.ordinary = []
+
+    def shown(self, data):
+        if self.picture is None and any(kind.startswith("image/") for kind in data):
+            self.picture = time.monotonic() - self.start
+
+    def ran(self, cell, seconds):
+        """A cell counts as ordinary if it loads nothing and reports no progress: that comes on standard output."""
+        said = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+        loads = cell.source.lstrip().startswith((":dep", "use "))
+        if self.picture is not None and not loads and not said.replace(SENTINEL, "").strip():
+            self.ordinary.append((seconds, first_line(cell)))
+
+    def report(self):
+        lines = []
+        if self.picture is not None:
+            lines.append(f"kernel start to first picture: {self.picture:.1f} s")
+        if self.ordinary:
+            worst, source = max(self.ordinary)
+            median = statistics.median(seconds for seconds, _ in self.ordinary)
+            lines.append(f"ordinary cells ({len(self.ordinary)}): median {median:.1f} s, longest {worst:.1f} s ({source})")
+        return lines
+
+
+def first_line(cell):
+    return next((line for line in cell.source.splitlines() if line.strip()), "")[:88]
+
+
 class Client(NotebookClient):
     """nbclient that shows a cell's output while it runs, and stops at the first cell that complains."""
 
     verbose = True
+    times = None
 
     async def late_output(self, cell, grace):
         """Append to `cell` what the kernel passes on after its reply: evcxr forwards stderr by a thread of its own."""
@@ -85,6 +124,8 @@ class Client(NotebookClient):
 
     def output(self, outs, msg, display_id, cell_index):
         content = msg["content"]
+        if self.times and "data" in content:
+            self.times.shown(content["data"])
         if self.verbose and msg["msg_type"] == "stream":
             for line in strip_ansi(content["text"]).splitlines():
                 print(f"    | {line}", flush=True)
@@ -101,15 +142,16 @@ class Session:
 
     def __init__(self):
         self.manager = self.client = None
+        self.times = Times()
 
-    def prepare(self, client, name):
-        """Give `client` this session's kernel, cleared, with the notebook's name in its environment."""
+    def prepare(self, client):
+        """Give `client` this session's kernel, cleared."""
         if self.manager is None or not self.manager.has_kernel:
             self.manager, self.client = AsyncKernelManager(kernel_name="rust"), None
+            self.times.start = time.monotonic()
         client.km, client.kc, client.owns_km = self.manager, self.client, False
-        first = nbformat.v4.new_notebook()
-        name_cell = f'unsafe {{ std::env::set_var("LACUNA_NOTEBOOK", "{name}") }};'
-        first.cells = [nbformat.v4.new_code_cell(source) for source in (":clear", name_cell)]
+        client.times = self.times
+        first = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(":clear")])
         opening = NotebookClient(first, km=client.km, kernel_name="rust", timeout=STARTUP_TIMEOUT, startup_timeout=STARTUP_TIMEOUT, resources=client.resources)
         opening.kc = client.kc
         opening.execute()
@@ -126,12 +168,22 @@ class Session:
 def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, verbose=True, session=None, name=""):
     """Execute `notebook` in place. Returns the problems met, none if every cell succeeded in silence.
 
-    With a `session` its kernel is used and kept; otherwise the notebook has a kernel of its own.
+    With a `session` its kernel is used and kept; otherwise the notebook has a kernel of its own. The library is told
+    by a file which cell of the notebook `name` runs, for the index of figures.
     """
     problems = []
     started = {}
+    numbers = {}
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            numbers[index] = len(numbers) + 1
+    CACHE.mkdir(parents=True, exist_ok=True)
+    running = CACHE / f"cell-{os.getpid()}.json"
+    atexit.register(running.unlink, missing_ok=True)
 
     def before(cell, cell_index):
+        if cell_index in numbers:
+            running.write_text(json.dumps({"notebook": name, "cell": numbers[cell_index]}), encoding="utf-8")
         started[cell_index] = time.monotonic()
 
     last = max((index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"), default=0)
@@ -139,11 +191,12 @@ def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, 
     async def after(cell, cell_index, execute_reply):
         if cell.cell_type != "code":
             return
-        await client.late_output(cell, LAST_GRACE if cell_index == last else GRACE)
         seconds = time.monotonic() - started.get(cell_index, time.monotonic())
+        await client.late_output(cell, LAST_GRACE if cell_index == last else GRACE)
         if verbose:
-            first = next((line for line in cell.source.splitlines() if line.strip()), "")
-            print(f"  [{cell_index:2}] {seconds:7.1f} s  {first[:88]}", flush=True)
+            print(f"  [{numbers.get(cell_index, 0):2}] {seconds:7.1f} s  {first_line(cell)}", flush=True)
+        if client.times:
+            client.times.ran(cell, seconds)
         lines = unexpected_stderr(cell)
         if lines:
             raise UnexpectedStderr(f"cell {cell_index} wrote to stderr:\n      " + "\n      ".join(lines[:20]))
@@ -161,9 +214,10 @@ def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, 
     client.verbose = verbose
     saved = dict(os.environ)
     os.environ.update(environment or {})
+    os.environ["LACUNA_CELL_FILE"] = str(running)
     try:
         if session:
-            session.prepare(client, name)
+            session.prepare(client)
         client.execute()
     except UnexpectedStderr as error:
         problems.append(str(error))
@@ -209,7 +263,16 @@ def manifest_hashes(figures):
     return found
 
 
-def check(notebook, figures):
+def manifest_parents(figures):
+    """File name -> folders of the results that it was made from."""
+    manifest = figures / "manifest.jsonl"
+    if not manifest.exists():
+        return {}
+    lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    return {line["file"]: line.get("parents", []) for line in lines if "file" in line}
+
+
+def check(notebook, figures, data):
     """Problems of an executed notebook: everything a green run must not have."""
     problems = []
     cells = code_cells(notebook)
@@ -228,7 +291,7 @@ def check(notebook, figures):
     if SENTINEL not in last:
         problems.append(f"the last cell did not print `{SENTINEL}`")
 
-    known = manifest_hashes(figures)
+    known, parents = manifest_hashes(figures), manifest_parents(figures)
     for name in notebook.metadata.get("lacuna", {}).get("outputs", []):
         path = figures / name
         if not path.is_file() or path.stat().st_size == 0:
@@ -237,6 +300,9 @@ def check(notebook, figures):
             problems.append(f"declared output {name} has no line in {show(figures / 'manifest.jsonl')}")
         elif known[name] != sha256(path):
             problems.append(f"declared output {name} differs from its manifest line")
+        for parent in parents.get(name, []):
+            if not (data / parent / "artifact.json").is_file():
+                problems.append(f"declared output {name} was made from {parent}, which is missing in {show(data)}")
     return problems
 
 
@@ -296,14 +362,23 @@ def sources(names):
     return found
 
 
+def needs_learn(notebook):
+    return bool(notebook.metadata.get("lacuna", {}).get("learn"))
+
+
 def run(arguments):
     preset, figures, data = arguments.preset, figures_folder(arguments.preset), data_folder()
     crate = crate_hash()
     failed, done = [], 0
-    session = Session()
-    atexit.register(session.close)
+    sessions = {False: Session(), True: Session()}
+    for session in sessions.values():
+        atexit.register(session.close)
     for source in sources(arguments.names):
         notebook = nbformat.read(source, as_version=4)
+        if needs_learn(notebook) and not (arguments.all or arguments.names):
+            print(f"{source.stem}: left out, it loads the learning layer (make notebooks runs it)")
+            continue
+        session = sessions[needs_learn(notebook)]
         folder = CACHE / preset
         stamp, executed = folder / f"{source.stem}.json", folder / source.name
         inputs = {"cells": cells_hash(notebook), "crate": crate, "data": str(data), "figures": str(figures)}
@@ -327,7 +402,7 @@ def run(arguments):
         )
         seconds = time.monotonic() - begin
         nbformat.write(notebook, executed)
-        problems = problems or check(notebook, figures)
+        problems = problems or check(notebook, figures, data)
         done += 1
         if problems:
             failed.append(source.stem)
@@ -346,7 +421,10 @@ def run(arguments):
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         os.replace(temporary, stamp)
         print(f"{source.stem}: done in {seconds:.1f} s, {len(outputs)} outputs in {show(figures)}", flush=True)
-    session.close()
+    for session in sessions.values():
+        session.close()
+        for line in session.times.report():
+            print(f"figures ({preset}): {line}")
     if done:
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         print(f"figures ({preset}): {done} notebooks, largest process {peak:.0f} MiB")
@@ -408,24 +486,36 @@ def publish(arguments):
         print(f"{show(source)}: outputs of preset {arguments.preset}")
 
 
+def staleness(notebook, crate):
+    """Why a notebook's committed outputs are stale; None if they are fresh."""
+    executed = notebook.metadata.get("lacuna", {}).get("executed")
+    if executed is None:
+        return "no outputs"
+    if executed["cells"] != cells_hash(notebook):
+        return "outputs of other cells"
+    if executed["crate"] != crate:
+        return "outputs of an earlier version of the crate"
+    return None
+
+
 def stale(arguments):
-    crate, count = crate_hash(), 0
+    """Names every notebook with stale outputs, and what of figures/ it makes; fails if strict."""
+    crate, found = crate_hash(), []
     for source in sources(arguments.names):
         notebook = nbformat.read(source, as_version=4)
-        executed = notebook.metadata.get("lacuna", {}).get("executed")
-        if executed is None:
-            reason = "has no outputs"
-        elif executed["cells"] != cells_hash(notebook):
-            reason = "has outputs of other cells"
-        elif executed["crate"] != crate:
-            reason = "has outputs of an earlier version of the crate"
-        else:
-            print(f"{source.stem}: fresh ({executed['preset']})")
+        reason = staleness(notebook, crate)
+        if reason is None:
+            print(f"{source.stem}: fresh ({notebook.metadata.lacuna.executed.preset})")
             continue
-        count += 1
-        print(f"{source.stem}: stale: {reason}; refresh with `make notebooks`")
-    if count and arguments.strict:
-        raise SystemExit(1)
+        found.append(source.stem)
+        print(f"{source.stem}: STALE, {reason}")
+        outputs = notebook.metadata.get("lacuna", {}).get("outputs", [])
+        if outputs:
+            print(f"    with it: {', '.join(outputs)}")
+    if found:
+        print(f"stale: {len(found)} of {len(sources(arguments.names))} notebooks; refresh with `make notebooks`")
+        if arguments.strict:
+            raise SystemExit(1)
 
 
 def main():
@@ -438,6 +528,7 @@ def main():
         if name != "stale":
             command.add_argument("--preset", default=os.environ.get("LACUNA_PRESET", "desk"))
         if name == "run":
+            command.add_argument("--all", action="store_true", help="also those that load the learning layer")
             command.add_argument("--force", action="store_true", help="run even what is up to date")
             command.add_argument("--timeout", type=int, default=CELL_TIMEOUT, help="seconds a cell may take")
         if name == "stale":

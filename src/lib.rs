@@ -11,6 +11,9 @@
 //! [`config`], [`rng`], [`artifact`] → [`spectral`] → [`flow`] → [`data`] → [`infer`], `nn` → [`latent`] → [`transport`] →
 //! `train`, [`closure`] → [`rollout`] → [`eval`] → [`plot`] → [`lab`], [`notebook`], [`cli`].
 //!
+//! Displayed equations in this documentation are MathML (`src/equations`): browsers typeset it themselves, so the pages show
+//! them offline and need neither scripts nor fonts from elsewhere.
+//!
 //! Feature `learn` (on by default) holds what needs burn: `nn` and `train`. Everything else, drawing from trained models
 //! included, does without.
 
@@ -55,6 +58,9 @@ pub mod prelude {
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The tensor library of the learning layer, for networks of your own in the release that this crate is built with.
+#[cfg(feature = "learn")]
+pub use burn;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use rng::SeedTree;

@@ -78,6 +78,63 @@ fn wrong_settings_fail_and_name_the_field() {
     assert!(!lacuna(folder.path(), &["train", "--preset", "smoke", "--device", "abacus"]).status.success());
 }
 
+#[cfg(feature = "learn")]
+#[test]
+fn training_in_slices_ends_at_the_same_bits_as_in_one_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, sliced) = (folder.path().join("whole"), folder.path().join("sliced"));
+    let short = ["--model", "spectral", "--set", "models.spectral.train.steps=200"];
+    let train = |out: &Path, more: &[&str]| {
+        let output = lacuna(out, &tiny("train", &[&short, more].concat()));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let checkpoint = |out: &Path| {
+        let folders = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().path());
+        folders.map(|folder| folder.join("checkpoint.lacuna")).find(|path| path.is_file())
+    };
+    train(&whole, &[]);
+    // The first slice ends before its first step; later ones get a few done.
+    let first = train(&sliced, &["--max-minutes", "1e-9"]);
+    assert!(first.contains("stopped at step 0 of 200") && first.contains("goes on from here"), "{first}");
+    assert_eq!(checkpoint(&sliced), None);
+    let mut slices = 1;
+    while checkpoint(&sliced).is_none() {
+        // 0.3 s, of which reading the data is the smaller part.
+        train(&sliced, &["--max-minutes", "0.005"]);
+        slices += 1;
+        assert!(slices < 200, "no progress from slice to slice");
+    }
+    let [a, b] = [&whole, &sliced].map(|out| std::fs::read(checkpoint(out).unwrap()).unwrap());
+    assert!(a == b, "{slices} slices gave other weights");
+    // What is trained already is found, whatever the limit.
+    assert!(train(&sliced, &["--max-minutes", "1e-9"]).contains("found"));
+    for wrong in ["0", "-1", "soon", "NaN"] {
+        let option = format!("--max-minutes={wrong}");
+        assert!(!lacuna(&whole, &tiny("train", &[&option])).status.success(), "{wrong} was accepted");
+    }
+}
+
+#[cfg(feature = "learn")]
+#[test]
+fn the_selftest_passes_on_the_cpu_and_a_device_that_is_not_there_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = lacuna(folder.path(), &["selftest", "--device", "cpu"]);
+    let table = text(&output.stdout);
+    assert!(output.status.success(), "{table}{}", text(&output.stderr));
+    for row in ["denoiser 64²: values", "loss against", "gradient against the program", "multistep sampler: covariance"]
+    {
+        assert!(table.contains(row), "{row} is missing:\n{table}");
+    }
+    assert!(!table.contains("FAILED") && table.contains("comparisons agree"), "{table}");
+    assert!(!lacuna(folder.path(), &["selftest", "--device", "abacus"]).status.success());
+    #[cfg(not(feature = "cuda"))]
+    {
+        let refused = lacuna(folder.path(), &["selftest", "--device", "cuda"]);
+        assert!(text(&refused.stderr).contains("--features cuda"), "{}", text(&refused.stderr));
+    }
+}
+
 #[test]
 fn data_is_idempotent_shards_complete_each_other_and_verify_sees_damage() {
     let folder = tempfile::tempdir().unwrap();

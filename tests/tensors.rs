@@ -95,14 +95,14 @@ fn convolutional_programs_and_tensors_agree() {
         program.eval(&field(n, 9), &mut made);
         program.eval(&input, &mut made);
         let weights = Weights::new(&encoder, &flat_e, &device);
-        let expected = values(compose(&desc, &weights, tensor(&input, 1, n, &device), true));
+        let expected = values(compose_conv(&desc, &weights, tensor(&input, 1, n, &device), true));
         let error = distance(&made, &expected);
         assert!(error < SINGLE, "encoder {desc:?}: {error}");
 
         let mut made = vec![0.0; n * n];
         ConvProgram::new(&decoder, &flat_d, latent).unwrap().eval(&z, &mut made);
         let weights = Weights::new(&decoder, &flat_d, &device);
-        let expected = values(compose(&desc, &weights, tensor(&z, 1, latent, &device), false));
+        let expected = values(compose_conv(&desc, &weights, tensor(&z, 1, latent, &device), false));
         let error = distance(&made, &expected);
         assert!(error < SINGLE, "decoder {desc:?}: {error}");
     }

@@ -131,6 +131,24 @@ fn a_state_that_is_damaged_or_of_another_model_is_refused() {
 }
 
 #[test]
+fn a_state_in_parts_is_read_back_and_a_lost_part_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(STATE_FILE);
+    let state = State::new((0..1000).map(|i| i as f32).collect(), vec![2.0; 7]);
+    state.save_in_parts(&path, 4096).unwrap();
+    assert_eq!(State::load(&path, &state).unwrap(), state);
+    let files = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    assert!(files().all(|file| file.metadata().unwrap().len() <= 4096));
+    let part = files().find(|file| file.extension().is_some_and(|e| e == "part")).unwrap();
+    std::fs::remove_file(&part).unwrap();
+    let error = State::load(&path, &state).unwrap_err().to_string();
+    assert!(error.contains(part.file_name().unwrap().to_str().unwrap()), "{error}");
+    // Saved whole, it leaves no part behind.
+    state.save(&path).unwrap();
+    assert_eq!(files().count(), 1);
+}
+
+#[test]
 fn a_diverging_run_stops_with_an_error_and_keeps_the_last_state() {
     let folder = tempfile::tempdir().unwrap();
     let error = run(&config(), Bowl { broken: 50, ..WHOLE }, folder.path(), never).0.unwrap_err();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Artifact, write_atomically};
-use crate::config::Stage;
+use crate::config::{Stage, hex};
 use crate::error::{Error, Result};
 
 /// Name of the copy of its manifest line in a result's folder.
@@ -76,10 +76,7 @@ impl Entry {
             hash: stage.hash.clone(),
             settings: stage.settings.clone(),
             seeds: seeds.to_vec(),
-            parents: parents
-                .iter()
-                .map(|parent| parent.folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
-                .collect(),
+            parents: parents.iter().map(|parent| parent.name()).collect(),
             version: env!("CARGO_PKG_VERSION").into(),
             device: device.into(),
             wall_s: wall.as_secs_f64(),
@@ -127,5 +124,5 @@ pub fn sha256(path: &Path) -> Result<String> {
             read => hash.update(&buffer[..read]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }

@@ -7,6 +7,7 @@
 
 pub mod h5;
 mod manifest;
+pub mod parts;
 
 use std::fs::File;
 use std::io::Write;
@@ -36,6 +37,11 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// The name of its folder, `STAGE-HASH`, under which others refer to it.
+    pub fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// A file of the result.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
@@ -202,16 +208,12 @@ impl Work {
         }
     }
 
-    /// Removes a file of the partial folder that the result does not keep, if it is there.
+    /// Removes a file of the partial folder that the result does not keep, and its parts, if it is there.
     ///
     /// # Errors
     /// I/O.
     pub fn discard(&self, name: &str) -> Result<()> {
-        let path = self.path(name);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(error)),
-            _ => Ok(()),
-        }
+        parts::remove(&self.path(name))
     }
 
     /// Declares the result complete: everything in the folder is hashed and synced, the folder renamed, the manifest

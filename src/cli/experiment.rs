@@ -1,6 +1,7 @@
 //! `lacuna plan|data|train|rollout|eval|run|verify`.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -91,13 +92,31 @@ pub struct Train {
     /// The model; all of the configuration by default.
     #[arg(long)]
     model: Vec<String>,
+    /// Stop cleanly after so many minutes in all; the same command then goes on, to the same bits.
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    max_minutes: Option<Duration>,
+}
+
+/// A positive number of minutes, fractions allowed.
+fn minutes(text: &str) -> Result<Duration> {
+    let wrong = || Error::config("max-minutes", format!("`{text}`; must be a positive number of minutes"));
+    let minutes: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(60.0 * minutes).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
 }
 
 impl Train {
     pub(super) fn run(&self) -> Result<()> {
-        let lab = self.common.lab()?;
+        let (lab, clock) = (self.common.lab()?, Instant::now());
         for model in if self.model.is_empty() { lab.models() } else { self.model.clone() } {
-            say!("{}", lab.train(&model)?);
+            let trained = match self.max_minutes {
+                None => Some(lab.train(&model)?),
+                Some(time) => lab.train_for(&model, time.saturating_sub(clock.elapsed()))?,
+            };
+            let Some(trained) = trained else {
+                say!("training of {model} stopped after the time allowed; the same command goes on from here");
+                return Ok(());
+            };
+            say!("{trained}");
         }
         Ok(())
     }

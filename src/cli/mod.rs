@@ -11,6 +11,8 @@ macro_rules! say {
 pub mod bench;
 mod experiment;
 mod network;
+#[cfg(feature = "learn")]
+mod selftest;
 pub mod simulate;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +47,9 @@ enum Command {
     Import(network::Import),
     /// Evaluate a network of a checkpoint on fields.
     Apply(network::Apply),
+    /// Compare a device with the plain-array programs: networks, losses, gradients, samplers.
+    #[cfg(feature = "learn")]
+    Selftest(selftest::Selftest),
     /// Time the inner loops on this machine.
     Bench(bench::BenchArgs),
 }
@@ -62,6 +67,8 @@ pub fn main() -> std::process::ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Import(command) => command.run(),
         Command::Apply(command) => command.run(),
+        #[cfg(feature = "learn")]
+        Command::Selftest(command) => command.run(),
         Command::Bench(args) => bench::run(&args),
     };
     match outcome {

@@ -8,10 +8,9 @@ use crate::error::{Error, Result};
 use crate::flow::{Advection, QWiener};
 use crate::rng::Stream;
 
-/// p(H | ω) itself: H = −D\[u·∇ω\] + σ dW/dt, the first term a function of ω, the second a homogeneous Gaussian field.
-///
-/// Mean −D\[u·∇ω\] with the 2/3 mask D of the reduced grid; fluctuation independent of ω with E|ĥ_n|² = κσ²q_n N⁴/(L²Δt),
-/// q_n = exp(−α|k|²), as one step Δt of the solver sees it ([`QWiener`]). With `every = 1` the reduced solver with this
+/// p(H | ω) itself: a function of ω plus a homogeneous Gaussian field that does not depend on ω.
+#[doc = include_str!("../equations/exact_law.html")]
+/// D is the 2/3 mask of the reduced grid, Ĉ the fluctuation as one step Δt of the solver sees it ([`QWiener`]). With `every = 1` the reduced solver with this
 /// closure *is* the full solver on the reduced grid, in law; held over several steps it shows what a perfectly learned
 /// closure would do under the same policy. Where the full solver runs on a finer grid, the mean differs from the coarsened
 /// advection by what its modes beyond the reduced mask contribute.

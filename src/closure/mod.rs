@@ -1,7 +1,9 @@
 //! Closures: one trait, `sample(ω, t, rng) → H`, and its implementations.
 //!
-//! The reduced solver knows viscosity and steady forcing; everything else, H = −D\[u·∇ω\] + σ dW/dt in the missing-physics
-//! problem (arXiv 2506.20771, stochastic Navier–Stokes example), comes from a [`Closure`]. [`NoClosure`] is the
+//! The reduced solver knows viscosity and steady forcing; everything else, H, comes from a [`Closure`]. In the missing-physics
+//! problem (arXiv 2506.20771, stochastic Navier–Stokes example)
+#![doc = include_str!("../equations/missing_term.html")]
+//! with D the dealiasing of the 2/3 rule. [`NoClosure`] is the
 //! baseline, [`ExactLaw`] the truth p(H | ω) itself, [`Learned`] a trained generative model; [`Sum`], [`Scaled`] and
 //! [`Deterministic`] make new ones from old ones. Writing one takes ten lines:
 //!

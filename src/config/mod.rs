@@ -239,5 +239,10 @@ pub fn hash(value: &impl Serialize) -> String {
     use sha2::{Digest, Sha256};
     // serde_json's map is sorted by key, so going through `Value` makes the text canonical.
     let canonical = serde_json::to_value(value).expect("config types serialise").to_string();
-    Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(canonical.as_bytes()))
+}
+
+/// A digest in hexadecimal digits.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

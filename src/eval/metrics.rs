@@ -9,7 +9,8 @@ use std::f64::consts::PI;
 
 use ndarray::{ArrayView2, Zip};
 
-/// Mean square difference of two fields.
+/// Mean square difference of two fields, the first of
+#[doc = include_str!("../equations/field_errors.html")]
 pub fn d_mse(truth: ArrayView2<f64>, sample: ArrayView2<f64>) -> f64 {
     difference(truth, sample) / truth.len() as f64
 }
@@ -28,8 +29,8 @@ fn difference(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
     Zip::from(a).and(b).fold(0.0, |sum, a, b| sum + (a - b) * (a - b))
 }
 
-/// Fair CRPS of an ensemble against one outcome: mean |x − y| − Σ|x − x'| / (2M(M−1)).
-///
+/// Fair CRPS of an ensemble of M numbers against one outcome y:
+#[doc = include_str!("../equations/crps.html")]
 /// Sorts `members`; NaN for fewer than two of them.
 pub fn crps(members: &mut [f64], outcome: f64) -> f64 {
     if members.len() < 2 {
@@ -143,7 +144,8 @@ impl Gram {
         ((trace - self.g.iter().sum::<f64>() / self.m as f64) / (self.m as f64 - 1.0)).max(0.0)
     }
 
-    /// Fair energy score with the root-mean-square norm: mean ‖x − y‖ − Σ‖x − x'‖ / (2M(M−1)); NaN for one member.
+    /// Fair energy score with the root-mean-square norm; NaN for one member:
+    #[doc = include_str!("../equations/energy_score.html")]
     pub fn energy_score(&self) -> f64 {
         if self.m < 2 {
             return f64::NAN;

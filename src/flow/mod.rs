@@ -1,16 +1,21 @@
 //! The flow: reference solver, stochastic forcing, reduced solver.
 //!
-//! ∂ω/∂t + u·∇ω = ν∇²ω − rω + f + σ dW/dt on a periodic square (arXiv 2506.20771, stochastic Navier–Stokes example), with
-//! ψ̂ = ω̂/|k|², u = ∂ψ/∂y, v = −∂ψ/∂x; optional hyperviscosity −ν(−∇²)^p. See [`crate::spectral`] for conventions.
+//! Vorticity ω on a periodic square (arXiv 2506.20771, stochastic Navier–Stokes example):
+#![doc = include_str!("../equations/vorticity.html")]
+//! with friction r, steady forcing f and, optionally, hyperviscosity −ν(−∇²)^p instead of ν∇². See [`crate::spectral`] for
+//! conventions.
 //!
 //! # The stochastic forcing
 //! W is a Q-Wiener process: a Gaussian field, white in time, with smooth spatial covariance. The noise is additive, so
 //! Itô and Stratonovich readings coincide and Euler–Maruyama has strong order one. The amplitude is *per unit time*: over a
-//! time t the noise adds to ω a Gaussian field with E|Δω̂_n|² = κσ²q_n N⁴ t/L², q_n = exp(−α|k|²), whatever the time step;
-//! pointwise, (κσ² Σq_n t)^½/L, which is 6.3e-4 √t for the paper's α = 0.005, κ = 10, σ = 5e-5.
+//! time t the noise adds to ω a Gaussian field with
+#![doc = include_str!("../equations/noise_increment.html")]
+//! whatever the time step; pointwise, its standard deviation is (κσ² Σq_n t)^½/L, which is 6.3e-4 √t for the paper's α = 0.005, κ = 10, σ = 5e-5.
 //!
 //! A scheme with step h sees the mean of dW/dt over the step, (W(t+h) − W(t))/h, whose variance is that of W over h divided by
-//! h²: one draw has E|ĥ_n|² = κσ²q_n N⁴/(L²h), pointwise std 0.01995 at h = 1e-3. That is why the missing term
+//! h²: one draw has
+#![doc = include_str!("../equations/noise_draw.html")]
+//! and pointwise std 0.01995 at h = 1e-3. That is why the missing term
 //! H = −D\[u·∇ω\] + σ dW/dt contains noise that grows as h^−½ as the step shrinks, while the flow it drives does not change; a
 //! law of H learned at one step is valid at that step only, unless its fluctuation is rescaled by (h₁/h₂)^½.
 //!

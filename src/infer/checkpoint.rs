@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Network;
-use crate::artifact::write_atomically;
+use crate::artifact::parts;
 use crate::config::{LatentConfig, Law, ModelConfig};
 use crate::data::Stats;
 use crate::error::{Error, Result};
@@ -127,11 +127,20 @@ impl Checkpoint {
     }
 
     /// Writes the checkpoint: magic and version, length of the header (u64, little-endian), JSON header, weights (f32,
-    /// little-endian, networks in alphabetical order of their roles, then the residual), SHA-256 of all that.
+    /// little-endian, networks in alphabetical order of their roles, then the residual), SHA-256 of all that. Kept in parts
+    /// where it exceeds [`parts::PART_BYTES`].
     ///
     /// # Errors
     /// I/O, or weights that do not fit their description.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.save_in_parts(path, parts::PART_BYTES)
+    }
+
+    /// As [`Checkpoint::save`], in files of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub fn save_in_parts(&self, path: &Path, limit: usize) -> Result<()> {
         self.check()?;
         let mut header = Header {
             model: self.model.clone(),
@@ -154,16 +163,17 @@ impl Checkpoint {
         }
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
-        write_atomically(path, &bytes)
+        parts::write(path, &bytes, limit)
     }
 
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// I/O; [`Error::Artifact`] for another kind of file, another version, a damaged file, or weights that do not fit.
+    /// I/O; [`Error::Artifact`] for another kind of file, another version, a damaged file, a missing or
+    /// damaged part of it (named), or weights that do not fit.
     pub fn load(path: &Path) -> Result<Self> {
         let wrong = |what: String| Error::Artifact { path: path.into(), what };
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = parts::read(path)?;
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
             return Err(wrong("not a lacuna checkpoint (its first bytes are others)".into()));
         };

@@ -14,6 +14,8 @@ use crate::plot::Figure;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gallery {
     folder: PathBuf,
+    /// File in which the notebook runner names the running cell, see [`CELL_VARIABLE`].
+    running: Option<PathBuf>,
 }
 
 /// Where a figure or table came from.
@@ -38,18 +40,28 @@ struct Line {
     sha256: String,
     #[serde(flatten)]
     source: Source,
-    #[serde(skip_serializing_if = "String::is_empty", default)]
-    notebook: String,
+    #[serde(flatten)]
+    cell: Option<Cell>,
     version: String,
 }
 
-/// Environment variable by which the notebook runner tells which notebook runs.
-const NOTEBOOK_VARIABLE: &str = "LACUNA_NOTEBOOK";
+/// A code cell of a notebook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Cell {
+    /// The notebook's file name without extension.
+    notebook: String,
+    /// Its number among the code cells, from 1: `In [cell]` after a run from the top.
+    cell: usize,
+}
+
+/// Environment variable with the path of a file `{"notebook": NAME, "cell": NUMBER}` that the notebook runner writes before
+/// each cell: a kernel outlives the notebook, so its own environment could not say which one runs.
+const CELL_VARIABLE: &str = "LACUNA_CELL_FILE";
 
 impl Gallery {
     /// The gallery in `folder`, which is made when the first thing is put there.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, running: std::env::var_os(CELL_VARIABLE).map(PathBuf::from) }
     }
 
     /// Its folder.
@@ -84,13 +96,14 @@ impl Gallery {
         let lock = std::fs::File::create(&path).map_err(Error::io(&path))?;
         lock.lock().map_err(Error::io(&path))?;
         let mut lines = self.lines()?;
+        let cell = self.cell()?;
         for (file, bytes) in files {
             let path = self.folder.join(&file);
             write_atomically(&path, &bytes)?;
             let line = Line {
                 sha256: sha256(&path)?,
                 source: source.clone(),
-                notebook: std::env::var(NOTEBOOK_VARIABLE).unwrap_or_default(),
+                cell: cell.clone(),
                 version: env!("CARGO_PKG_VERSION").into(),
                 file: file.clone(),
             };
@@ -102,6 +115,17 @@ impl Gallery {
             .collect();
         write_atomically(&self.folder.join("manifest.jsonl"), manifest.as_bytes())?;
         write_atomically(&self.folder.join("index.md"), index(&lines).as_bytes())
+    }
+
+    /// The notebook cell that runs, if a notebook does.
+    fn cell(&self) -> Result<Option<Cell>> {
+        let Some(path) = &self.running else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let wrong = |error: serde_json::Error| Error::Artifact {
+            path: path.clone(),
+            what: format!("expected {{\"notebook\": NAME, \"cell\": NUMBER}}: {error}"),
+        };
+        serde_json::from_str(&text).map(Some).map_err(wrong)
     }
 
     /// Manifest lines by file; unreadable ones are dropped, since their files are not vouched for.
@@ -120,16 +144,18 @@ impl Gallery {
 fn index(lines: &BTreeMap<String, Line>) -> String {
     let mut out = String::from(
         "# Figures and tables\n\nMade by `make figures`; do not edit. `manifest.jsonl` has the same with checksums.\n\n\
-         | file | shows | notebook | call | configuration | seed | made from |\n|---|---|---|---|---|---|---|\n",
+         | file | shows | notebook | cell | call | configuration | seed | made from |\n|---|---|---|---|---|---|---|---|\n",
     );
     for line in lines.values() {
         let source = &line.source;
-        let notebook = match line.notebook.as_str() {
-            "" => "–".to_string(),
-            name => format!("[{name}](../../notebooks/{name}.ipynb)"),
+        let (notebook, cell) = match &line.cell {
+            None => ("–".into(), "–".into()),
+            Some(Cell { notebook, cell }) => {
+                (format!("[{notebook}](../../notebooks/{notebook}.ipynb)"), cell.to_string())
+            }
         };
         out.push_str(&format!(
-            "| [{file}]({file}) | {} | {notebook} | `{}` | `{}` | {} | {} |\n",
+            "| [{file}]({file}) | {} | {notebook} | {cell} | `{}` | `{}` | {} | {} |\n",
             source.caption.replace('|', "\\|"),
             source.call,
             &source.config_hash[..source.config_hash.len().min(crate::config::SHORT)],
@@ -145,24 +171,53 @@ fn index(lines: &BTreeMap<String, Line>) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_figure_put_twice_has_one_line_and_the_index_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let gallery = Gallery::new(folder.path().join("new"));
-        let source = Source {
+    fn source() -> Source {
+        Source {
             call: "lab.x()".into(),
             caption: "something".into(),
             config_hash: "0123456789abcdef".into(),
             seed: 7,
             parents: vec!["data-0".into()],
-        };
-        for text in ["<svg/>", "<svg></svg>"] {
-            let figure = Figure { name: "x".into(), svg: Some(text.into()), png: None };
-            gallery.put_figure(&figure, &source).unwrap();
         }
-        let manifest = std::fs::read_to_string(gallery.folder().join("manifest.jsonl")).unwrap();
+    }
+
+    fn figure(svg: &str) -> Figure {
+        Figure { name: "x".into(), svg: Some(svg.into()), png: None }
+    }
+
+    fn read(gallery: &Gallery, name: &str) -> String {
+        std::fs::read_to_string(gallery.folder().join(name)).unwrap()
+    }
+
+    #[test]
+    fn a_figure_put_twice_has_one_line_and_the_index_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let gallery = Gallery { folder: folder.path().join("new"), running: None };
+        for svg in ["<svg/>", "<svg></svg>"] {
+            gallery.put_figure(&figure(svg), &source()).unwrap();
+        }
+        let manifest = read(&gallery, "manifest.jsonl");
         assert_eq!(manifest.lines().count(), 1);
         assert!(manifest.contains(&sha256(&gallery.folder().join("x.svg")).unwrap()));
-        assert!(std::fs::read_to_string(gallery.folder().join("index.md")).unwrap().contains("`lab.x()`"));
+        assert!(read(&gallery, "index.md").contains("| – | – | `lab.x()` | `0123456789ab` | 7 | `data-0` |"));
+    }
+
+    #[test]
+    fn the_index_maps_a_figure_to_its_notebook_and_cell() {
+        let folder = tempfile::tempdir().unwrap();
+        let running = folder.path().join("cell.json");
+        let gallery = Gallery { folder: folder.path().join("figures"), running: Some(running.clone()) };
+        let missing = gallery.put_figure(&figure("<svg/>"), &source()).unwrap_err().to_string();
+        assert!(missing.contains("cell.json"), "{missing}");
+        std::fs::write(&running, "{}").unwrap();
+        let wrong = gallery.put_figure(&figure("<svg/>"), &source()).unwrap_err().to_string();
+        assert!(wrong.contains("expected") && wrong.contains("notebook"), "{wrong}");
+        std::fs::write(&running, r#"{"notebook": "04_closed_loop", "cell": 7}"#).unwrap();
+        gallery.put_figure(&figure("<svg/>"), &source()).unwrap();
+        let row = "| [04_closed_loop](../../notebooks/04_closed_loop.ipynb) | 7 | `lab.x()` | `0123456789ab` | 7 |";
+        assert!(read(&gallery, "index.md").contains(row));
+        // Read back with the cell, when another figure is put.
+        gallery.put_figure(&Figure { name: "y".into(), ..figure("<svg/>") }, &source()).unwrap();
+        assert_eq!(read(&gallery, "index.md").matches(row).count(), 2);
     }
 }

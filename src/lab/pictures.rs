@@ -15,7 +15,7 @@ use crate::plot::{self, FieldGrid, FieldGroup, Figure, Series};
 use crate::rollout::{Ensemble, Reference};
 use crate::spectral::energy_spectrum;
 
-/// Snapshots in the panel of the data.
+/// Snapshots in the panel of the data, closures in that of the closed loop.
 const SHOWN: usize = 4;
 
 impl Lab {
@@ -30,10 +30,7 @@ impl Lab {
             caption: caption.into(),
             config_hash: self.config.hash(),
             seed: self.config.seed,
-            parents: parents
-                .iter()
-                .map(|parent| parent.folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
-                .collect(),
+            parents: parents.iter().map(|parent| parent.name()).collect(),
         }
     }
 
@@ -177,11 +174,17 @@ impl Lab {
 
     /// The true flow and the ensembles of all closures, computed where missing.
     pub(super) fn loop_results(&self) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
+        let closures: Vec<&str> = self.config.rollout.closures.iter().map(String::as_str).collect();
+        self.loop_results_of(&closures)
+    }
+
+    /// As [`Lab::loop_results`], of some closures.
+    fn loop_results_of(&self, closures: &[&str]) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
         let artifact = self.reference_artifact()?;
         let reference = self.load_reference(&artifact)?;
         let mut parents = vec![artifact];
         let mut ensembles = Vec::new();
-        for closure in &self.config.rollout.closures {
+        for closure in closures {
             let artifact = self.rollout_artifact(closure)?;
             ensembles.push(self.load_ensemble(&artifact)?);
             parents.push(artifact);
@@ -240,12 +243,34 @@ impl Lab {
     /// As [`Lab::rollout`].
     pub fn vorticity_panel(&self) -> Result<Figure> {
         let (reference, ensembles, parents) = self.loop_results()?;
+        let grid = self.final_fields("vorticity", &reference, &ensembles);
+        let caption = "Vorticity at the end of the closed loop: the true flow, one member of each rollout, and their \
+                       errors (the error without closure may exceed the scale).";
+        let source = self.source("lab.vorticity_panel()", caption, &parents.iter().collect::<Vec<_>>());
+        self.keep(plot::vorticity_panel(&grid)?, &source)
+    }
+
+    /// Figure `closures`: as [`Lab::vorticity_panel`], of the closures named; only their rollouts are computed.
+    ///
+    /// # Errors
+    /// As [`Lab::rollout`].
+    pub fn closure_panel(&self, closures: &[&str]) -> Result<Figure> {
+        let (reference, ensembles, parents) = self.loop_results_of(closures)?;
+        let grid = self.final_fields("closures", &reference, &ensembles);
+        let caption = "Vorticity at the end of a closed loop: the true flow, one member with each closure, and their \
+                       errors (the error without closure may exceed the scale).";
+        let call = format!("lab.closure_panel(&{closures:?})");
+        self.keep(plot::vorticity_panel(&grid)?, &self.source(&call, caption, &parents.iter().collect::<Vec<_>>()))
+    }
+
+    /// The final fields of the truth and of up to [`SHOWN`] ensembles that survived, with their errors below.
+    fn final_fields(&self, name: &str, reference: &Reference, ensembles: &[Ensemble]) -> FieldGrid {
         let last = reference.times.len() - 1;
         let truth = wide(reference.fields.slice(s![last, 0, .., ..]));
         let shown: Vec<&Ensemble> = ensembles
             .iter()
             .filter(|ensemble| ensemble.fields.slice(s![last, 0, .., ..]).iter().all(|x| x.is_finite()))
-            .take(4)
+            .take(SHOWN)
             .collect();
         let fields: Vec<Array2<f64>> =
             shown.iter().map(|ensemble| wide(ensemble.fields.slice(s![last, 0, .., ..]))).collect();
@@ -261,8 +286,8 @@ impl Lab {
             .filter(|(ensemble, _)| ensemble.closure != NO_CLOSURE)
             .filter_map(|(_, error)| error.as_ref().map(largest))
             .fold(0.0, f64::max);
-        let grid = FieldGrid {
-            name: "vorticity".into(),
+        FieldGrid {
+            name: name.into(),
             columns,
             length: self.config.flow.length,
             groups: vec![
@@ -277,11 +302,7 @@ impl Lab {
                     rows: vec![("error".into(), errors)],
                 },
             ],
-        };
-        let caption = "Vorticity at the end of the closed loop: the true flow, one member of each rollout, and their \
-                       errors (the error without closure may exceed the scale).";
-        let source = self.source("lab.vorticity_panel()", caption, &parents.iter().collect::<Vec<_>>());
-        self.keep(plot::vorticity_panel(&grid)?, &source)
+        }
     }
 
     /// Figure `spectra`: kinetic energy by shell at the final time, the mean over members.

@@ -1,5 +1,9 @@
 //! The stages of the pipeline: each finds its result or makes it.
 
+use std::time::Duration;
+#[cfg(feature = "learn")]
+use std::time::Instant;
+
 use polars::prelude::Column;
 
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
@@ -10,6 +14,8 @@ use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::rollout::{self, Ensemble, Reference};
+#[cfg(feature = "learn")]
+use crate::train::{Controls, train_until};
 
 /// File names in results.
 pub(super) const CHECKPOINT: &str = "checkpoint.lacuna";
@@ -166,7 +172,7 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(found);
         }
-        self.train_now(model)?;
+        self.train_now(model, None)?;
         let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
             path: self.store.folder(&stage),
             what: "training ended without a result".into(),
@@ -174,16 +180,35 @@ impl Lab {
         Ok(Artifact { cached: false, ..made })
     }
 
+    /// As [`Lab::train`], but for at most `time` from now on: `None` where that was too short. The next call goes on from
+    /// there, and the weights are the same bits, however often training was stopped.
+    ///
+    /// # Errors
+    /// As [`Lab::train`].
+    pub fn train_for(&self, model: &str, time: Duration) -> Result<Option<TrainSummary>> {
+        let stage = self.config.train_stage(model)?;
+        if self.store.find(&stage)?.is_none() {
+            self.train_now(model, Some(time))?;
+        }
+        self.store.find(&stage)?.map(|artifact| TrainSummary::new(model, &artifact)).transpose()
+    }
+
+    /// Trains until the end, or until `time` has passed.
     #[cfg(feature = "learn")]
-    fn train_now(&self, model: &str) -> Result<()> {
+    fn train_now(&self, model: &str, time: Option<Duration>) -> Result<()> {
+        let deadline = time.map(|time| Instant::now() + time);
         let data = self.data_artifact()?;
         let set = Dataset::open(&data.folder)?;
-        crate::train::train(&self.config, model, &set, &self.store, &data, &self.device, &mut say).map(|_| ())
+        let mut controls = Controls { device: &self.device, threads: 0, deadline, progress: &mut say };
+        train_until(&self.config, model, &set, &self.store, &data, &mut controls).map(|_| ())
     }
 
     #[cfg(not(feature = "learn"))]
-    fn train_now(&self, model: &str) -> Result<()> {
-        self.child(&["train", "--model", model], &mut say)
+    fn train_now(&self, model: &str, time: Option<Duration>) -> Result<()> {
+        let minutes = time.map(|time| (time.as_secs_f64() / 60.0).to_string());
+        let limit = minutes.iter().flat_map(|minutes| ["--max-minutes", minutes]);
+        let command: Vec<&str> = ["train", "--model", model].into_iter().chain(limit).collect();
+        self.child(&command, &mut say)
     }
 
     /// The true flow that rollouts are compared with: the start state and realisations from there.

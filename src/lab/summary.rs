@@ -31,9 +31,8 @@ macro_rules! shown {
 
 /// A row that says where a result lies and what it took.
 fn origin(artifact: &Artifact) -> [(&'static str, String); 2] {
-    let folder = artifact.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let made = if artifact.cached { "found" } else { "made now" };
-    [("result", folder), ("computed in", format!("{} ({made})", duration(artifact.entry.wall_s)))]
+    [("result", artifact.name()), ("computed in", format!("{} ({made})", duration(artifact.entry.wall_s)))]
 }
 
 /// Seconds as a person reads them.

@@ -1,10 +1,11 @@
 //! Fourier calculus on a periodic square: grids, transforms, coarsening operators, filters, spectra.
 //!
 //! # Conventions
+#![doc = include_str!("../equations/transform.html")]
 //! - **Domain.** [0, L)², N points per direction (even), spacing L/N, left end included. Axis 0 is x, axis 1 is y.
 //! - **Wavenumbers.** k = 2πn/L with integer mode n; index i stands for n = i below N/2 and n = i − N from N/2 on, so the
 //!   Nyquist mode is n = −N/2.
-//! - **Normalisation.** Forward transforms are unnormalised, ω̂(n) = Σ ω(x) exp(−ik·x); inverse ones are scaled by 1/N².
+//! - **Normalisation.** Forward transforms are unnormalised, inverse ones are scaled by 1/N².
 //! - **Layout.** A [`Spectrum`] has shape (N, N/2 + 1): the half spectrum of a real field along axis 1, modes in FFT order
 //!   along axis 0. Inside [`crate::flow`] the transpose of this is used, because the truncated x transforms then run over
 //!   contiguous memory.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::artifact::write_atomically;
+use crate::artifact::parts;
 use crate::config::{LearningRate, TrainConfig};
 use crate::error::{Error, Result};
 
@@ -70,11 +70,19 @@ impl State {
         }
     }
 
-    /// Writes the state; the old file stays whole until the new one is.
+    /// Writes the state; the old one stays whole until the new one is. No file exceeds [`parts::PART_BYTES`].
     ///
     /// # Errors
     /// I/O.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.save_in_parts(path, parts::PART_BYTES)
+    }
+
+    /// As [`State::save`], in files of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn save_in_parts(&self, path: &Path, limit: usize) -> Result<()> {
         let mut bytes = MAGIC.to_vec();
         // NaN stands for "no validation yet": a validation that is NaN stops the run.
         let [best_loss, last_loss] = [self.best_loss, self.last_loss].map(|loss| loss.unwrap_or(f64::NAN).to_bits());
@@ -91,16 +99,16 @@ impl State {
         }
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
-        write_atomically(path, &bytes)
+        parts::write(path, &bytes, limit)
     }
 
     /// Reads a state of the sizes of `like`.
     ///
     /// # Errors
-    /// I/O, a damaged file, or other numbers of parameters and buffers.
+    /// I/O, a damaged file, a missing or damaged part of it (named), or other numbers of parameters and buffers.
     pub fn load(path: &Path, like: &Self) -> Result<Self> {
         let wrong = |what: String| Error::Artifact { path: path.into(), what };
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = parts::read(path)?;
         let body = bytes.len().checked_sub(32).map(|end| bytes.split_at(end));
         let whole = |body: &[u8], sum: &[u8]| body.starts_with(MAGIC) && Sha256::digest(body)[..] == *sum;
         let Some((body, _)) = body.filter(|(body, sum)| whole(body, sum)) else {

@@ -1,8 +1,10 @@
 //! How noise becomes a sample: noise levels, preconditioning and samplers on plain arrays.
 //!
-//! Everything is written for the *variance-exploding* family x_σ = x₀ + σ ξ, ξ ~ N(0, I), of which the paper's SDE is one
-//! parametrisation ([`VeSde`]: σ = std(τ)). A network enters only through [`Denoiser`], D(x, σ) = E[x₀ | x_σ = x]; the score
-//! is s = (D − x)/σ² (Tweedie). Samplers know neither fields nor conditions: a conditional model is a denoiser that holds its
+//! Everything is written for the *variance-exploding* family, of which the paper's SDE is one parametrisation ([`VeSde`]:
+//! σ = std(τ)):
+#![doc = include_str!("../equations/denoiser.html")]
+//! A network enters only through [`Denoiser`], the D of this line, whose last equation is Tweedie's formula for the score.
+//! Samplers know neither fields nor conditions: a conditional model is a denoiser that holds its
 //! condition.
 //!
 //! - [`Schedule`]: which noise levels are visited (paper: arXiv 2506.20771; EDM: arXiv 2206.00364, eq. 5).

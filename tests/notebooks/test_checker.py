@@ -3,12 +3,16 @@
 They use no crate, so a kernel is ready in seconds. Run with: make check-notebooks
 """
 
+import argparse
+import contextlib
 import hashlib
+import io
 import json
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 
@@ -30,17 +34,20 @@ class Helpers:
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        self.figures = Path(folder.name)
+        self.figures = Path(folder.name) / "figures"
+        self.data = Path(folder.name) / "data"
+        self.figures.mkdir()
+        self.data.mkdir()
 
-    def write_output(self, name, content, recorded=None):
+    def write_output(self, name, content, recorded=None, parents=()):
         (self.figures / name).write_bytes(content)
         digest = hashlib.sha256(content if recorded is None else recorded).hexdigest()
         with open(self.figures / "manifest.jsonl", "a", encoding="utf-8") as manifest:
-            manifest.write(json.dumps({"file": name, "sha256": digest}) + "\n")
+            manifest.write(json.dumps({"file": name, "sha256": digest, "parents": list(parents)}) + "\n")
 
     def problems(self, built):
         """As scripts/notebooks.py judges: what execution met, else what the check found."""
-        return notebooks.execute(built, timeout=TIMEOUT, verbose=False) or notebooks.check(built, self.figures)
+        return notebooks.execute(built, timeout=TIMEOUT, verbose=False) or notebooks.check(built, self.figures, self.data)
 
     def assert_rejected(self, problems, because):
         self.assertTrue(problems, "a broken notebook was accepted")
@@ -93,7 +100,7 @@ class OutputTest(Helpers, unittest.TestCase):
         return built
 
     def check(self, outputs):
-        return notebooks.check(self.executed(outputs), self.figures)
+        return notebooks.check(self.executed(outputs), self.figures, self.data)
 
     def test_present_output_is_accepted(self):
         self.write_output("curve.svg", b"<svg/>")
@@ -110,10 +117,98 @@ class OutputTest(Helpers, unittest.TestCase):
         self.write_output("curve.svg", b"<svg>edited</svg>", recorded=b"<svg/>")
         self.assert_rejected(self.check(["curve.svg"]), "differs from its manifest line")
 
+    def test_missing_artifact_fails(self):
+        self.write_output("curve.svg", b"<svg/>", parents=["train-0123"])
+        self.assert_rejected(self.check(["curve.svg"]), "made from train-0123, which is missing")
+        (self.data / "train-0123").mkdir()
+        self.assert_rejected(self.check(["curve.svg"]), "which is missing")
+        (self.data / "train-0123" / "artifact.json").write_text("{}")
+        self.assertEqual(self.check(["curve.svg"]), [])
+
     def test_cell_that_did_not_run_fails(self):
         built = self.executed([])
         built.cells.insert(0, nbformat.v4.new_code_cell("let x = 1;"))
-        self.assert_rejected(notebooks.check(built, self.figures), "did not run")
+        self.assert_rejected(notebooks.check(built, self.figures, self.data), "did not run")
+
+
+class RebuildTest(Helpers, unittest.TestCase):
+    """A finished run counts as up to date only while everything that it left is there."""
+
+    def test_lost_artifact_or_output_is_made_again(self):
+        stamp, executed = self.data.parent / "stamp.json", self.data.parent / "done.ipynb"
+        executed.write_text("{}")
+        artifact = self.data / "train-0123" / "checkpoint.lacuna"
+        artifact.parent.mkdir()
+        artifact.write_bytes(b"weights")
+        self.write_output("curve.svg", b"<svg/>")
+        digest = notebooks.sha256(self.figures / "curve.svg")
+        record = {"inputs": {"cells": "a"}, "outputs": {"curve.svg": digest}, "artifacts": notebooks.artifacts(self.data)}
+        stamp.write_text(json.dumps(record))
+
+        def fresh(inputs):
+            return notebooks.up_to_date(stamp, executed, inputs, self.figures, self.data)
+
+        self.assertTrue(fresh({"cells": "a"}))
+        self.assertFalse(fresh({"cells": "b"}), "other cells")
+        artifact.unlink()
+        self.assertFalse(fresh({"cells": "a"}), "an artifact was lost")
+        artifact.write_bytes(b"weights")
+        self.assertTrue(fresh({"cells": "a"}))
+        (self.figures / "curve.svg").unlink()
+        self.assertFalse(fresh({"cells": "a"}), "a figure was lost")
+
+
+class StaleTest(unittest.TestCase):
+    """Committed outputs that do not belong to the cells and the crate as they are."""
+
+    def executed(self, crate="c"):
+        built = notebook("let x = 1;", outputs=["curve.svg"])
+        built.metadata["lacuna"]["executed"] = {"preset": "desk", "cells": notebooks.cells_hash(built), "crate": crate}
+        return built
+
+    def test_reasons(self):
+        self.assertIsNone(notebooks.staleness(self.executed(), "c"))
+        self.assertIn("crate", notebooks.staleness(self.executed(), "d"))
+        changed = self.executed()
+        changed.cells[0].source = "let x = 2;"
+        self.assertIn("other cells", notebooks.staleness(changed, "c"))
+        self.assertIn("no outputs", notebooks.staleness(notebook("let x = 1;"), "c"))
+
+    def test_strict_fails_and_names_what_is_stale(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "01_old.ipynb"
+            nbformat.write(self.executed(crate="of another day"), path)
+            for strict in (False, True):
+                said = io.StringIO()
+                arguments = argparse.Namespace(names=[], strict=strict)
+                with mock.patch.object(notebooks, "NOTEBOOKS", Path(folder)), contextlib.redirect_stdout(said):
+                    if strict:
+                        self.assertRaises(SystemExit, notebooks.stale, arguments)
+                    else:
+                        notebooks.stale(arguments)
+                self.assertIn("01_old: STALE", said.getvalue())
+                self.assertIn("curve.svg", said.getvalue())
+
+
+class TimesTest(unittest.TestCase):
+    def test_ordinary_cells_follow_the_first_picture_and_report_nothing(self):
+        times = notebooks.Times()
+
+        def ran(source, seconds, said=""):
+            cell = nbformat.v4.new_code_cell(source)
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=said)] if said else []
+            times.ran(cell, seconds)
+
+        ran("lab", 9.0)
+        times.shown({"text/html": "<table>"})
+        self.assertIsNone(times.picture)
+        times.shown({"image/png": ""})
+        ran(":dep lacuna", 8.0)
+        ran("lab.train()", 7.0, "train: step 1/2")
+        ran("lab.error_curves()", 1.5)
+        ran("lab.done();", 0.5, notebooks.SENTINEL + "\n")
+        self.assertEqual(times.ordinary, [(1.5, "lab.error_curves()"), (0.5, "lab.done();")])
+        self.assertIn("median 1.0 s, longest 1.5 s (lab.error_curves())", " ".join(times.report()))
 
 
 class CleanTest(unittest.TestCase):
