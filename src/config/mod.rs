@@ -229,6 +229,8 @@ pub struct EvalConfig {
     pub conditions: usize,
     /// Samples per condition.
     pub samples: usize,
+    /// Closures that are scored offline besides those of `rollout.closures`.
+    pub also: Vec<String>,
 }
 
 /// Short content hash (SHA-256 of the canonical JSON: keys sorted, shortest round-trip floats), as hex.

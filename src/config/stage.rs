@@ -121,14 +121,20 @@ impl Config {
     /// # Errors
     /// A closure that does not exist.
     pub fn offline_stage(&self) -> Result<Stage> {
-        let laws: Vec<Value> = self.rollout.closures.iter().map(|closure| self.law(closure)).collect::<Result<_>>()?;
+        let closures = self.scored();
+        let laws: Vec<Value> = closures.iter().map(|closure| self.law(closure)).collect::<Result<_>>()?;
         let settings = json!({
             "data": self.data_stage().hash,
-            "closures": self.rollout.closures,
+            "closures": closures,
             "laws": laws,
             "eval": self.eval,
         });
         Ok(Stage::new("offline", "offline", settings))
+    }
+
+    /// Closures that are scored offline.
+    pub fn scored(&self) -> Vec<String> {
+        self.rollout.closures.iter().chain(&self.eval.also).cloned().collect()
     }
 
     /// What drawing costs, closure by closure, on the machine that measured it.

@@ -144,7 +144,7 @@ impl Config {
         at_least(&field("members"), rollout.members, 1)?;
         at_least("rollout.every", rollout.every, 1)?;
         at_least("rollout.references", rollout.references, 1)?;
-        for closure in &rollout.closures {
+        for closure in rollout.closures.iter().chain(&self.eval.also) {
             let (base, _) = split_mean(closure);
             if !BUILT_IN_CLOSURES.contains(&base) && !self.models.contains_key(base) {
                 let known: Vec<&str> =

@@ -170,13 +170,15 @@ impl Lab {
         parents.extend(trained);
         let (scores, rollouts) = self.scores()?;
         let mut artifacts = BTreeMap::new();
-        for name in &self.config.rollout.closures {
+        for name in &self.config.scored() {
             let shown = self.closure(name)?.name();
             let (base, _) = split_mean(name);
             if self.config.models.contains_key(base) {
                 artifacts.insert(format!("offline/{shown}"), self.config.train_stage(base)?.folder());
             }
-            artifacts.insert(format!("rollout/{shown}"), self.config.rollout_stage(name)?.folder());
+            if self.config.rollout.closures.contains(name) {
+                artifacts.insert(format!("rollout/{shown}"), self.config.rollout_stage(name)?.folder());
+            }
         }
         let table = eval::ledger(&Ours {
             offline: offline.first(),

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayView2, s};
 use polars::prelude::Column;
-use serde_json::Value;
 
 use super::pictures::wide;
 use super::scores::named;
 use super::stages::CHECKPOINT;
-use super::{Lab, LogKind, read_log};
+use super::Lab;
 use crate::artifact::Artifact;
 use crate::closure::{Closure, ExactLaw};
 use crate::config::LatentConfig;
 use crate::data::{Dataset, Pairs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::metrics::{d_mse, d_re, jackknife};
 use crate::eval::{Table, UNCERTAINTY};
 use crate::infer::{Checkpoint, ConvProgram};
@@ -233,75 +232,6 @@ impl Lab {
         let caption = "Spectrum of the missing term and of what latent spaces lose of it, mean over test snapshots.";
         let source = self.source("lab.reconstruction_spectra()", caption, &parents.iter().collect::<Vec<_>>());
         self.keep(plot::spectra("reconstruction-spectra", "½|H|² per shell  (1/time⁴)", curves)?, &source)
-    }
-
-    /// Table `latents`: how well the latent spaces of the diffusion models are used: scale, effective rank, active units,
-    /// KL term.
-    ///
-    /// # Errors
-    /// As [`Lab::train`].
-    pub fn latent_table(&self) -> Result<Table> {
-        let mut parents = Vec::new();
-        let mut rows: Vec<(String, &str, [f64; 5])> = Vec::new();
-        for model in self.models() {
-            let artifact = self.train_artifact(&model)?;
-            let path = artifact.path("latent.json");
-            let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-            let value: Value = serde_json::from_str(&text)
-                .map_err(|error| Error::Artifact { path: path.clone(), what: error.to_string() })?;
-            for (key, field) in [("w", "ω"), ("h", "H")] {
-                let number = |name: &str| value[key][name].as_f64().unwrap_or(f64::NAN);
-                let units = value[key]["variance"].as_array().map_or(0, Vec::len) as f64;
-                if units > 0.0 {
-                    rows.push((
-                        model.clone(),
-                        field,
-                        [number("std"), units, number("rank"), number("active"), number("kl")],
-                    ));
-                }
-            }
-            parents.push(artifact);
-        }
-        let numbers = |k: usize| rows.iter().map(|row| row.2[k]).collect::<Vec<f64>>();
-        let counts = |k: usize| rows.iter().map(|row| row.2[k] as i64).collect::<Vec<i64>>();
-        let table = Table::new(
-            "latents",
-            "Latents over the validation set: standard deviation, units, effective rank (tr C)²/tr C², units with more than a \
-             hundredth of the mean variance, and the published KL term.",
-            vec![
-                Column::new("model".into(), rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>()),
-                Column::new("of".into(), rows.iter().map(|row| row.1).collect::<Vec<_>>()),
-                Column::new("std".into(), numbers(0)),
-                Column::new("units".into(), counts(1)),
-                Column::new("effective rank".into(), numbers(2)),
-                Column::new("active units".into(), counts(3)),
-                Column::new("KL".into(), numbers(4)),
-            ],
-        )?;
-        let source = self.source("lab.latent_table()", &table.caption, &parents.iter().collect::<Vec<_>>());
-        self.keep_table(table, &source)
-    }
-
-    /// Figure `loss-parts-MODEL`: components of a model's loss on the validation trajectories during training.
-    ///
-    /// # Errors
-    /// As [`Lab::train`].
-    pub fn loss_parts(&self, model: &str) -> Result<Figure> {
-        let artifact = self.train_artifact(model)?;
-        let log = read_log(&artifact.path(super::stages::LOG))?;
-        let mut parts: BTreeMap<String, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
-        for line in log.iter().filter(|line| line.kind == LogKind::Validation) {
-            let total = line.loss.map(|loss| ("total".to_string(), loss));
-            for (name, value) in line.parts.iter().map(|(name, value)| (name.clone(), *value)).chain(total) {
-                let (x, y) = parts.entry(name).or_default();
-                x.push(line.step);
-                y.push(value);
-            }
-        }
-        let series = parts.into_iter().map(|(name, (x, y))| Series::new(name.replace('_', " "), x, y)).collect();
-        let caption = format!("Components of the validation loss of {model} during training.");
-        let source = self.source(&format!("lab.loss_parts(\"{model}\")"), &caption, &[&artifact]);
-        self.keep(plot::loss_curves(&format!("loss-parts-{model}"), series)?, &source)
     }
 
     /// Figure `samples`: for one test field, H of the data, its exact conditional mean, one draw of every model, and the

@@ -21,6 +21,7 @@ mod log;
 mod pictures;
 mod samplers;
 mod scores;
+mod spaces;
 mod stages;
 mod studies;
 mod summary;

@@ -141,7 +141,7 @@ impl Lab {
     pub(super) fn closures(&self) -> Result<(Vec<AnyClosure>, Vec<Artifact>)> {
         let mut parents = Vec::new();
         let mut closures = Vec::new();
-        for name in &self.config.rollout.closures {
+        for name in &self.config.scored() {
             closures.push(self.closure(name)?);
             let (base, _) = split_mean(name);
             if self.config.models.contains_key(base) {

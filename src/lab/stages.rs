@@ -93,7 +93,7 @@ impl Lab {
                 format!(
                     "{conditions} conditions × {} samples of {} closures",
                     config.eval.samples,
-                    rollout.closures.len()
+                    config.scored().len()
                 )
             }
             "reference" => format!(
