@@ -6,8 +6,8 @@ use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw, N
 use lacuna::config::{Config, FilterConfig, FlowConfig, Hold, MissingTerm, Preset, RolloutConfig};
 use lacuna::data::Pairs;
 use lacuna::eval::{
-    Column, Offline, Ours, TRUE_FLOW, Table, closed_loop, hold_study, ledger, offline, rank_histogram, spectra,
-    transfers,
+    Column, Offline, Ours, TRUE_FLOW, Table, closed_loop, hold_settings, ledger, offline, rank_histogram, spectra,
+    study, transfers,
 };
 use lacuna::flow::{Advection, Solver, initial_vorticity};
 use lacuna::rng::{SeedTree, Stream};
@@ -308,18 +308,24 @@ fn the_hold_study_shows_the_price_of_holding() {
     let (reference, _) = offsets("", &[]);
     let reference = Reference { fields: truth.fields, times: truth.times, start: rough(4), ..reference };
     let holds = [Hold::Held, Hold::Rescaled, Hold::Ar1];
-    let mut lines = 0;
-    let table =
-        hold_study(&config, &reference, &law, &[1, 5], &holds, &seeds.child("study"), &mut |_| lines += 1).unwrap();
+    let settings = hold_settings(&[1, 5], &holds);
+    let ensembles: Vec<Ensemble> = settings
+        .iter()
+        .map(|&(every, hold)| {
+            let rollout = RolloutConfig { every, hold, ..config.rollout.clone() };
+            run_ensemble(&config.flow, rough(4).view(), &law, &rollout, &seeds.child("study"), 0).unwrap()
+        })
+        .collect();
+    let labels = vec![Column::new("hold".into(), settings.iter().map(|(_, hold)| hold.name()).collect::<Vec<_>>())];
+    let table = study("hold", "", labels, &reference, &ensembles, &seeds).unwrap();
     assert_eq!(table.texts("hold").unwrap(), ["held", "ar1", "held", "rescaled", "ar1"]);
-    assert_eq!(lines, 5);
     let spread = table.numbers("spread").unwrap();
     assert!((spread[2] / spread[3] / 5.0_f64.sqrt() - 1.0).abs() < MONTE_CARLO, "{table}");
     assert!((spread[3] / spread[0] - 1.0).abs() < MONTE_CARLO, "{table}");
     assert!(table.texts("frontier").unwrap().contains(&"true".to_string()));
     let share = table.numbers("closure share").unwrap();
     assert!(share.iter().all(|&x| x > 0.0 && x < 1.0));
-    assert!(hold_study(&config, &reference, &law, &[], &holds, &seeds, &mut |_| ()).is_err());
+    assert!(study("hold", "", Vec::new(), &reference, &[], &seeds).is_err());
 }
 
 #[test]
@@ -339,6 +345,7 @@ fn the_ledger_shows_what_is_there_and_invents_nothing() {
     let artifacts = BTreeMap::from([(format!("rollout/{NO_CLOSURE}"), "rollout-abc".to_string())]);
     let ours = Ours {
         offline: None,
+        reconstruction: None,
         curves: Some(&curves),
         summary: None,
         preset: "desk",

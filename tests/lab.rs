@@ -29,6 +29,8 @@ fn config() -> Config {
         "rollout.duration=0.8",
         "rollout.members=2",
         "rollout.snapshots=2",
+        "study.horizon.duration=1.6",
+        "study.horizon.snapshots=2",
         "eval.conditions=2",
         "eval.samples=2",
     ];

@@ -91,7 +91,7 @@ fn the_spectral_latent_is_an_isometry_and_its_complement_is_zero() {
 
 #[test]
 fn trained_latents_are_normalised_both_ways() {
-    let conv = Conv { width: 4, levels: 1, attention: false, padding: Padding::Periodic };
+    let conv = Conv::new(4, 1, false, Padding::Periodic);
     let training = LatentTraining::Joint { closure: 1.0, vorticity: 1.0, score: 1.0, kl: 0.0, normalise: true };
     let latent = LatentConfig::Autoencoder { n: 8, width: 4, attention: false, padding: Padding::Periodic, training };
     let mut made = checkpoint(latent, Law::Diffusion, false);

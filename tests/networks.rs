@@ -23,7 +23,7 @@ fn published_networks_have_the_published_number_of_parameters() {
     assert_eq!(latent.count(), 283_309);
     assert_eq!(latent.len(), 283_309 + 128, "the fixed Fourier features are stored but not trained");
     assert_eq!(published(40, 6, 512).count(), 2_150_073);
-    let conv = Conv { width: 64, levels: 2, attention: true, padding: Padding::Zero };
+    let conv = Conv::new(64, 2, true, Padding::Zero);
     assert_eq!(Network::Encoder(conv.clone()).count(), 4_778_497);
     assert_eq!(Network::Decoder(conv.clone()).count(), 4_224_769);
     // Keys of the released state dicts.
@@ -214,7 +214,7 @@ fn programs_refuse_what_they_cannot_hold() {
     let huge = Fno { width: 300, ..desc };
     assert!(refused(FnoProgram::new(&huge, &flat, 8)).contains("channels"));
     assert!(ConvProgram::new(&network, &flat, 8).is_err());
-    let conv = Network::Encoder(Conv { width: 2, levels: 3, attention: false, padding: Padding::Periodic });
+    let conv = Network::Encoder(Conv::new(2, 3, false, Padding::Periodic));
     let flat = randomised(&conv, 1);
     assert!(ConvProgram::new(&conv, &flat, 12).err().unwrap().to_string().contains("halves"));
     assert_eq!(ConvProgram::new(&conv, &flat, 16).unwrap().output_n(), 2);

@@ -14,8 +14,8 @@ use lacuna::error::Error;
 use lacuna::flow::{Advection, initial_vorticity};
 use lacuna::infer::Checkpoint;
 use lacuna::train::{
-    CHECKPOINT_FILE, Controls, LATENT_FILE, LOG_FILE, Learned, Lesson, Loss, Objective, Outcome, Run, STATE_FILE,
-    State, Workers, fit, learning_rate, train, train_until,
+    CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, LOG_FILE, Learned, Lesson, Loss, Objective, Outcome, Run,
+    STATE_FILE, State, Workers, fit, learning_rate, train, train_until,
 };
 use lacuna::{Result, SeedTree};
 use ndarray::Array3;
@@ -173,14 +173,46 @@ fn training_stops_early_at_the_same_step_whether_interrupted_or_not() {
 #[test]
 fn learning_rates_follow_their_schedules() {
     let config = config();
-    assert_eq!(learning_rate(&config, 0), 0.01);
-    assert_eq!(learning_rate(&config, 9), 0.1);
-    assert!((learning_rate(&config, 205) - 0.05).abs() < 1e-12);
-    assert!(learning_rate(&config, 399) < 1e-5);
+    assert_eq!(learning_rate(&config, 0, 0), 0.01);
+    assert_eq!(learning_rate(&config, 9, 0), 0.1);
+    assert!((learning_rate(&config, 205, 0) - 0.05).abs() < 1e-12);
+    assert!(learning_rate(&config, 399, 0) < 1e-5);
     let steps = TrainConfig { schedule: LearningRate::Steps { every: 100, factor: 0.5 }, warmup: 0, ..config.clone() };
-    assert_eq!([0, 99, 100, 350].map(|step| learning_rate(&steps, step)), [0.1, 0.1, 0.05, 0.0125]);
-    let constant = TrainConfig { schedule: LearningRate::Constant, ..config };
-    assert_eq!(learning_rate(&constant, 399), 0.1);
+    assert_eq!([0, 99, 100, 350].map(|step| learning_rate(&steps, step, 0)), [0.1, 0.1, 0.05, 0.0125]);
+    let constant = TrainConfig { schedule: LearningRate::Constant, ..config.clone() };
+    assert_eq!(learning_rate(&constant, 399, 0), 0.1);
+    let plateau = TrainConfig { schedule: LearningRate::Plateau { patience: 3, factor: 0.5 }, ..config };
+    assert_eq!([0, 1, 3].map(|reductions| learning_rate(&plateau, 50, reductions)), [0.1, 0.05, 0.0125]);
+}
+
+#[test]
+fn a_plateau_reduces_the_rate_and_a_resumed_run_remembers_it() {
+    let schedule = LearningRate::Plateau { patience: 2, factor: 0.5 };
+    let config = TrainConfig { schedule, steps: 800, ..config() };
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let whole = run(&config, WHOLE, folders[0].path(), never).0.unwrap();
+    assert!(whole.0.reductions > 2, "{}", whole.0.reductions);
+    // Every reduction takes two validations without improvement.
+    let log = std::fs::read_to_string(folders[0].path().join(LOG_FILE)).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (mut waited, mut reductions) = (0, 0);
+    for line in &lines {
+        match line["best"].as_bool() {
+            Some(best) => {
+                waited = if best { 0 } else { waited + 1 };
+                if waited == 2 {
+                    (waited, reductions) = (0, reductions + 1);
+                }
+            }
+            None if line["step"].as_u64() > Some(10) => {
+                assert_eq!(line["rate"].as_f64(), Some(0.1 * 0.5f64.powi(reductions)), "{line}");
+            }
+            None => {}
+        }
+    }
+    assert_eq!(reductions as usize, whole.0.reductions);
+    assert!(run(&config, Bowl { killed: 610, ..WHOLE }, folders[1].path(), never).0.is_err());
+    assert_eq!(run(&config, WHOLE, folders[1].path(), never).0.unwrap(), whole);
 }
 
 #[test]
@@ -341,6 +373,8 @@ fn the_stage_stops_at_its_deadline_goes_on_and_is_found_when_done() {
     let two_phase = LatentTraining::TwoPhase { kl: 0.0, train: short(10) };
     config.models = [("tiny".to_string(), tiny(autoencoder(two_phase), Law::Diffusion, 20))].into();
     config.rollout.closures = vec!["tiny".into()];
+    config.study.frontier.models.clear();
+    config.study.horizon.closures.clear();
     config.validate().unwrap();
     let data_artifact = generate(&config, &store, &Options::default(), &mut |_| ()).unwrap().unwrap();
     let data = Dataset::open(&data_artifact.folder).unwrap();
@@ -352,7 +386,7 @@ fn the_stage_stops_at_its_deadline_goes_on_and_is_found_when_done() {
     let made = go();
     assert!(!made.cached);
     let files: Vec<&str> = made.entry.files.keys().map(String::as_str).collect();
-    assert_eq!(files, [CHECKPOINT_FILE, LATENT_FILE, LOG_FILE]);
+    assert_eq!(files, [CHECKPOINT_FILE, LAST_FILE, LATENT_FILE, LOG_FILE]);
     assert_eq!(made.entry.parents.len(), 2, "the data and the autoencoders");
     let again = go();
     assert!(again.cached && again.entry == made.entry);

@@ -130,15 +130,30 @@ pub struct Rollout {
     /// The closure: none, exact, or a model; all of the configuration by default.
     #[arg(long)]
     closure: Vec<String>,
+    /// The rollouts of the long-horizon study (`study.horizon`).
+    #[arg(long)]
+    horizon: bool,
+    /// Only members i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, once the reference is there.
+    #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
+    shard: Option<(usize, usize)>,
 }
 
 impl Rollout {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
+        let lab = if self.horizon { lab.horizon()? } else { lab };
         say!("{}", lab.reference()?);
         let all = lab.config().rollout.closures.clone();
         for closure in if self.closure.is_empty() { all } else { self.closure.clone() } {
-            say!("{}", lab.rollout(&closure)?);
+            match self.shard {
+                None => say!("{}", lab.rollout(&closure)?),
+                Some(shard) => match lab.rollout_shard(&closure, shard)? {
+                    Some(summary) => say!("{summary}"),
+                    None => {
+                        say!("{closure}: this shard is done; the ensemble is put together by the last shard to finish")
+                    }
+                },
+            }
         }
         Ok(())
     }
@@ -155,7 +170,8 @@ impl Eval {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
         say!("{}\n", lab.offline()?);
-        say!("{}", lab.closed_loop()?);
+        say!("{}\n", lab.closed_loop()?);
+        say!("{}", lab.cost()?);
         say!("written to {}", lab.gallery().folder().display());
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-use super::Closure;
+use super::{Closure, Split};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -37,6 +37,10 @@ impl<C: Closure> Closure for Deterministic<C> {
     ) -> Result<()> {
         h.fill(0.0);
         Ok(())
+    }
+
+    fn split(&self) -> Option<Split> {
+        self.0.split()
     }
 }
 
@@ -181,5 +185,9 @@ impl Closure for AnyClosure {
         h: ArrayViewMut2<f64>,
     ) -> Result<()> {
         self.inner.fluctuation(w, t, mean, rng, h)
+    }
+
+    fn split(&self) -> Option<Split> {
+        self.inner.split()
     }
 }

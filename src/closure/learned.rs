@@ -1,10 +1,11 @@
 //! A trained model as a closure.
 
 use std::path::Path;
+use std::time::Instant;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-use super::Closure;
+use super::{Closure, Split};
 use crate::config::{LatentConfig, Law, SamplerConfig, SamplerKind, Variant};
 use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, Fno, FnoProgram, Network};
@@ -41,9 +42,12 @@ pub struct Learned {
     name: String,
     space: Space,
     body: Body,
+    /// The vorticity that the network is conditioned on; empty before the first call.
+    known: Array2<f64>,
     w: Vec<f32>,
     z: Vec<f32>,
     projector: Option<Projector>,
+    split: Split,
 }
 
 #[derive(Clone)]
@@ -115,9 +119,11 @@ impl Learned {
             name: format!("{law} in {place}"),
             space,
             body,
+            known: Array2::zeros((0, 0)),
             w: vec![0.0; points],
             z: vec![0.0; points],
             projector: None,
+            split: Split::default(),
         };
         closure.projected(match model.network.variant {
             Variant::Gated => Projection::FULL,
@@ -144,6 +150,42 @@ impl Learned {
         Ok(self)
     }
 
+    /// One call: encode ω, let `draw` make the latent, decode it, enforce the projection; every part timed.
+    ///
+    /// Mean and fluctuation are asked for at the same ω one after the other, as are the samples of an ensemble about one state:
+    /// a field that is the one before is neither encoded nor conditioned on again.
+    fn call(
+        &mut self,
+        w: &ArrayView2<f64>,
+        mut h: ArrayViewMut2<f64>,
+        draw: impl FnOnce(&mut Body, &mut [f32]),
+    ) -> Result<()> {
+        let start = Instant::now();
+        let new = self.known != *w;
+        if new {
+            self.space.encode_w(w, &mut self.w)?;
+        }
+        let encoded = Instant::now();
+        if new {
+            match &mut self.body {
+                Body::Diffusion { denoiser, .. } => denoiser.condition(&self.w),
+                Body::Regression { program, .. } => program.condition(&self.w),
+            }
+            if self.known.dim() == w.dim() {
+                self.known.assign(w);
+            } else {
+                self.known = w.to_owned();
+            }
+        }
+        draw(&mut self.body, &mut self.z);
+        let drawn = Instant::now();
+        self.finish(h.view_mut())?;
+        self.split.encode += encoded - start;
+        self.split.denoise += drawn - encoded;
+        self.split.decode += drawn.elapsed();
+        Ok(())
+    }
+
     /// Decodes the draw and enforces the projection.
     fn finish(&mut self, mut h: ArrayViewMut2<f64>) -> Result<()> {
         self.space.decode_h(&self.z, h.view_mut())?;
@@ -168,37 +210,31 @@ impl Closure for Learned {
     }
 
     fn sample(&mut self, w: ArrayView2<f64>, _t: f64, rng: &mut Stream, h: ArrayViewMut2<f64>) -> Result<()> {
-        self.space.encode_w(&w, &mut self.w)?;
-        match &mut self.body {
+        self.call(&w, h, |body, z| match body {
             Body::Diffusion { denoiser, kind, schedule, scratch, .. } => {
-                denoiser.condition(&self.w);
-                sample(*kind, schedule, &mut **denoiser, scratch, rng, &mut self.z);
+                sample(*kind, schedule, &mut **denoiser, scratch, rng, z);
             }
             Body::Regression { program, noise } => {
-                program.condition(&self.w);
-                program.eval(&[], 0.0, &mut self.z);
+                program.eval(&[], 0.0, z);
                 if let Some(noise) = noise {
-                    noise.add(rng, &mut self.z);
+                    noise.add(rng, z);
                 }
             }
-        }
-        self.finish(h)
+        })
     }
 
     fn mean(&mut self, w: ArrayView2<f64>, _t: f64, h: ArrayViewMut2<f64>) -> Result<bool> {
-        self.space.encode_w(&w, &mut self.w)?;
-        match &mut self.body {
+        self.call(&w, h, |body, z| match body {
             Body::Diffusion { denoiser, schedule, scratch, start, .. } => {
-                denoiser.condition(&self.w);
-                conditional_mean(schedule, &mut **denoiser, scratch, &mut start.clone(), &mut self.z);
+                conditional_mean(schedule, &mut **denoiser, scratch, &mut start.clone(), z);
             }
-            Body::Regression { program, .. } => {
-                program.condition(&self.w);
-                program.eval(&[], 0.0, &mut self.z);
-            }
-        }
-        self.finish(h)?;
+            Body::Regression { program, .. } => program.eval(&[], 0.0, z),
+        })?;
         Ok(true)
+    }
+
+    fn split(&self) -> Option<Split> {
+        Some(self.split)
     }
 
     fn fluctuation(

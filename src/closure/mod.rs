@@ -37,6 +37,8 @@ pub use exact::ExactLaw;
 pub use learned::{Learned, Projection};
 pub use subgrid::Subgrid;
 
+use std::time::Duration;
+
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::error::Result;
@@ -47,6 +49,17 @@ pub const NO_CLOSURE: &str = "no closure";
 
 /// Name of the exact law, by which tables find the best possible result.
 pub const EXACT_LAW: &str = "exact law";
+
+/// Where the time of the draws of a latent closure went, added up over its calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Split {
+    /// ω to its latent.
+    pub encode: Duration,
+    /// Sampling in the latent space, or the regression.
+    pub denoise: Duration,
+    /// The latent draw to H, projection included.
+    pub decode: Duration,
+}
 
 /// A law of the missing term given the resolved vorticity.
 ///
@@ -91,6 +104,11 @@ pub trait Closure {
         self.sample(w, t, rng, h.view_mut())?;
         h -= &mean;
         Ok(())
+    }
+
+    /// Where the time of all calls so far went; `None` for closures without a latent space.
+    fn split(&self) -> Option<Split> {
+        None
     }
 }
 

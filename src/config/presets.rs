@@ -87,6 +87,20 @@ fn desk() -> Config {
             references: 1,
         },
         eval: EvalConfig { conditions: 10, samples: 16 },
+        study: StudyConfig {
+            frontier: FrontierConfig {
+                models: names(&["spectral-12", "spectral-16", "spectral"]),
+                steps: vec![2, 4, 10],
+                every: vec![5, 20],
+                members: 4,
+            },
+            horizon: HorizonConfig {
+                duration: 100.0,
+                snapshots: 50,
+                members: 8,
+                closures: names(&["none", "exact", "exact/mean", "spectral", "regression", "regression/mean"]),
+            },
+        },
     }
 }
 
@@ -126,13 +140,22 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
     let first = TrainConfig { steps: 400, batch: 16, warmup: 30, ema: 0.98, validate_every: 50, ..model.train.clone() };
     let two_phase = LatentTraining::TwoPhase { kl: 0.0, train: first };
     let joint = LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: true };
+    // Smaller latents for the cost frontier only: at 12² truncation alone costs a tenth of H.
+    let smaller = |n| ModelConfig {
+        latent: LatentConfig::Spectral { n },
+        network: NetworkConfig { modes: model.network.modes.min(n / 2), ..model.network.clone() },
+        train: TrainConfig { steps: 1000, ..model.train.clone() },
+        ..model.clone()
+    };
     BTreeMap::from([
         ("spectral".to_string(), model.clone()),
+        ("spectral-16".to_string(), smaller(16)),
+        ("spectral-12".to_string(), smaller(12)),
         (
+            // The network of the latent models, in physical space: what differs is the space and nothing else.
             "p-cdm".to_string(),
             ModelConfig {
                 latent: LatentConfig::Identity,
-                network: NetworkConfig { width: 16, layers: 2, ..model.network.clone() },
                 train: TrainConfig { steps: 2000, batch: 8, ..model.train.clone() },
                 ..model.clone()
             },
@@ -196,6 +219,15 @@ fn smoke() -> Config {
             ..desk.rollout
         },
         eval: EvalConfig { conditions: 4, samples: 4 },
+        study: StudyConfig {
+            frontier: FrontierConfig { models: names(&["spectral"]), steps: vec![2, 6], every: vec![10], members: 2 },
+            horizon: HorizonConfig {
+                duration: 8.0,
+                snapshots: 8,
+                members: 2,
+                closures: names(&["none", "exact", "spectral", "spectral/mean"]),
+            },
+        },
         ..desk
     }
 }
@@ -251,6 +283,14 @@ fn paper() -> Config {
             ..desk.rollout
         },
         eval: EvalConfig { conditions: 10, samples: 100 },
+        study: StudyConfig {
+            frontier: FrontierConfig { models: names(&["p-cdm", "two-phase", "joint"]), ..desk.study.frontier },
+            horizon: HorizonConfig {
+                members: 100,
+                closures: names(&["none", "exact", "p-cdm", "joint", "joint/mean"]),
+                ..desk.study.horizon
+            },
+        },
         ..desk
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// computed once, different ones never overwrite each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// `data`, `autoencoder`, `train`, `offline`, `reference` or `rollout`.
+    /// `data`, `autoencoder`, `train`, `offline`, `cost`, `reference` or `rollout`.
     pub kind: &'static str,
     /// What tables call it: the model or closure, or the kind itself.
     pub label: String,
@@ -131,12 +131,24 @@ impl Config {
         Ok(Stage::new("offline", "offline", settings))
     }
 
+    /// What drawing costs, closure by closure, on the machine that measured it.
+    ///
+    /// # Errors
+    /// A closure that does not exist.
+    pub fn cost_stage(&self) -> Result<Stage> {
+        let offline = self.offline_stage()?;
+        Ok(Stage::new("cost", "cost", json!({ "offline": offline.hash, "every": self.rollout.every })))
+    }
+
     /// What a closure's draws depend on: its training and its sampler; nothing for the built-in ones.
     fn law(&self, closure: &str) -> Result<Value> {
-        if super::BUILT_IN_CLOSURES.contains(&closure) {
-            return Ok(Value::Null);
+        match super::split_mean(closure) {
+            (base, true) => Ok(json!({ "mean": self.law(base)? })),
+            (base, false) if super::BUILT_IN_CLOSURES.contains(&base) => Ok(Value::Null),
+            (model, false) => {
+                Ok(json!({ "train": self.train_stage(model)?.hash, "sampler": self.model(model)?.sampler }))
+            }
         }
-        Ok(json!({ "train": self.train_stage(closure)?.hash, "sampler": self.model(closure)?.sampler }))
     }
 
     /// The model of that name.

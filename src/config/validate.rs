@@ -1,6 +1,6 @@
 //! Impossible values, refused by name before anything runs.
 
-use super::{Config, LatentConfig, LatentTraining, Law, MissingTerm, TrainConfig, Variant};
+use super::{Config, LatentConfig, LatentTraining, Law, LearningRate, MissingTerm, TrainConfig, Variant};
 use crate::error::{Error, Result};
 
 /// Closures that need no model, by their names in `rollout.closures`.
@@ -20,7 +20,8 @@ impl Config {
         for (name, model) in &self.models {
             self.validate_model(name, model)?;
         }
-        self.validate_rollout()?;
+        self.validate_rollout("rollout")?;
+        self.validate_study()?;
         at_least("eval.conditions", self.eval.conditions, 1)?;
         at_least("eval.samples", self.eval.samples, 2)
     }
@@ -89,8 +90,11 @@ impl Config {
             LatentConfig::Spectral { n } => *n,
             LatentConfig::Autoencoder { n, width, training, .. } => {
                 at_least(&field("latent.width"), *width, 1)?;
-                if ![2, 4, 8].iter().any(|factor| n * factor == self.data.n) {
-                    let what = format!("{n}; must be data.n = {} divided by 2, 4 or 8", self.data.n);
+                if halvings(self.data.n, *n).is_none() {
+                    let what = format!(
+                        "{n}; must be even, at least 4, at most half of data.n = {}, which must halve to at least it",
+                        self.data.n
+                    );
                     return Err(Error::config(field("latent.n"), what));
                 }
                 if let LatentTraining::TwoPhase { train, kl } = training {
@@ -128,26 +132,46 @@ impl Config {
         Ok(())
     }
 
-    fn validate_rollout(&self) -> Result<()> {
+    /// Checks the closed loop, which stands in the configuration at `path`.
+    pub(super) fn validate_rollout(&self, path: &str) -> Result<()> {
         let rollout = &self.rollout;
+        let field = |rest: &str| format!("{path}.{rest}");
         check("rollout.start", rollout.start, rollout.start >= 0.0, "must not be negative")?;
-        check("rollout.duration", rollout.duration, rollout.duration > 0.0, "must be positive")?;
+        check(&field("duration"), rollout.duration, rollout.duration > 0.0, "must be positive")?;
         self.whole_steps("rollout.start", rollout.start)?;
-        at_least("rollout.snapshots", rollout.snapshots, 1)?;
-        self.whole_steps("rollout.duration", rollout.duration / rollout.snapshots as f64)?;
-        at_least("rollout.members", rollout.members, 1)?;
+        at_least(&field("snapshots"), rollout.snapshots, 1)?;
+        self.whole_steps(&field("duration / snapshots"), rollout.duration / rollout.snapshots as f64)?;
+        at_least(&field("members"), rollout.members, 1)?;
         at_least("rollout.every", rollout.every, 1)?;
         at_least("rollout.references", rollout.references, 1)?;
         for closure in &rollout.closures {
-            if !BUILT_IN_CLOSURES.contains(&closure.as_str()) && !self.models.contains_key(closure) {
+            let (base, _) = split_mean(closure);
+            if !BUILT_IN_CLOSURES.contains(&base) && !self.models.contains_key(base) {
                 let known: Vec<&str> =
                     BUILT_IN_CLOSURES.into_iter().chain(self.models.keys().map(String::as_str)).collect();
-                let what = format!("unknown closure `{closure}`; known: {}", known.join(", "));
-                return Err(Error::config("rollout.closures", what));
+                let what =
+                    format!("unknown closure `{closure}`; known: {}, each with or without `/mean`", known.join(", "));
+                return Err(Error::config(field("closures"), what));
             }
         }
         Ok(())
     }
+}
+
+/// A closure's name without the suffix `/mean`, and whether it had one: the conditional mean alone.
+pub fn split_mean(closure: &str) -> (&str, bool) {
+    closure.strip_suffix("/mean").map_or((closure, false), |base| (base, true))
+}
+
+/// How often an autoencoder between `grid` and `latent` points per side halves the grid: as often as `latent` allows, a
+/// resizing does the rest. `None` for an odd latent, fewer than 4 points, more than half the grid, or a grid that cannot be
+/// halved as often.
+pub(crate) fn halvings(grid: usize, latent: usize) -> Option<usize> {
+    if latent < 4 || latent % 2 == 1 || 2 * latent > grid {
+        return None;
+    }
+    let levels = (grid / latent).ilog2();
+    grid.is_multiple_of(1 << levels).then_some(levels as usize)
 }
 
 fn validate_train(path: &str, train: &TrainConfig) -> Result<()> {
@@ -157,7 +181,22 @@ fn validate_train(path: &str, train: &TrainConfig) -> Result<()> {
     at_least(&field("validate_every"), train.validate_every, 1)?;
     check(&field("learning_rate"), train.learning_rate, train.learning_rate > 0.0, "must be positive")?;
     check(&field("ema"), train.ema, (0.0..1.0).contains(&train.ema), "must be in [0, 1)")?;
-    check(&field("clip"), train.clip, train.clip > 0.0, "must be positive")
+    check(&field("clip"), train.clip, train.clip > 0.0, "must be positive")?;
+    match train.schedule {
+        LearningRate::Steps { every, factor } => {
+            at_least(&field("schedule.every"), every, 1)?;
+            reduction(&field("schedule.factor"), factor)
+        }
+        LearningRate::Plateau { patience, factor } => {
+            at_least(&field("schedule.patience"), patience, 1)?;
+            reduction(&field("schedule.factor"), factor)
+        }
+        LearningRate::Cosine | LearningRate::Constant => Ok(()),
+    }
+}
+
+fn reduction(field: &str, factor: f64) -> Result<()> {
+    check(field, factor, factor > 0.0 && factor <= 1.0, "must be in (0, 1]")
 }
 
 fn allowed(letter: char) -> bool {

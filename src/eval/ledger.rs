@@ -13,6 +13,8 @@ use crate::error::Result;
 pub struct Ours<'a> {
     /// [`super::offline`]'s table.
     pub offline: Option<&'a Table>,
+    /// Errors of reconstruction, by latent space: the closure's name and the size.
+    pub reconstruction: Option<&'a Table>,
     /// Curves of [`super::closed_loop`].
     pub curves: Option<&'a Table>,
     /// Summary of [`super::closed_loop`].
@@ -31,6 +33,8 @@ pub struct Ours<'a> {
 enum Counterpart {
     /// A column of the offline table.
     Offline(&'static str),
+    /// A column of the table of reconstructions.
+    Reconstruction(&'static str),
     /// A column of the closed-loop curves at a time.
     Curve(&'static str, f64),
     /// Cost per step of the first closure over that of the second.
@@ -78,7 +82,9 @@ pub fn ledger(ours: &Ours) -> Result<Table> {
     let mut remarks = Vec::new();
     for (row, found) in rows.iter().zip(&found) {
         let folder = match row.ours {
-            Counterpart::Offline(_) => ours.artifacts.get(&format!("offline/{}", row.closure)),
+            Counterpart::Offline(_) | Counterpart::Reconstruction(_) => {
+                ours.artifacts.get(&format!("offline/{}", row.closure))
+            }
             Counterpart::Curve(..) | Counterpart::CostRatio(_) => {
                 ours.artifacts.get(&format!("rollout/{}", row.closure))
             }
@@ -123,13 +129,14 @@ fn counterpart(ours: &Ours, row: &Row) -> Result<Option<(f64, Option<f64>)>> {
     const SAME_TIME: f64 = 1e-6;
     match row.ours {
         Counterpart::None => Ok(None),
-        Counterpart::Offline(column) => at(ours.offline, row.closure, column, |_| Ok(true)),
-        Counterpart::Curve(column, t) => at(ours.curves, row.closure, column, |i| {
+        Counterpart::Offline(column) => at(ours.offline, "closure", row.closure, column, |_| Ok(true)),
+        Counterpart::Reconstruction(column) => at(ours.reconstruction, "latent", row.closure, column, |_| Ok(true)),
+        Counterpart::Curve(column, t) => at(ours.curves, "closure", row.closure, column, |i| {
             let times = ours.curves.map_or(Ok(Vec::new()), |table| table.numbers("t"))?;
             Ok((times[i] - t).abs() < SAME_TIME)
         }),
         Counterpart::CostRatio(other) => {
-            let cost = |closure| at(ours.summary, closure, "ms/step", |_| Ok(true));
+            let cost = |closure| at(ours.summary, "closure", closure, "ms/step", |_| Ok(true));
             Ok(match (cost(row.closure)?, cost(other)?) {
                 (Some((a, _)), Some((b, _))) => Some((a / b, None)),
                 _ => None,
@@ -138,9 +145,10 @@ fn counterpart(ours: &Ours, row: &Row) -> Result<Option<(f64, Option<f64>)>> {
     }
 }
 
-/// The entry of a closure's row that `wanted` accepts, with the uncertainty in the neighbouring column where there is one.
+/// The entry of a closure's row that `wanted` accepts, the closure being named in column `key`, alone or before a size; with the uncertainty in the neighbouring column where there is one.
 fn at(
     table: Option<&Table>,
+    key: &str,
     closure: &str,
     column: &str,
     wanted: impl Fn(usize) -> Result<bool>,
@@ -148,8 +156,10 @@ fn at(
     let Some(table) = table else { return Ok(None) };
     let values = table.numbers(column)?;
     let errors = table.numbers(&format!("{column}{UNCERTAINTY}")).ok();
-    for (i, name) in table.texts("closure")?.iter().enumerate() {
-        if name == closure && wanted(i)? {
+    for (i, name) in table.texts(key)?.iter().enumerate() {
+        let named = name == closure
+            || name.strip_prefix(closure).is_some_and(|size| size.starts_with(' ') && size.ends_with('²'));
+        if named && wanted(i)? {
             let error = errors.as_ref().map(|errors| errors[i]).filter(|error| error.is_finite());
             return Ok(Some((values[i], error)).filter(|(value, _)| value.is_finite()));
         }
@@ -158,7 +168,7 @@ fn at(
 }
 
 fn rows() -> Vec<Row> {
-    use Counterpart::{CostRatio, Curve, None, Offline};
+    use Counterpart::{CostRatio, Curve, None, Offline, Reconstruction};
     let row = |source, method, closure, quantity, value, ours| Row {
         source,
         method,
@@ -180,8 +190,8 @@ fn rows() -> Vec<Row> {
         below(row(PAPER, "P-CDM", "p-cdm", "error of one trajectory at t = 50", 0.15, end("error of member"))),
         below(row(PAPER, "P-CDM", "p-cdm", "error of the mean at t = 50", 0.10, end("error of mean"))),
         row(PAPER, "P-CDM over joint", "p-cdm", "cost ratio, 1000 members", 8652.0 / 1236.0, CostRatio("joint")),
-        below(row(PAPER, "autoencoder", "joint", "reconstruction D_MSE", 1e-4, None)),
-        below(row(PAPER, "autoencoder", "joint", "reconstruction D_RE", 0.02, None)),
+        below(row(PAPER, "autoencoder", "two-phase", "reconstruction D_MSE of ω", 1e-4, Reconstruction("D_MSE ω"))),
+        below(row(PAPER, "autoencoder", "two-phase", "reconstruction D_RE of ω", 0.02, Reconstruction("D_RE ω"))),
     ];
     for (method, closure, values) in [
         ("no closure", NO_CLOSURE, [0.7607, 1.0685, 1.1548, 0.9941]),
@@ -214,6 +224,14 @@ fn rows() -> Vec<Row> {
             rows.push(row(FOLLOW_UP, method, closure, name, value, Offline(name)));
         }
         rows.push(row(FOLLOW_UP, method, closure, "std/exact", values[4] / NOISE_STD, Offline("std/exact")));
+    }
+    for (quantity, column, value) in [
+        ("reconstruction D_MSE of ω", "D_MSE ω", 6.3e-6),
+        ("reconstruction D_RE of ω", "D_RE ω", 0.00249),
+        ("reconstruction D_MSE of H", "D_MSE H", 1.0e-4),
+        ("reconstruction D_RE of H", "D_RE H", 0.0403),
+    ] {
+        rows.push(row(FOLLOW_UP, "joint L-DM, autoencoder", "joint", quantity, value, Reconstruction(column)));
     }
     for (method, mean) in [
         ("P-FM, 50 steps", 0.0856),

@@ -37,6 +37,54 @@ pub fn spectra(reference: &Reference, ensembles: &[Ensemble], length: f64) -> Re
     Table::new("spectra", caption, columns)
 }
 
+/// A shell counts as energetic where the true flow has at least this share of its energy in it.
+const ENERGETIC: f64 = 1e-4;
+
+/// Statistics of the true flow and of rollouts at every snapshot: kinetic energy ½⟨|u|²⟩ and enstrophy ½⟨ω²⟩ of the mean over
+/// living members, and the *spectral distance* mean_s |log₁₀ E(s)/E_true(s)| over the shells in which the true flow has more
+/// than [`ENERGETIC`] of its energy: what an ensemble is to keep when the fields themselves cannot be predicted any more.
+///
+/// # Errors
+/// None for what rollouts return.
+pub fn statistics(reference: &Reference, ensembles: &[Ensemble], length: f64) -> Result<Table> {
+    let table = spectra(reference, ensembles, length)?;
+    let (names, t) = (table.texts("closure")?, table.numbers("t")?);
+    let (energy, enstrophy) = (table.numbers("energy")?, table.numbers("enstrophy")?);
+    // One block of rows for each closure and snapshot; those of the true flow come first.
+    let mut blocks: Vec<std::ops::Range<usize>> = Vec::new();
+    for row in 0..names.len() {
+        match blocks.last_mut() {
+            Some(block) if names[block.start] == names[row] && t[block.start] == t[row] => block.end = row + 1,
+            _ => blocks.push(row..row + 1),
+        }
+    }
+    let total = |values: &[f64], block: &std::ops::Range<usize>| values[block.clone()].iter().sum::<f64>();
+    let distance = |block: &std::ops::Range<usize>| {
+        let truth = blocks.iter().find(|truth| names[truth.start] == TRUE_FLOW && t[truth.start] == t[block.start])?;
+        let floor = ENERGETIC * total(&energy, truth);
+        let ratios: Vec<f64> = energy[truth.clone()]
+            .iter()
+            .zip(&energy[block.clone()])
+            .filter(|&(&truth, _)| truth > floor)
+            .map(|(truth, own)| (own / truth).log10().abs())
+            .collect();
+        let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+        mean.is_finite().then_some(mean)
+    };
+    Table::new(
+        "statistics",
+        "Kinetic energy ½⟨|u|²⟩, enstrophy ½⟨ω²⟩ and distance of the energy spectrum from the true flow's, in decades per \
+         energetic shell, averages over members.",
+        vec![
+            Column::new("closure".into(), blocks.iter().map(|b| names[b.start].clone()).collect::<Vec<_>>()),
+            Column::new("t".into(), blocks.iter().map(|b| t[b.start]).collect::<Vec<_>>()),
+            Column::new("energy".into(), blocks.iter().map(|b| total(&energy, b)).collect::<Vec<_>>()),
+            Column::new("enstrophy".into(), blocks.iter().map(|b| total(&enstrophy, b)).collect::<Vec<_>>()),
+            Column::new("spectral distance".into(), blocks.iter().map(distance).collect::<Vec<_>>()),
+        ],
+    )
+}
+
 /// Σ Re(ω̂* Ĥ)/N⁴ and Σ Re(ψ̂* Ĥ)/N⁴ by shell: the rates at which a closure term H changes enstrophy ½⟨ω²⟩ and energy
 /// ½⟨|u|²⟩ = ½⟨ψω⟩ there. Shells round(|n|) = 0 … N/2.
 ///

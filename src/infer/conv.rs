@@ -3,15 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Init, Param};
-use crate::config::Padding;
+use crate::config::{Padding, halvings};
+use crate::error::{Error, Result};
 
-/// An encoder or a decoder between an N × N field and an N/2^levels square latent field, one channel each
-/// (arXiv 2506.20771, autoencoder; base width 64, two levels, attention and zero padding as published).
+/// An encoder or a decoder between an N × N field and a square latent field of r·N/2^levels points per side, one channel each
+/// (arXiv 2506.20771, autoencoder; base width 64, two levels, r = 1, attention and zero padding as published).
 ///
-/// - Encoder: conv 1 → w; per level a residual block c → 2c and a convolution of stride 2; residual, \[attention,\] residual;
-///   norm, SiLU, conv c → 1.
-/// - Decoder: conv 1 → c; residual, \[attention,\] residual; per level nearest upsampling, conv, residual block c → c/2; norm,
-///   SiLU, conv w → 1.
+/// - Encoder: conv 1 → w; per level a residual block c → 2c and a convolution of stride 2; \[resizing by r;\] residual,
+///   \[attention,\] residual; norm, SiLU, conv c → 1.
+/// - Decoder: conv 1 → c; residual, \[attention,\] residual; \[resizing by 1/r;\] per level nearest upsampling, conv, residual
+///   block c → c/2; norm, SiLU, conv w → 1.
+/// - Resizing, for latents whose size no halving gives: band-limited resampling of every channel, without parameters.
 /// - Residual block: twice norm, SiLU, conv, plus the input (through a 1×1 convolution where channels change).
 /// - Attention: x + out(MHA(qkv(norm x))), the projections doubled as published; 8 heads in encoders, 4 in decoders.
 ///
@@ -28,10 +30,17 @@ pub struct Conv {
     pub width: usize,
     /// Halvings of the grid.
     pub levels: usize,
+    /// r, the size of the latent relative to the halved grid, as \[numerator, denominator\] in lowest terms.
+    #[serde(default = "unscaled")]
+    pub ratio: [usize; 2],
     /// Self-attention at the latent resolution.
     pub attention: bool,
     /// What convolutions see beyond the edge.
     pub padding: Padding,
+}
+
+fn unscaled() -> [usize; 2] {
+    [1, 1]
 }
 
 /// One step of a convolutional network; the name is the prefix of its parameters.
@@ -45,6 +54,8 @@ pub(crate) enum Block {
     Attention { name: String, channels: usize, heads: usize },
     /// Nearest upsampling by 2.
     Upsample,
+    /// Band-limited resampling of `channels` channels to `ratio` = \[numerator, denominator\] times as many points per side.
+    Resize { channels: usize, ratio: [usize; 2] },
     /// Group norm and SiLU.
     NormSilu { name: String, channels: usize },
 }
@@ -61,6 +72,15 @@ pub(crate) fn resampling(from: usize, to: usize) -> Vec<f32> {
     (0..to * from).map(|at| value(at / from, at % from)).collect()
 }
 
+/// `n` times numerator over denominator, where that is whole.
+pub(crate) fn scaled(n: usize, [over, under]: [usize; 2]) -> Option<usize> {
+    (under > 0 && over > 0 && (n * over).is_multiple_of(under)).then(|| n * over / under)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// Appends a block that is made with its name.
 type Add<'a> = dyn FnMut(&dyn Fn(String) -> Block) + 'a;
 
@@ -73,6 +93,40 @@ pub(crate) fn groups(channels: usize) -> usize {
 }
 
 impl Conv {
+    /// The network that halves the grid `levels` times, as published.
+    pub fn new(width: usize, levels: usize, attention: bool, padding: Padding) -> Self {
+        Self { width, levels, ratio: unscaled(), attention, padding }
+    }
+
+    /// The network between `grid` and `latent` points per side that halves as often as `latent` allows and resizes by what is
+    /// left.
+    ///
+    /// # Errors
+    /// Sizes that no number of halvings and a resizing connect.
+    pub fn sized(width: usize, attention: bool, padding: Padding, grid: usize, latent: usize) -> Result<Self> {
+        let levels = halvings(grid, latent).ok_or_else(|| {
+            let what = format!(
+                "{latent}; must be even, at least 4 and at most half of {grid}, which must halve to it or more"
+            );
+            Error::config("latent.n", what)
+        })?;
+        let halved = grid >> levels;
+        let common = gcd(latent, halved);
+        Ok(Self { width, levels, ratio: [latent / common, halved / common], attention, padding })
+    }
+
+    /// Points per side of the latent of a field of `n`; `None` where the grid does not allow the halvings or the resizing.
+    pub(crate) fn latent_n(&self, n: usize) -> Option<usize> {
+        let halved = n.is_multiple_of(1 << self.levels).then_some(n >> self.levels)?;
+        scaled(halved, self.ratio).filter(|&m| m >= 2)
+    }
+
+    /// Points per side of the field of a latent of `n`; `None` as for [`Conv::latent_n`].
+    pub(crate) fn field_n(&self, n: usize) -> Option<usize> {
+        let [over, under] = self.ratio;
+        scaled(n, [under, over]).filter(|_| n >= 2).map(|halved| halved << self.levels)
+    }
+
     /// The blocks in order; `encoder` or decoder. Numbers in names are those of the published sequential model.
     pub(crate) fn blocks(&self, encoder: bool) -> Vec<Block> {
         let deepest = self.width << self.levels;
@@ -81,8 +135,12 @@ impl Conv {
         let mut number = 0;
         let mut add = |make: &dyn Fn(String) -> Block| {
             let block = make(format!("{prefix}.{number}"));
-            // SiLU has a number of its own in the published sequence.
-            number += if matches!(block, Block::NormSilu { .. }) { 2 } else { 1 };
+            // SiLU has a number of its own in the published sequence; a resizing, which is not published, has none.
+            number += match block {
+                Block::NormSilu { .. } => 2,
+                Block::Resize { .. } => 0,
+                _ => 1,
+            };
             blocks.push(block);
         };
         let first = if encoder { self.width } else { deepest };
@@ -96,8 +154,13 @@ impl Conv {
             }
             add(&|name| Block::Residual { name, from: deepest, to: deepest });
         };
+        let [over, under] = self.ratio;
+        let resized = over != under;
         if !encoder {
             middle(&mut add);
+            if resized {
+                add(&|_| Block::Resize { channels: deepest, ratio: [under, over] });
+            }
         }
         for level in 0..self.levels {
             if encoder {
@@ -112,6 +175,9 @@ impl Conv {
             }
         }
         if encoder {
+            if resized {
+                add(&|_| Block::Resize { channels: deepest, ratio: [over, under] });
+            }
             middle(&mut add);
         }
         let last = if encoder { deepest } else { self.width };
@@ -144,7 +210,7 @@ impl Conv {
                     }
                 }
                 Block::Attention { name, channels, .. } => attention(&mut out, &name, channels),
-                Block::Upsample => {}
+                Block::Upsample | Block::Resize { .. } => {}
                 Block::NormSilu { name, channels } => norm(&mut out, &name, channels),
             }
         }

@@ -16,11 +16,11 @@ pub mod pytorch;
 
 pub use checkpoint::{Checkpoint, LatentStats, Provenance};
 pub use conv::Conv;
-pub(crate) use conv::{Block, NORM_EPSILON, groups, resampling};
+pub(crate) use conv::{Block, NORM_EPSILON, groups, resampling, scaled};
 pub use dft::Dft;
 pub use fno::Fno;
 pub(crate) use fno::HEAD;
 pub use network::{Init, Network, Param};
 #[cfg(feature = "learn")]
-pub(crate) use program::{ConvAdjoint, Tape};
+pub(crate) use program::{ConvAdjoint, FnoAdjoint, FnoTape, Tape};
 pub use program::{ConvProgram, FnoProgram};

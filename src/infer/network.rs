@@ -1,5 +1,10 @@
 //! A network as data: which parameters it has, in which order, and how they begin.
 
+#[cfg(feature = "learn")]
+use std::collections::HashMap;
+#[cfg(feature = "learn")]
+use std::ops::Range;
+
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
@@ -150,5 +155,34 @@ impl<'a> Named<'a> {
     pub(super) fn get(&self, name: &str) -> &'a [f32] {
         let found = self.params.iter().find(|(param, _)| param.name == name);
         found.unwrap_or_else(|| panic!("the description lists no parameter `{name}`")).1
+    }
+}
+
+/// Where each parameter lies in the flat weights.
+#[cfg(feature = "learn")]
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    ranges: HashMap<String, Range<usize>>,
+}
+
+#[cfg(feature = "learn")]
+impl Layout {
+    /// The parameters of `network`.
+    pub(super) fn new(network: &Network) -> Self {
+        let mut at = 0;
+        let ranges = network.params().into_iter().map(|param| {
+            let range = at..at + param.len();
+            at = range.end;
+            (param.name, range)
+        });
+        Self { ranges: ranges.collect() }
+    }
+
+    /// The range of the parameter `name`.
+    ///
+    /// # Panics
+    /// If the description has no such parameter, as [`Named::get`].
+    pub(super) fn range(&self, name: &str) -> Range<usize> {
+        self.ranges.get(name).unwrap_or_else(|| panic!("the description lists no parameter `{name}`")).clone()
     }
 }

@@ -159,14 +159,14 @@ fn describe_conv(arrays: &BTreeMap<String, Array>) -> std::result::Result<Conv, 
     let attention = arrays.keys().any(|key| key.contains(".attention."));
     // Two levels as published; other depths are recognised by their keys.
     for levels in [2, 1, 3] {
-        let conv = Conv { width, levels, attention, padding: Padding::Zero };
+        let conv = Conv::new(width, levels, attention, Padding::Zero);
         let mut params = Network::Encoder(conv.clone()).params();
         params.extend(Network::Decoder(conv.clone()).params());
         if params.len() == arrays.len() && params.iter().all(|param| arrays.contains_key(&param.name)) {
             return Ok(conv);
         }
     }
-    Ok(Conv { width, levels: 2, attention, padding: Padding::Zero })
+    Ok(Conv::new(width, 2, attention, Padding::Zero))
 }
 
 /// A tensor: complex values are pairs on a last axis of length 2.

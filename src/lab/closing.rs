@@ -6,10 +6,9 @@ use ndarray::s;
 
 use super::Lab;
 use super::pictures::{distinct, plot_time, wide};
-use super::stages::say;
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure, NO_CLOSURE};
-use crate::config::{BUILT_IN_CLOSURES, Hold, RolloutConfig, SHORT};
+use crate::config::{BUILT_IN_CLOSURES, Hold, RolloutConfig, SHORT, split_mean};
 use crate::error::Result;
 use crate::eval::{self, Ours, Table};
 use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
@@ -17,10 +16,6 @@ use crate::rollout::run_ensemble_with;
 
 /// Snapshots in the panel of a rollout.
 const SHOWN: usize = 4;
-/// Redraw intervals of the study: every step to every twentieth.
-const EVERY: [usize; 3] = [1, 5, 20];
-/// Policies of the study.
-const HOLDS: [Hold; 5] = [Hold::Held, Hold::Rescaled, Hold::Redrawn, Hold::Ar1, Hold::Paper];
 
 impl Lab {
     /// Figure `rollout-CLOSURE`: the true flow and one member of a closure's rollout over time, and their difference.
@@ -130,23 +125,8 @@ impl Lab {
         };
         let parents: Vec<&Artifact> = parents.iter().collect();
         let caption = "Rank histogram of the ensembles at the final time: flat if calibrated, U-shaped if the truth falls outside.";
-        self.gallery.put_table(&table, &self.source("lab.rank_histogram()", &table.caption, &parents))?;
+        self.keep_table(table.clone(), &self.source("lab.rank_histogram()", &table.caption, &parents))?;
         self.keep(chart.draw()?, &self.source("lab.rank_histogram()", caption, &parents))
-    }
-
-    /// Table `hold-study` of one closure: error and cost against the redraw interval and the policy in between.
-    ///
-    /// # Errors
-    /// As [`Lab::rollout`].
-    pub fn hold_study(&self, closure: &str) -> Result<Table> {
-        let artifact = self.reference_artifact()?;
-        let reference = self.load_reference(&artifact)?;
-        let law = self.closure(closure)?;
-        let seeds = self.config.seeds().child("hold-study");
-        let mut table = eval::hold_study(&self.config, &reference, &law, &EVERY, &HOLDS, &seeds, &mut say)?;
-        table.name = "hold-study".into();
-        let source = self.source(&format!("lab.hold_study(\"{closure}\")"), &table.caption, &[&artifact]);
-        self.keep_table(table, &source)
     }
 
     /// Table `compare`: closures of your own in the rollout of this configuration, beside no closure and the exact law. Draws
@@ -186,17 +166,21 @@ impl Lab {
     /// As [`Lab::rollout`].
     pub fn ledger(&self) -> Result<Table> {
         let (offline, mut parents) = self.offline_scores()?;
+        let (reconstruction, trained) = self.reconstruction_scores()?;
+        parents.extend(trained);
         let (scores, rollouts) = self.scores()?;
         let mut artifacts = BTreeMap::new();
         for name in &self.config.rollout.closures {
             let shown = self.closure(name)?.name();
-            if self.config.models.contains_key(name) {
-                artifacts.insert(format!("offline/{shown}"), self.config.train_stage(name)?.folder());
+            let (base, _) = split_mean(name);
+            if self.config.models.contains_key(base) {
+                artifacts.insert(format!("offline/{shown}"), self.config.train_stage(base)?.folder());
             }
             artifacts.insert(format!("rollout/{shown}"), self.config.rollout_stage(name)?.folder());
         }
         let table = eval::ledger(&Ours {
-            offline: Some(&offline.summary),
+            offline: offline.first(),
+            reconstruction: Some(&reconstruction),
             curves: Some(&scores.curves),
             summary: Some(&scores.summary),
             preset: &self.config.preset,

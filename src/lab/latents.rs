@@ -7,6 +7,7 @@ use polars::prelude::Column;
 use serde_json::Value;
 
 use super::pictures::wide;
+use super::scores::named;
 use super::stages::CHECKPOINT;
 use super::{Lab, LogKind, read_log};
 use crate::artifact::Artifact;
@@ -122,6 +123,13 @@ impl Lab {
     /// # Errors
     /// As [`Lab::train`].
     pub fn reconstruction_table(&self) -> Result<Table> {
+        let (table, parents) = self.reconstruction_scores()?;
+        let source = self.source("lab.reconstruction_table()", &table.caption, &parents.iter().collect::<Vec<_>>());
+        self.keep_table(table, &source)
+    }
+
+    /// The same, with the results it comes from.
+    pub(super) fn reconstruction_scores(&self) -> Result<(Table, Vec<Artifact>)> {
         let data = self.data_artifact()?;
         let test = Dataset::open(&data.folder)?.test.load()?;
         let (mut spaces, mut parents) = self.latent_spaces(&TRUNCATIONS)?;
@@ -149,8 +157,7 @@ impl Lab {
             shown,
         )?;
         parents.push(data);
-        let source = self.source("lab.reconstruction_table()", &table.caption, &parents.iter().collect::<Vec<_>>());
-        self.keep_table(table, &source)
+        Ok((table, parents))
     }
 
     /// Figure `reconstruction`: one test pair, what latent spaces make of it, and the errors.
@@ -358,8 +365,8 @@ impl Lab {
     /// # Errors
     /// As [`Lab::train`].
     pub fn noise_spectra(&self) -> Result<Figure> {
-        let (measured, parents) = self.offline_scores()?;
-        let noise = &measured.noise;
+        let (tables, parents) = self.offline_scores()?;
+        let noise = &named(tables, "noise-spectrum", &parents[0])?;
         let (names, shell, ratio) = (noise.texts("closure")?, noise.numbers("shell")?, noise.numbers("ratio")?);
         let mut series: Vec<(String, Vec<f64>, Vec<f64>)> = Vec::new();
         for ((name, k), value) in names.into_iter().zip(shell).zip(ratio) {

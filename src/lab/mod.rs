@@ -18,10 +18,11 @@ mod closing;
 mod gallery;
 mod latents;
 mod log;
-mod offline;
 mod pictures;
 mod samplers;
+mod scores;
 mod stages;
+mod studies;
 mod summary;
 mod truth;
 
@@ -52,6 +53,8 @@ pub struct Lab {
     gallery: Gallery,
     device: String,
     root: PathBuf,
+    /// The study that this lab shows, which is part of the names of its figures; empty for the configuration itself.
+    view: String,
 }
 
 impl Lab {
@@ -97,6 +100,7 @@ impl Lab {
             device: std::env::var(DEVICE_VARIABLE).unwrap_or_else(|_| "cpu".into()),
             config,
             root,
+            view: String::new(),
         })
     }
 

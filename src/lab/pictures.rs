@@ -7,6 +7,7 @@ use super::stages::LOG;
 use super::{Lab, LogKind, Source, TrainSummary, read_log};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, NO_CLOSURE};
+use crate::config::split_mean;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::eval::{self, ClosedLoop, Table};
@@ -20,8 +21,12 @@ const SHOWN: usize = 4;
 impl Lab {
     /// Where a figure or table made by `call` comes from.
     pub(super) fn source(&self, call: &str, caption: &str, parents: &[&Artifact]) -> Source {
+        let call = match self.view.as_str() {
+            "" => call.into(),
+            view => call.replacen("lab.", &format!("lab.{view}().or_fail()."), 1),
+        };
         Source {
-            call: call.into(),
+            call,
             caption: caption.into(),
             config_hash: self.config.hash(),
             seed: self.config.seed,
@@ -30,13 +35,20 @@ impl Lab {
     }
 
     pub(super) fn keep(&self, figure: Figure, source: &Source) -> Result<Figure> {
+        let figure = Figure { name: self.viewed(&figure.name), ..figure };
         self.gallery.put_figure(&figure, source)?;
         Ok(figure)
     }
 
     pub(super) fn keep_table(&self, table: Table, source: &Source) -> Result<Table> {
+        let table = Table { name: self.viewed(&table.name), ..table };
         self.gallery.put_table(&table, source)?;
         Ok(table)
+    }
+
+    /// The name of a figure or table in the study that is shown.
+    fn viewed(&self, name: &str) -> String {
+        if self.view.is_empty() { name.into() } else { format!("{}-{name}", self.view) }
     }
 
     /// Figure `fields`: vorticity and the missing term at a few times of one test trajectory.
@@ -131,8 +143,9 @@ impl Lab {
         let mut closures = Vec::new();
         for name in &self.config.rollout.closures {
             closures.push(self.closure(name)?);
-            if self.config.models.contains_key(name) {
-                parents.push(self.train_artifact(name)?);
+            let (base, _) = split_mean(name);
+            if self.config.models.contains_key(base) {
+                parents.push(self.train_artifact(base)?);
             }
         }
         Ok((closures, parents))
@@ -143,9 +156,20 @@ impl Lab {
     /// # Errors
     /// As [`Lab::train`].
     pub fn offline(&self) -> Result<Table> {
-        let (measured, parents) = self.offline_scores()?;
-        let source = self.source("lab.offline()", &measured.summary.caption, &parents.iter().collect::<Vec<_>>());
-        self.keep_table(measured.summary, &source)
+        let (mut tables, parents) = self.offline_scores()?;
+        let summary = tables.swap_remove(0);
+        let source = self.source("lab.offline()", &summary.caption, &parents.iter().collect::<Vec<_>>());
+        self.keep_table(summary, &source)
+    }
+
+    /// Table `cost`: what a draw of every closure costs, split into encoding, sampling and decoding, beside a solver step.
+    ///
+    /// # Errors
+    /// As [`Lab::train`].
+    pub fn cost(&self) -> Result<Table> {
+        let (table, artifact) = self.cost_scores()?;
+        let source = self.source("lab.cost()", &table.caption, &[&artifact]);
+        self.keep_table(table, &source)
     }
 
     /// The true flow and the ensembles of all closures, computed where missing.
@@ -209,7 +233,7 @@ impl Lab {
         let parents: Vec<&Artifact> = parents.iter().collect();
         let caption = "Relative error of the ensemble-mean vorticity over time; bands: one bootstrap standard error.";
         let source = self.source("lab.error_curves()", caption, &parents);
-        self.gallery.put_table(&scores.curves, &self.source("lab.error_curves()", &scores.curves.caption, &parents))?;
+        self.keep_table(scores.curves.clone(), &self.source("lab.error_curves()", &scores.curves.caption, &parents))?;
         self.keep(plot::error_curves("error", series)?, &source)
     }
 
@@ -328,6 +352,8 @@ impl Lab {
         self.error_curves()?;
         self.vorticity_panel()?;
         self.spectra()?;
+        self.cost()?;
+        self.studies()?;
         Ok((offline, closed_loop))
     }
 }

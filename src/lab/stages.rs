@@ -8,8 +8,8 @@ use polars::prelude::Column;
 
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
-use crate::closure::{AnyClosure, ExactLaw, Learned, NoClosure};
-use crate::config::{BUILT_IN_CLOSURES, FlowConfig, Stage};
+use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure};
+use crate::config::{BUILT_IN_CLOSURES, FlowConfig, Stage, split_mean};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
@@ -46,6 +46,8 @@ impl Lab {
         for closure in &config.rollout.closures {
             stages.push(config.rollout_stage(closure)?);
         }
+        stages.push(config.cost_stage()?);
+        stages.extend(self.study_stages()?);
         let work: Vec<String> = stages.iter().map(|stage| self.work(stage)).collect();
         let state = |stage: &Stage| -> String {
             let folder = self.store.folder(stage);
@@ -236,26 +238,50 @@ impl Lab {
         RolloutSummary::new(&self.load_ensemble(&artifact)?, &artifact)
     }
 
+    /// Runs one shard of an ensemble (`(i, n)`, 1 ≤ i ≤ n: every n-th member from the i-th on), so that machines that share the
+    /// store make it together; `None` while other shards are missing. Make the reference first ([`Lab::reference`]).
+    ///
+    /// # Errors
+    /// As [`Lab::rollout`].
+    pub fn rollout_shard(&self, closure: &str, shard: (usize, usize)) -> Result<Option<RolloutSummary>> {
+        let artifact = self.ensemble(closure, Some(shard))?;
+        artifact.map(|artifact| RolloutSummary::new(&self.load_ensemble(&artifact)?, &artifact)).transpose()
+    }
+
     pub(super) fn rollout_artifact(&self, closure: &str) -> Result<Artifact> {
+        let made = self.ensemble(closure, None)?;
+        made.ok_or_else(|| Error::Process { what: "other shards of the ensemble are still at work".into() })
+    }
+
+    fn ensemble(&self, closure: &str, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
         let stage = self.config.rollout_stage(closure)?;
         if let Some(found) = self.store.find(&stage)? {
-            return Ok(found);
+            return Ok(Some(found));
         }
         let reference = self.reference_artifact()?;
-        let parents = if BUILT_IN_CLOSURES.contains(&closure) { None } else { Some(self.train_artifact(closure)?) };
+        let (base, _) = split_mean(closure);
+        let parents = if BUILT_IN_CLOSURES.contains(&base) { None } else { Some(self.train_artifact(base)?) };
         let parents: Vec<&Artifact> = std::iter::once(&reference).chain(parents.as_ref()).collect();
-        rollout::rollout(&self.config, closure, self.closure(closure)?, &parents, &self.store, &mut say)
+        let (config, law, store) = (&self.config, self.closure(closure)?, &self.store);
+        match shard {
+            None => rollout::rollout(config, closure, law, &parents, store, &mut say).map(Some),
+            Some(shard) => rollout::rollout_shard(config, closure, law, &parents, shard, store, &mut say),
+        }
     }
 
     pub(super) fn load_ensemble(&self, artifact: &Artifact) -> Result<Ensemble> {
         Ensemble::load(&artifact.path("ensemble.h5"))
     }
 
-    /// A closure by name, ready to be drawn from: `none`, `exact`, or a trained model (trained now if need be).
+    /// A closure by name, ready to be drawn from: `none`, `exact`, or a trained model (trained now if need be); with `/mean`, its
+    /// conditional mean alone.
     ///
     /// # Errors
     /// As [`Lab::train`].
     pub fn closure(&self, name: &str) -> Result<AnyClosure> {
+        if let (base, true) = split_mean(name) {
+            return Ok(AnyClosure::new(Deterministic(self.closure(base)?)));
+        }
         match name {
             "none" => Ok(AnyClosure::new(NoClosure)),
             "exact" => Ok(AnyClosure::new(ExactLaw::new(&self.config.flow, self.config.data.n)?)),

@@ -5,25 +5,29 @@ use burn::tensor::activation::{silu, softmax};
 
 use super::Weights;
 use super::ops::{constant, conv3, group_norm, pointwise};
-use crate::infer::{Block, Conv, groups, resampling};
+use crate::infer::{Block, Conv, groups, resampling, scaled};
 
-/// Latent fields (batch, n/2^levels, n/2^levels) of fields (batch, n, n).
+/// Latent fields (batch, m, m) of fields (batch, n, n), m the latent size that the description gives.
 pub fn encode(desc: &Conv, weights: &Weights, field: Tensor<3>) -> Tensor<3> {
     run(desc, weights, field, true)
 }
 
-/// Fields (batch, n, n) of latent fields (batch, n/2^levels, n/2^levels).
+/// Fields (batch, n, n) of latent fields (batch, m, m).
 pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
     run(desc, weights, latent, false)
 }
 
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
-    if weights.device().is_autodiff()
-        && !desc.attention
-        && let Some(out) = super::fused::run(desc, encoder, weights.flat(), input.clone())
     {
-        return resample(desc, weights, input, out);
+        let (flat, field) = (weights.flat(), input.clone());
+        if !weights.device().is_autodiff() {
+            if let Some(out) = super::fused::evaluate(desc, encoder, flat, field) {
+                return out;
+            }
+        } else if let Some(out) = super::fused::conv(desc, encoder, flat, field) {
+            return resample(desc, input, out);
+        }
     }
     compose(desc, weights, input, encoder)
 }
@@ -34,17 +38,23 @@ pub fn compose(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) 
     let net = Net { desc, weights };
     let blocks = desc.blocks(encoder);
     let out = blocks.iter().fold(input.clone().unsqueeze_dim::<4>(1), |h, block| net.apply(block, h));
-    resample(desc, weights, input, out.squeeze_dim::<3>(1))
+    resample(desc, input, out.squeeze_dim::<3>(1))
 }
 
 /// Adds the resampled input where the description says so.
-fn resample(desc: &Conv, weights: &Weights, input: Tensor<3>, out: Tensor<3>) -> Tensor<3> {
+fn resample(desc: &Conv, input: Tensor<3>, out: Tensor<3>) -> Tensor<3> {
     if !desc.resamples() {
         return out;
     }
-    let (from, to) = (input.dims()[1], out.dims()[1]);
-    let matrix = constant(resampling(from, to), [1, to, from], weights.device());
-    out + matrix.clone().matmul(input).matmul(matrix.transpose())
+    let to = out.dims()[1];
+    out + resampled(input, to)
+}
+
+/// Band-limited resampling of fields (…, n, n) to (…, to, to).
+fn resampled<const D: usize>(h: Tensor<D>, to: usize) -> Tensor<D> {
+    let from = h.dims()[D - 1];
+    let matrix: Tensor<D> = constant::<2>(resampling(from, to), [to, from], &h.device()).unsqueeze();
+    matrix.clone().matmul(h).matmul(matrix.transpose())
 }
 
 struct Net<'a> {
@@ -73,6 +83,11 @@ impl Net<'_> {
             Block::Upsample => {
                 let [batch, c, n, m] = h.dims();
                 h.reshape([batch, c, n, 1, m, 1]).expand([batch, c, n, 2, m, 2]).reshape([batch, c, 2 * n, 2 * m])
+            }
+            Block::Resize { ratio, .. } => {
+                // Descriptions are made for grids that they divide.
+                let to = scaled(h.dims()[2], *ratio).unwrap_or(h.dims()[2]);
+                resampled(h, to)
             }
             Block::NormSilu { name, .. } => silu(self.norm(name, h)),
         }

@@ -20,6 +20,27 @@ use crate::infer::{Fno, HEAD};
 /// # Panics
 /// If a noisy network is called without `x` and `level`, or on shapes that do not fit each other.
 pub fn fno(desc: &Fno, weights: &Weights, x: Option<Tensor<3>>, w: Tensor<3>, level: Option<Tensor<1>>) -> Tensor<3> {
+    #[cfg(not(feature = "cuda"))]
+    {
+        let noisy = desc.noisy.then(|| (x.clone().expect("a noisy input"), level.clone().expect("noise levels")));
+        if let Some(out) = super::fused::fno(desc, weights.flat(), w.clone(), noisy) {
+            return out;
+        }
+    }
+    compose(desc, weights, x, w, level)
+}
+
+/// [`fno`] as a composition of tensor operations: what it is wherever there is no faster way, and what that is tested against.
+///
+/// # Panics
+/// As [`fno`].
+pub fn compose(
+    desc: &Fno,
+    weights: &Weights,
+    x: Option<Tensor<3>>,
+    w: Tensor<3>,
+    level: Option<Tensor<1>>,
+) -> Tensor<3> {
     let net = Net { desc, weights, fourier: Fourier::new(w.dims()[1], desc.modes, weights.device()) };
     let noisy = desc.noisy.then(|| (x.expect("a noisy input"), level.expect("noise levels")));
     match desc.variant {

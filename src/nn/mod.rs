@@ -1,8 +1,8 @@
 //! Networks on tensors: the same descriptions as the plain-array programs of [`crate::infer`], with gradients.
 //!
-//! Everything is a composition of the tensor library's own operations, so it runs on every device; on a CPU, convolutional
-//! networks are one operation with its own gradient instead. Fields are (batch, n, n), axis 1 = x. Weights are leaf tensors cut from a flat vector ([`Weights`]), in the order of
-//! [`crate::infer::Network::params`].
+//! Everything is a composition of the tensor library's own operations, so it runs on every device; on a CPU, a network is one
+//! operation with its own gradient instead. Fields are (batch, n, n), axis 1 = x. Weights are leaf tensors cut from a flat
+//! vector ([`Weights`]), in the order of [`crate::infer::Network::params`].
 
 mod conv;
 mod fno;
@@ -12,6 +12,6 @@ mod fused;
 mod ops;
 mod weights;
 
-pub use conv::{compose, decode, encode};
-pub use fno::fno;
+pub use conv::{compose as compose_conv, decode, encode};
+pub use fno::{compose as compose_fno, fno};
 pub use weights::Weights;

@@ -81,6 +81,9 @@ const TICK: f64 = 3.5;
 /// Length of the line sample in the legend: long enough to show the longest dash pattern twice.
 const SAMPLE: f64 = 30.0;
 const BAND_ALPHA: f64 = 0.18;
+/// Curves of at most so many points show them, as diamonds of half this diagonal.
+const MARKED: usize = 8;
+const DOT: f64 = 3.0;
 
 impl Chart {
     /// Draws the chart as SVG, and as PNG beside it.
@@ -136,6 +139,14 @@ impl Chart {
             let (colour, pattern) = LINES[s.style.unwrap_or(i) % LINES.len()];
             for run in runs(s, &x, &y) {
                 scene.dashed(&run, colour, LINE, pattern);
+            }
+            if s.x.len() <= MARKED {
+                let places = s.x.iter().zip(&s.y).filter_map(|(a, b)| Some((x.place(*a)?, y.place(*b)?)));
+                for (a, b) in places {
+                    let points =
+                        [(-1.0, 0.0), (0.0, -1.0), (1.0, 0.0), (0.0, 1.0)].map(|(u, v)| (a + DOT * u, b + DOT * v));
+                    scene.push(Mark::Area { points: points.to_vec(), colour, alpha: 1.0 });
+                }
             }
             let at = top + 8.0 + 15.0 * i as f64;
             scene.dashed(&[(right + 10.0, at), (right + 10.0 + SAMPLE, at)], colour, LINE, pattern);

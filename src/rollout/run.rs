@@ -118,7 +118,7 @@ pub fn rollout(
     job.finish(&config.seeds().child(ROLLOUT), store.begin(&stage)?, &parents, progress)
 }
 
-/// One shard's part of [`rollout`]: members `index`, `index + count`, … of `shard = (index, count)`, so that several machines
+/// One shard's part of [`rollout`]: every n-th member from the i-th on for `shard = (i, n)`, 1 ≤ i ≤ n, so that several machines
 /// or processes that share the store make one ensemble.
 ///
 /// Returns the finished result where this was the last shard at work and all members are there, else `None`; [`rollout`]
@@ -136,8 +136,8 @@ pub fn rollout_shard(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Option<Artifact>> {
     let (index, count) = shard;
-    if index >= count {
-        return Err(Error::config("shard", format!("{index} of {count}; shards are counted from 0")));
+    if index == 0 || index > count {
+        return Err(Error::config("shard", format!("{index} of {count}; 1 <= i <= n is needed")));
     }
     let stage = config.rollout_stage(closure_name)?;
     if let Some(found) = store.find(&stage)? {
@@ -148,7 +148,7 @@ pub fn rollout_shard(
     let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
     let (seeds, work) = (config.seeds().child(ROLLOUT), store.begin_shared(&stage)?);
     let members = config.rollout.members;
-    let mine: Vec<usize> = (index..members).step_by(count).collect();
+    let mine: Vec<usize> = (index - 1..members).step_by(count).collect();
     job.members(&mine, &seeds, &stage.hash, Some(&work), progress)?;
     if !(job.parts(&work, &seeds.label(), &stage.hash).all_there(members) && work.try_alone()?) {
         return Ok(None);

@@ -108,7 +108,7 @@ fn joint<'a>(
     train: &'a Samples,
     workers: &'a Workers,
 ) -> (Joint<'a>, Vec<f32>, Vec<f64>, Vec<(&'static str, std::ops::Range<usize>)>) {
-    let conv = Conv { width: 2, levels: 1, attention: false, padding };
+    let conv = Conv::new(2, 1, false, padding);
     let score = Fno::new(&network(Variant::Gated), Law::Diffusion);
     let place = (burn::tensor::Device::flex(), 3);
     let joint = Joint::new((conv, Some(score)), parts, (train, train), &config(), &SeedTree::new(7), workers, place);

@@ -70,8 +70,8 @@ pub enum Outcome {
     Stopped,
 }
 
-/// Learning rate of step `step` (from 0): a linear warm-up, then the schedule.
-pub fn learning_rate(config: &TrainConfig, step: usize) -> f64 {
+/// Learning rate of step `step` (from 0) after so many `reductions` of a plateau schedule: a linear warm-up, then the schedule.
+pub fn learning_rate(config: &TrainConfig, step: usize, reductions: usize) -> f64 {
     if step < config.warmup {
         return config.learning_rate * (step + 1) as f64 / config.warmup as f64;
     }
@@ -83,6 +83,7 @@ pub fn learning_rate(config: &TrainConfig, step: usize) -> f64 {
                 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
             }
             LearningRate::Steps { every, factor } => factor.powi((after / every.max(1)) as i32),
+            LearningRate::Plateau { factor, .. } => factor.powi(reductions as i32),
             LearningRate::Constant => 1.0,
         }
 }
@@ -120,7 +121,7 @@ pub fn fit(
             (run.progress)(&format!("{}: stopped at step {} of {}", run.label, state.step, config.steps));
             return Ok((state, Outcome::Stopped));
         }
-        let (step, rate) = (state.step, learning_rate(config, state.step));
+        let (step, rate) = (state.step, learning_rate(config, state.step, state.reductions));
         let loss = objective.gradient(step, &state.params, &mut state.buffers, &mut gradient)?;
         let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
         finite("training loss", step, loss.total)?;
@@ -131,7 +132,7 @@ pub fn fit(
         if state.step % config.validate_every.max(1) == 0 || state.step == config.steps {
             let loss = objective.validate(&state.ema, &state.buffers)?;
             finite("validation loss", state.step, loss.total)?;
-            let best = state.judge(loss.total);
+            let best = state.judge(loss.total, config.schedule);
             log.validation(state.step, &loss, best)?;
             if let Some(note) = &loss.note {
                 (run.progress)(&format!("{}: step {}: {note}", run.label, state.step));

@@ -98,7 +98,7 @@ impl<'a> Joint<'a> {
         Self {
             networks,
             parts,
-            latent_n: train.w.n >> conv.levels,
+            latent_n: conv.latent_n(train.w.n).unwrap_or(train.w.n),
             conv,
             fno,
             train,

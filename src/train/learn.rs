@@ -44,8 +44,10 @@ pub struct Lesson<'a> {
 /// A trained model, and how its latent space is used: spread of ω and of H over the validation samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Learned {
-    /// Self-contained weights.
+    /// Self-contained weights of the best validation.
     pub checkpoint: Checkpoint,
+    /// The same at the last step.
+    pub last: Checkpoint,
     /// Of the latents before normalisation.
     pub spread: [Spread; 2],
 }
@@ -75,8 +77,7 @@ impl Lesson<'_> {
                 let samples = |pairs| self.reduced(model, pairs);
                 let (train, validation) = (samples(self.train)?, samples(self.validation)?);
                 let spread = spreads(&validation);
-                let checkpoint = self.score(model, (&train, &validation), self.empty(model), run)?;
-                Ok(checkpoint.map(|checkpoint| Learned { checkpoint, spread }))
+                self.score(model, (&train, &validation), self.empty(model), spread, run)
             }
         }
     }
@@ -98,17 +99,21 @@ impl Lesson<'_> {
         let mut joint =
             Joint::new(nets, parts, (&train, &validation), config, &self.seeds, self.workers, self.place()?);
         let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
-        let mut checkpoint = self.empty(model);
-        // Weights without a law: the model that needs least.
-        checkpoint.model.law = Law::Mean;
-        if normalised(model) {
-            let index: Vec<usize> = (0..train.w.len()).collect();
-            let [w, h] = joint.encoded(&state.best, &train, &index)?;
-            let ([w_mean, w_std], [h_mean, h_std]) = (moments(&w), moments(&h));
-            checkpoint.latent = LatentStats { w_mean, w_std, h_mean, h_std };
-        }
-        checkpoint.networks = joint.split(&state.best);
-        Ok(Some(Learned { checkpoint: self.signed(checkpoint, &state), spread }))
+        let index: Vec<usize> = (0..train.w.len()).collect();
+        let made = Kept::of(&state).map(|kept| -> Result<Checkpoint> {
+            let mut checkpoint = self.empty(model);
+            // Weights without a law: the model that needs least.
+            checkpoint.model.law = Law::Mean;
+            if normalised(model) {
+                let [w, h] = joint.encoded(kept.params, &train, &index)?;
+                let ([w_mean, w_std], [h_mean, h_std]) = (moments(&w), moments(&h));
+                checkpoint.latent = LatentStats { w_mean, w_std, h_mean, h_std };
+            }
+            checkpoint.networks = joint.split(kept.params);
+            Ok(self.signed(checkpoint, &kept))
+        });
+        let [checkpoint, last] = both(made)?;
+        Ok(Some(Learned { checkpoint, last, spread }))
     }
 
     /// Score network and autoencoders at once.
@@ -127,10 +132,13 @@ impl Lesson<'_> {
         let mut joint =
             Joint::new(nets, parts, (&train, &validation), config, &self.seeds, self.workers, self.place()?);
         let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
-        let mut checkpoint = self.empty(model);
-        checkpoint.latent = joint.latent_stats(&state.best_buffers);
-        checkpoint.networks = joint.split(&state.best);
-        Ok(Some(Learned { checkpoint: self.signed(checkpoint, &state), spread }))
+        let [checkpoint, last] = Kept::of(&state).map(|kept| {
+            let mut checkpoint = self.empty(model);
+            checkpoint.latent = joint.latent_stats(kept.buffers);
+            checkpoint.networks = joint.split(kept.params);
+            self.signed(checkpoint, &kept)
+        });
+        Ok(Some(Learned { checkpoint, last, spread }))
     }
 
     /// Score network on the latents of a trained autoencoder, encoded once.
@@ -162,18 +170,18 @@ impl Lesson<'_> {
         let mut checkpoint = self.empty(model);
         checkpoint.latent = autoencoder.latent;
         checkpoint.networks = autoencoder.networks.clone();
-        let checkpoint = self.score(model, (&train, &validation), checkpoint, run)?;
-        Ok(checkpoint.map(|checkpoint| Learned { checkpoint, spread }))
+        self.score(model, (&train, &validation), checkpoint, spread, run)
     }
 
-    /// Trains the network of the law on given latents and adds it to `checkpoint`.
+    /// Trains the network of the law on given latents and adds it to `base`.
     fn score(
         &self,
         model: &ModelConfig,
         (train, validation): (&Samples, &Samples),
-        mut checkpoint: Checkpoint,
+        base: Checkpoint,
+        spread: [Spread; 2],
         run: &mut Run,
-    ) -> Result<Option<Checkpoint>> {
+    ) -> Result<Option<Learned>> {
         let desc = Fno::new(&model.network, model.law);
         let network = Network::Fno(desc.clone());
         let start = State::new(network.init(&mut self.seeds.child("init").stream()), Vec::new());
@@ -183,12 +191,17 @@ impl Lesson<'_> {
         if outcome == Outcome::Stopped {
             return Ok(None);
         }
-        if model.law == Law::Gaussian {
-            checkpoint.residual = Some(self.residual(&desc, &network, &state.best, train, model.train.batch)?);
-        }
         let role = if desc.noisy { "score" } else { "regression" };
-        checkpoint.networks.insert(role.into(), (network, state.best.clone()));
-        Ok(Some(self.signed(checkpoint, &state)))
+        let made = Kept::of(&state).map(|kept| -> Result<Checkpoint> {
+            let mut checkpoint = base.clone();
+            if model.law == Law::Gaussian {
+                checkpoint.residual = Some(self.residual(&desc, &network, kept.params, train, model.train.batch)?);
+            }
+            checkpoint.networks.insert(role.into(), (network.clone(), kept.params.to_vec()));
+            Ok(self.signed(checkpoint, &kept))
+        });
+        let [checkpoint, last] = both(made)?;
+        Ok(Some(Learned { checkpoint, last, spread }))
     }
 
     /// [`mode_std`] of the residual of the regression over the training latents.
@@ -232,11 +245,7 @@ impl Lesson<'_> {
         let LatentConfig::Autoencoder { n, width, attention, padding, .. } = model.latent else {
             return Err(Error::config("latent", "not an autoencoder"));
         };
-        let levels = (grid / n.max(1)).max(1).ilog2() as usize;
-        if n << levels != grid {
-            return Err(Error::config("latent.n", format!("{n}; must be {grid} divided by a power of two")));
-        }
-        Ok(Conv { width, levels, attention, padding })
+        Conv::sized(width, attention, padding, grid, n)
     }
 
     /// Fields in the units of the model's networks.
@@ -278,16 +287,39 @@ impl Lesson<'_> {
         }
     }
 
-    fn signed(&self, mut checkpoint: Checkpoint, state: &State) -> Checkpoint {
+    fn signed(&self, mut checkpoint: Checkpoint, kept: &Kept) -> Checkpoint {
         checkpoint.provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             seeds: vec![self.seeds.label()],
-            step: state.best_step,
-            validation_loss: state.best_loss,
+            step: kept.step,
+            validation_loss: kept.loss,
             ..checkpoint.provenance
         };
         checkpoint
     }
+}
+
+/// Weights of a training run that are kept.
+struct Kept<'a> {
+    params: &'a [f32],
+    buffers: &'a [f64],
+    step: usize,
+    loss: Option<f64>,
+}
+
+impl<'a> Kept<'a> {
+    /// Those of the best validation, and the last ones.
+    fn of(state: &'a State) -> [Self; 2] {
+        [
+            Self { params: &state.best, buffers: &state.best_buffers, step: state.best_step, loss: state.best_loss },
+            Self { params: &state.ema, buffers: &state.buffers, step: state.step, loss: state.last_loss },
+        ]
+    }
+}
+
+/// Both, or the first error.
+fn both([best, last]: [Result<Checkpoint>; 2]) -> Result<[Checkpoint; 2]> {
+    Ok([best?, last?])
 }
 
 /// Trains a joint objective; weights and spread of the best validation.

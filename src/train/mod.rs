@@ -31,7 +31,7 @@ pub use learn::{Learned, Lesson};
 pub use parallel::{Workers, chunk_range};
 pub use selftest::{AGREEMENT, COVARIANCE, Check, DIFFERENCE, STANDARD_ERRORS, selftest};
 pub use spread::Spread;
-pub use stage::{CHECKPOINT_FILE, Controls, LATENT_FILE, train, train_until};
+pub use stage::{CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, train, train_until};
 pub use state::State;
 
 use crate::error::{Error, Result};

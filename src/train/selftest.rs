@@ -12,7 +12,7 @@ use super::score::{loss_scale, square_error, sum};
 use crate::config::{Padding, SamplerKind, Variant};
 use crate::error::Result;
 use crate::infer::{Conv, ConvAdjoint, ConvProgram, Fno, FnoProgram, Network, Tape};
-use crate::nn::{Weights, compose, decode, encode, fno};
+use crate::nn::{Weights, compose_conv, compose_fno};
 use crate::rng::SeedTree;
 use crate::transport::{Schedule, Scratch, sample};
 
@@ -94,11 +94,8 @@ fn operators() -> [(&'static str, Fno, usize); 4] {
 
 /// Autoencoders: the default one, and the published kind with attention and zero padding, on 32² points.
 fn autoencoders() -> [(&'static str, Conv); 2] {
-    let desk = Conv { width: 4, levels: 2, attention: false, padding: Padding::Periodic };
-    [
-        ("autoencoder", desk),
-        ("paper autoencoder", Conv { width: 8, levels: 2, attention: true, padding: Padding::Zero }),
-    ]
+    let desk = Conv::new(4, 2, false, Padding::Periodic);
+    [("autoencoder", desk), ("paper autoencoder", Conv::new(8, 2, true, Padding::Zero))]
 }
 
 /// Relative distance ‖a − b‖/‖b‖.
@@ -165,7 +162,7 @@ fn operator(
     let noisy =
         desc.noisy.then(|| (input(&x), Tensor::<1>::from_data(TensorData::new(level.clone(), [BATCH]), device)));
     let (x_in, level_in) = noisy.map_or((None, None), |(x, level)| (Some(x), Some(level)));
-    let out = values(fno(desc, &on_device, x_in, input(&w), level_in));
+    let out = values(compose_fno(desc, &on_device, x_in, input(&w), level_in));
     checks.push(Check::new(format!("{name}: values against the program"), distance(&out, &program(&flat)?), AGREEMENT));
 
     // Loss and gradient on a device, as a training step takes them.
@@ -231,8 +228,7 @@ fn autoencoder(name: &str, desc: &Conv, device: &Device, seeds: &SeedTree, check
         };
         let wanted = program(&flat)?;
         let on_device = Weights::new(&network, &flat, device);
-        let run = if encoder { encode } else { decode };
-        let out = values(run(desc, &on_device, tensor3(input.clone(), n, device)));
+        let out = values(compose_conv(desc, &on_device, tensor3(input.clone(), n, device), encoder));
         checks.push(Check::new(
             format!("{name}, {role}: values against the program"),
             distance(&out, &wanted),
@@ -244,13 +240,13 @@ fn autoencoder(name: &str, desc: &Conv, device: &Device, seeds: &SeedTree, check
         let step = |device: &Device| {
             let weights = Weights::new(&network, &flat, &device.clone().autodiff());
             let place = weights.device().clone();
-            let out = compose(desc, &weights, tensor3(input.clone(), n, &place), encoder);
+            let out = compose_conv(desc, &weights, tensor3(input.clone(), n, &place), encoder);
             let mut gradient = vec![0.0; flat.len()];
             weights.gradient(&mut (out * tensor3(slope.clone(), m, &place)).sum().backward(), &mut gradient);
             gradient
         };
         let found = step(device);
-        if let Some(mut adjoint) = ConvAdjoint::new(desc, encoder, &flat) {
+        if let Some(mut adjoint) = ConvAdjoint::new(desc, encoder, &flat, n) {
             let mut wanted = vec![0.0; flat.len()];
             for (field, slope) in input.chunks_exact(n * n).zip(slope.chunks_exact(m * m)) {
                 let mut tape = Tape::default();

@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 use crate::infer::Checkpoint;
 use crate::rng::SeedTree;
 
-/// Name of the trained model in the folders of both stages.
+/// Name of the trained model in the folders of both stages: the weights of the best validation.
 pub const CHECKPOINT_FILE: &str = "checkpoint.lacuna";
+/// Name of the model at the last step.
+pub const LAST_FILE: &str = "last.lacuna";
 /// Name of the latent diagnostics: [`super::Spread`] of ω and of H over the validation samples.
 pub const LATENT_FILE: &str = "latent.json";
 
@@ -133,10 +135,12 @@ impl Bench<'_, '_> {
         work.finish(&[seeds.label()], &parents, self.controls.device).map(Some)
     }
 
-    fn write(&self, work: &Work, Learned { mut checkpoint, spread }: Learned) -> Result<()> {
-        checkpoint.provenance.config_hash = work.stage().hash.clone();
-        checkpoint.provenance.data_hash = self.data_artifact.entry.hash.clone();
-        checkpoint.save(&work.path(CHECKPOINT_FILE))?;
+    fn write(&self, work: &Work, Learned { checkpoint, last, spread }: Learned) -> Result<()> {
+        for (mut checkpoint, file) in [(checkpoint, CHECKPOINT_FILE), (last, LAST_FILE)] {
+            checkpoint.provenance.config_hash = work.stage().hash.clone();
+            checkpoint.provenance.data_hash = self.data_artifact.entry.hash.clone();
+            checkpoint.save(&work.path(file))?;
+        }
         let path = work.path(LATENT_FILE);
         let [w, h] = spread;
         let text = serde_json::to_string_pretty(&serde_json::json!({ "w": w, "h": h }))

@@ -5,16 +5,16 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::artifact::parts;
-use crate::config::TrainConfig;
+use crate::config::{LearningRate, TrainConfig};
 use crate::error::{Error, Result};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 /// First bytes of a state file, with its version.
-const MAGIC: &[u8] = b"lacuna training state 2\n";
-/// Step, best step, best loss, numbers of parameters and of buffers: eight bytes each.
-const HEADER: usize = 40;
+const MAGIC: &[u8] = b"lacuna training state 3\n";
+/// Step, best step, best loss, last loss, reductions, validations waited, numbers of parameters and of buffers: eight bytes each.
+const HEADER: usize = 64;
 /// Vectors of weights in the file: weights, average, best, first and second moment.
 const VECTORS: usize = 5;
 
@@ -37,6 +37,12 @@ pub struct State {
     pub best_step: usize,
     /// Best validation loss; none yet: `None`.
     pub best_loss: Option<f64>,
+    /// Loss of the latest validation.
+    pub last_loss: Option<f64>,
+    /// Reductions of the learning rate by a plateau schedule.
+    pub reductions: usize,
+    /// Validations since the best one or the latest reduction.
+    waited: usize,
     m: Vec<f32>,
     v: Vec<f32>,
 }
@@ -47,7 +53,21 @@ impl State {
         let zero = vec![0.0; params.len()];
         let (ema, best, best_buffers) = (params.clone(), params.clone(), buffers.clone());
         let (m, v) = (zero.clone(), zero);
-        Self { step: 0, ema, buffers, best, best_buffers, best_step: 0, best_loss: None, m, v, params }
+        Self {
+            step: 0,
+            params,
+            ema,
+            buffers,
+            best,
+            best_buffers,
+            best_step: 0,
+            best_loss: None,
+            last_loss: None,
+            reductions: 0,
+            waited: 0,
+            m,
+            v,
+        }
     }
 
     /// Writes the state; the old one stays whole until the new one is. No file exceeds [`parts::PART_BYTES`].
@@ -64,10 +84,11 @@ impl State {
     /// I/O.
     pub fn save_in_parts(&self, path: &Path, limit: usize) -> Result<()> {
         let mut bytes = MAGIC.to_vec();
-        // NaN stands for "no validation yet": a validation that is NaN is never best.
-        let best_loss = self.best_loss.unwrap_or(f64::NAN).to_bits();
-        let lengths = [self.params.len() as u64, self.buffers.len() as u64];
-        for number in [self.step as u64, self.best_step as u64, best_loss].into_iter().chain(lengths) {
+        // NaN stands for "no validation yet": a validation that is NaN stops the run.
+        let [best_loss, last_loss] = [self.best_loss, self.last_loss].map(|loss| loss.unwrap_or(f64::NAN).to_bits());
+        let counts = [self.reductions, self.waited, self.params.len(), self.buffers.len()].map(|count| count as u64);
+        let numbers = [self.step as u64, self.best_step as u64, best_loss, last_loss];
+        for number in numbers.into_iter().chain(counts) {
             bytes.extend(number.to_le_bytes());
         }
         for part in [&self.params, &self.ema, &self.best, &self.m, &self.v] {
@@ -97,7 +118,7 @@ impl State {
         let (numbers, values) = body[MAGIC.len()..].split_at(HEADER.min(body.len() - MAGIC.len()));
         let number = |i: usize| u64::from_le_bytes(std::array::from_fn(|b| numbers[8 * i + b]));
         let (len, extra) = (like.params.len(), like.buffers.len());
-        let found = if numbers.len() == HEADER { (number(3), number(4)) } else { (0, 0) };
+        let found = if numbers.len() == HEADER { (number(6), number(7)) } else { (0, 0) };
         if found != (len as u64, extra as u64) || values.len() != 4 * VECTORS * len + 16 * extra {
             let what = format!(
                 "holds {} parameters and {} buffers, expected {len} and {extra}: made by another configuration",
@@ -118,6 +139,9 @@ impl State {
             step: number(0) as usize,
             best_step: number(1) as usize,
             best_loss: Some(f64::from_bits(number(2))).filter(|loss| !loss.is_nan()),
+            last_loss: Some(f64::from_bits(number(3))).filter(|loss| !loss.is_nan()),
+            reductions: number(4) as usize,
+            waited: number(5) as usize,
             params: part(0),
             ema: part(1),
             best: part(2),
@@ -148,8 +172,15 @@ impl State {
     }
 
     /// Takes a validation loss into account; is it the best so far?
-    pub(super) fn judge(&mut self, loss: f64) -> bool {
+    pub(super) fn judge(&mut self, loss: f64, schedule: LearningRate) -> bool {
         let best = self.best_loss.is_none_or(|best| loss < best);
+        self.last_loss = Some(loss);
+        self.waited = if best { 0 } else { self.waited + 1 };
+        if let LearningRate::Plateau { patience, .. } = schedule
+            && self.waited >= patience
+        {
+            (self.reductions, self.waited) = (self.reductions + 1, 0);
+        }
         if best {
             (self.best_loss, self.best_step) = (Some(loss), self.step);
             self.best.clone_from(&self.ema);

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use super::kernels::{affine_silu, channel_squares, channel_sums, norm_silu_input, norm_silu_sums, shift};
 use super::matrix::{Matrix, product, transposed};
+use super::resize::Resize;
 use super::stencil::{Kernel, frame, inside};
 use crate::config::Padding;
-use crate::infer::{Block, Conv, NORM_EPSILON, Network, groups};
+use crate::infer::{Block, Conv, NORM_EPSILON, Network, groups, scaled};
 
 /// An encoder or a decoder without attention, prepared to be differentiated.
 #[derive(Debug, Clone)]
@@ -47,6 +48,7 @@ enum Unit {
         layers: [Layer; 2],
         skip: Option<Skip>,
     },
+    Resize(Resize),
 }
 
 /// A 3×3 convolution: its kernel, the kernel of its adjoint, and where its parameters lie in the flat weights.
@@ -147,11 +149,13 @@ impl Cutter<'_> {
 }
 
 impl ConvAdjoint {
-    /// Prepares a network at the given flat weights; `None` where it has attention, which has no adjoint here.
-    pub(crate) fn new(desc: &Conv, encoder: bool, weights: &[f32]) -> Option<Self> {
+    /// Prepares a network for fields of `n`² values at the given flat weights; `None` where it has attention, which has no
+    /// adjoint here, and where it does not fit the grid.
+    pub(crate) fn new(desc: &Conv, encoder: bool, weights: &[f32], n: usize) -> Option<Self> {
         if desc.attention {
             return None;
         }
+        let mut n = n;
         let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
         let mut at = 0;
         let ranges = network.params().into_iter().map(|param| {
@@ -163,10 +167,19 @@ impl ConvAdjoint {
         let (mut units, mut up, mut norm) = (Vec::new(), false, None);
         for block in desc.blocks(encoder) {
             match block {
-                Block::Upsample => up = true,
+                Block::Upsample => {
+                    up = true;
+                    n *= 2;
+                }
+                Block::Resize { channels, ratio } => {
+                    let to = scaled(n, ratio)?;
+                    units.push(Unit::Resize(Resize::new(n, to, channels)));
+                    n = to;
+                }
                 Block::NormSilu { name, channels } => norm = Some(cut.norm(&name, channels)),
                 Block::Conv { name, from, to, stride } => {
                     let layer = cut.layer(&name, from, to);
+                    n /= stride;
                     units.push(match norm.take() {
                         Some(norm) => Unit::NormConv { norm, layer },
                         None => Unit::Conv { layer, stride, up: std::mem::take(&mut up) },
@@ -225,6 +238,12 @@ impl ConvAdjoint {
                     tape.inputs.push(std::mem::replace(&mut h, out));
                     tape.inputs.push(inner);
                 }
+                Unit::Resize(resize) => {
+                    let (_, to, channels) = resize.sizes();
+                    let mut out = vec![0.0; to * to * channels];
+                    resize.forward(&h, &mut out);
+                    (h, n) = (out, to);
+                }
             }
         }
         h
@@ -239,7 +258,7 @@ impl ConvAdjoint {
         // The forward pass pushed one input per convolution of units; every pop has its push.
         let mut input = || inputs.pop().unwrap_or_default();
         let mut norm_of = || norms.pop().unwrap_or_default();
-        for unit in units.iter().rev() {
+        for unit in units.iter_mut().rev() {
             match unit {
                 Unit::Conv { layer, stride, up } => {
                     let h = input();
@@ -280,6 +299,10 @@ impl ConvAdjoint {
                         None => d_h.iter_mut().zip(&d).for_each(|(d_h, d)| *d_h += d),
                     }
                     d = d_h;
+                }
+                Unit::Resize(resize) => {
+                    d = resize.backward(&d);
+                    n = resize.sizes().0;
                 }
             }
         }

@@ -2,11 +2,12 @@
 
 use super::kernels::{affine, affine_silu, channel_squares, channel_sums, shift, softmax};
 use super::matrix::{Matrix, product, transposed};
+use super::resize::Resize;
 use super::stencil::{Kernel, frame, inside};
 use crate::config::Padding;
 use crate::error::{Error, Result};
 use crate::infer::network::Named;
-use crate::infer::{Block, NORM_EPSILON, Network, groups, resampling};
+use crate::infer::{Block, NORM_EPSILON, Network, groups, resampling, scaled};
 
 /// An encoder or a decoder prepared for one grid; one field at a time, no allocation per call.
 #[derive(Clone)]
@@ -49,6 +50,7 @@ enum Kind {
         skip: Option<Skip>,
     },
     Attention(Attention),
+    Resize(Resize),
     /// Norm, SiLU, convolution: the end of every network.
     NormConv {
         norm: Norm,
@@ -104,15 +106,23 @@ impl ConvProgram {
     /// Prepares an encoder or a decoder with the given flat weights; `n` is the number of points per side of its input.
     ///
     /// # Errors
-    /// A network of another kind, weights of another length, or an `n` that cannot be halved as often as the encoder does.
+    /// A network of another kind, weights of another length, or an `n` that the network cannot halve or resize.
     pub fn new(network: &Network, weights: &[f32], n: usize) -> Result<Self> {
         let (desc, encoder) = match network {
             Network::Encoder(desc) => (desc, true),
             Network::Decoder(desc) => (desc, false),
             Network::Fno(_) => return Err(Error::config("network.kind", "fno; expected encoder or decoder")),
         };
-        if n < 2 || (encoder && (n >> desc.levels < 2 || !n.is_multiple_of(1 << desc.levels))) {
-            let what = format!("{n} points per side; the network halves the grid {} times, to 2 or more", desc.levels);
+        let made = if encoder { desc.latent_n(n) } else { desc.field_n(n) };
+        if made.is_none() {
+            let (halvings, [over, under]) = (desc.levels, desc.ratio);
+            let what = if encoder {
+                format!(
+                    "{n} points per side; the network halves the grid {halvings} times, to 2 or more, and resizes it by {over}/{under}"
+                )
+            } else {
+                format!("{n} points per side; the network resizes the latent by {under}/{over}, from 2 points or more")
+            };
             return Err(Error::config("latent.n", what));
         }
         let named = Named::new(network, weights)?;
@@ -126,6 +136,11 @@ impl ConvProgram {
                 Block::Residual { name, from, to } => (residual(&named, &name, from, to), at),
                 Block::Attention { name, channels, heads } => {
                     (Kind::Attention(Attention::new(&named, &name, channels, heads, at * at)), at)
+                }
+                Block::Resize { channels, ratio } => {
+                    // Whole, as `made` says.
+                    let to = scaled(at, ratio).unwrap_or(at);
+                    (Kind::Resize(Resize::new(at, to, channels)), to)
                 }
                 // The layout has a convolution after each of these.
                 Block::Upsample => match blocks.next() {
@@ -216,6 +231,7 @@ impl Step {
             Kind::UpConv { layer } => (self.n, 2 * self.n, channels(layer)),
             Kind::Residual { layers: [first, _], .. } => (self.n, self.n, channels(first)),
             Kind::Attention(attention) => (self.n, self.n, attention.norm.weight.len()),
+            Kind::Resize(resize) => resize.sizes(),
             Kind::NormConv { layer, .. } => (self.n, self.n, channels(layer)),
         }
     }
@@ -259,6 +275,11 @@ impl Step {
                 }
             }
             Kind::Attention(attention) => attention.run(h, inner, n),
+            Kind::Resize(resize) => {
+                let (from, to, channels) = resize.sizes();
+                resize.forward(&h[..from * from * channels], &mut inner[..to * to * channels]);
+                std::mem::swap(h, inner);
+            }
             Kind::NormConv { norm, layer } => {
                 norm.silu_pad(h, padded, n);
                 layer.convolve(padded, n, 1, padding, wide, h);

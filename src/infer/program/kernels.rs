@@ -56,11 +56,13 @@ pub(super) fn gelu(x: f32) -> f32 {
 }
 
 vectorised! {
-    /// h ← GELU(h + shift), `shift` per channel.
-    pub(in crate::infer) fn shift_gelu(h: &mut [f32], shift: &[f32]) {
-        for row in h.chunks_exact_mut(shift.len()) {
-            for (h, shift) in row.iter_mut().zip(shift) {
-                *h = gelu(*h + shift);
+    /// u ← u + shift, out ← GELU(u), `shift` per channel.
+    pub(in crate::infer) fn shift_gelu(u: &mut [f32], shift: &[f32], out: &mut [f32]) {
+        let c = shift.len();
+        for (u, out) in u.chunks_exact_mut(c).zip(out.chunks_exact_mut(c)) {
+            for ((u, out), shift) in u.iter_mut().zip(out).zip(shift) {
+                *u += shift;
+                *out = gelu(*u);
             }
         }
     }
@@ -102,12 +104,16 @@ vectorised! {
 }
 
 vectorised! {
-    /// out ← base + field ⊗ scale: one value per point, one scale per channel.
-    pub(in crate::infer) fn lift(field: &[f32], scale: &[f32], base: &[f32], out: &mut [f32]) {
+    /// out ← base + field ⊗ scale: one value per point and field, one scale per channel; `base` is (point, channel), the same
+    /// for all `fields`.
+    pub(in crate::infer) fn lift(field: &[f32], scale: &[f32], base: &[f32], fields: usize, out: &mut [f32]) {
         let c = scale.len();
-        for ((out, base), &value) in out.chunks_exact_mut(c).zip(base.chunks_exact(c)).zip(field) {
-            for ((out, base), scale) in out.iter_mut().zip(base).zip(scale) {
-                *out = base + scale * value;
+        let rows = out.chunks_exact_mut(fields * c).zip(base.chunks_exact(c)).zip(field.chunks_exact(fields));
+        for ((out, base), values) in rows {
+            for (out, &value) in out.chunks_exact_mut(c).zip(values) {
+                for ((out, base), scale) in out.iter_mut().zip(base).zip(scale) {
+                    *out = base + scale * value;
+                }
             }
         }
     }
@@ -129,20 +135,23 @@ vectorised! {
 }
 
 vectorised! {
-    /// out ← h · weight + bias: one value per point. Eight partial sums, so that the order does not depend on the vector width.
-    pub(in crate::infer) fn project(h: &[f32], weight: &[f32], bias: f32, out: &mut [f32]) {
-        let c = weight.len();
-        for (out, h) in out.iter_mut().zip(h.chunks_exact(c)) {
-            let mut sums = [0.0f32; 8];
-            let (blocks, rest) = h.as_chunks::<8>();
-            let (weights, last) = weight.as_chunks::<8>();
-            for (h, w) in blocks.iter().zip(weights) {
-                for lane in 0..8 {
-                    sums[lane] += h[lane] * w[lane];
+    /// out ← h · weight + bias: one value per point and field, weights (field, channel), one bias per field. Eight partial sums, so
+    /// that the order does not depend on the vector width.
+    pub(in crate::infer) fn project(h: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+        let (fields, c) = (bias.len(), weight.len() / bias.len());
+        for (out, h) in out.chunks_exact_mut(fields).zip(h.chunks_exact(fields * c)) {
+            for (((out, h), weight), bias) in out.iter_mut().zip(h.chunks_exact(c)).zip(weight.chunks_exact(c)).zip(bias) {
+                let mut sums = [0.0f32; 8];
+                let (blocks, rest) = h.as_chunks::<8>();
+                let (weights, last) = weight.as_chunks::<8>();
+                for (h, w) in blocks.iter().zip(weights) {
+                    for lane in 0..8 {
+                        sums[lane] += h[lane] * w[lane];
+                    }
                 }
+                let tail: f32 = rest.iter().zip(last).map(|(h, w)| h * w).sum();
+                *out = sums.iter().sum::<f32>() + tail + bias;
             }
-            let tail: f32 = rest.iter().zip(last).map(|(h, w)| h * w).sum();
-            *out = sums.iter().sum::<f32>() + tail + bias;
         }
     }
 }

@@ -9,11 +9,18 @@ mod adjoint;
 mod conv;
 mod fno;
 mod kernels;
+#[cfg(feature = "learn")]
+mod kernels_back;
 mod matrix;
+mod resize;
 mod spectral;
+#[cfg(feature = "learn")]
+mod spectral_back;
 mod stencil;
 
 #[cfg(feature = "learn")]
 pub(crate) use adjoint::{ConvAdjoint, Tape};
 pub use conv::ConvProgram;
 pub use fno::FnoProgram;
+#[cfg(feature = "learn")]
+pub(crate) use fno::{FnoAdjoint, FnoTape};

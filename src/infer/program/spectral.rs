@@ -1,4 +1,4 @@
-//! The spectral convolution of one field, channels-last.
+//! Spectral convolutions of fields that lie interleaved, (point, field, channel).
 
 use std::f64::consts::TAU;
 
@@ -6,36 +6,42 @@ use super::kernels::vectorised;
 use super::matrix::{Matrix, product};
 
 /// Output channels mixed together: one AVX2 register.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
+/// Most channels of a network that a program can hold.
+pub(super) const MAX_CHANNELS: usize = 32 * LANES;
 
 /// Real transforms of the modes −m ≤ n_x < m, 0 ≤ n_y < m on an n × n grid, and their scratch.
 ///
-/// x first: K = 2m + 1 rows cos(k x), k = 0…m, and sin(k x), k = 1…m; one product for all (y, channel). Then y: m rows cos and
-/// m rows sin, one product for each of the K rows. Complex modes at ±k_x are sums of four such numbers; they exist only inside
-/// the mixing loop.
-#[derive(Clone)]
+/// x first: K = 2m + 1 rows cos(k x), k = 0…m, and sin(k x), k = 1…m; one product for all (y, field, channel). Then y: m rows
+/// cos and m rows sin, one product for each of the K rows. Complex modes at ±k_x are sums of four such numbers; they exist
+/// only inside the mixing loop.
+#[derive(Debug, Clone)]
 pub(super) struct Transforms {
-    n: usize,
-    modes: usize,
-    channels: usize,
+    pub(super) n: usize,
+    pub(super) modes: usize,
+    pub(super) channels: usize,
     /// (K, n).
     x: Vec<f32>,
     /// (2m, n), scaled by 1/n².
-    y: Vec<f32>,
+    pub(super) y: Vec<f32>,
     /// (2m, n), modes k_y > 0 counted twice.
-    y_back: Vec<f32>,
-    /// (K, n, channels).
+    pub(super) y_back: Vec<f32>,
+    /// (K, n, fields · channels).
     half: Vec<f32>,
-    /// (K, 2m, channels).
-    full: Vec<f32>,
+    /// (K, 2m, fields · channels).
+    pub(super) mixed: Vec<f32>,
 }
 
-/// Complex weights of one spectral convolution: per mode (±k_x pairs together), per block of output channels, per input
+/// Complex weights of one spectral convolution: per mode (row of n_x in FFT order, n_y), per block of output channels, per input
 /// channel: 8 real, 8 imaginary parts.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter {
-    blocks: usize,
-    packed: Vec<f32>,
+    pub(super) packed: Vec<f32>,
+}
+
+/// Values of one mode in a [`Filter`] of `channels` channels.
+pub(super) fn stride(channels: usize) -> usize {
+    channels.div_ceil(LANES) * channels * 2 * LANES
 }
 
 impl Filter {
@@ -46,7 +52,7 @@ impl Filter {
         weight: impl Fn(usize, usize, usize, usize) -> (f32, f32),
     ) -> Self {
         let blocks = channels.div_ceil(LANES);
-        let mut packed = Vec::with_capacity(4 * modes * modes * blocks * channels * LANES);
+        let mut packed = Vec::with_capacity(2 * modes * modes * stride(channels));
         for row in 0..2 * modes {
             for ky in 0..modes {
                 for block in 0..blocks {
@@ -60,7 +66,7 @@ impl Filter {
                 }
             }
         }
-        Self { blocks, packed }
+        Self { packed }
     }
 }
 
@@ -87,78 +93,132 @@ impl Transforms {
             x: matrix(rows, &x),
             y: matrix(2 * modes, &|row, j| scale * y(row, j)),
             y_back: matrix(2 * modes, &|row, j| twice(row) * y(row, j)),
-            half: vec![0.0; rows * n * channels],
-            full: vec![0.0; rows * 2 * modes * channels],
+            half: Vec::new(),
+            mixed: Vec::new(),
         }
     }
 
-    /// `out` ← `out` + S h, both (n², channels).
-    pub(super) fn convolve(&mut self, filter: &Filter, h: &[f32], out: &mut [f32]) {
-        let Self { n, modes, channels, .. } = *self;
-        let (rows, wide, tall) = (2 * modes + 1, n * channels, 2 * modes * channels);
+    /// Number of coefficients of `len` values of fields.
+    pub(super) fn coefficients(&self, len: usize) -> usize {
+        len / (self.n * self.n) * (2 * self.modes + 1) * 2 * self.modes
+    }
+
+    /// `out` ← `out` + S h, both (n², fields, channels); the coefficients of h, (K, 2m, fields · channels), are left in `modes`.
+    pub(super) fn convolve(&mut self, filter: &Filter, h: &[f32], modes: &mut Vec<f32>, out: &mut [f32]) {
+        modes.resize(self.coefficients(h.len()), 0.0);
+        self.analyse(false, h, modes);
+        self.mixed.resize(modes.len(), 0.0);
+        mix(&filter.packed, self.modes, self.channels, modes, &mut self.mixed);
+        self.synthesise(false, out);
+    }
+
+    /// The coefficients of h; with `adjoint` those that the adjoint of [`Transforms::synthesise`] makes.
+    pub(super) fn analyse(&mut self, adjoint: bool, h: &[f32], modes: &mut [f32]) {
+        let Self { n, modes: m, .. } = *self;
+        let width = h.len() / (n * n);
+        let (rows, wide, tall) = (2 * m + 1, n * width, 2 * m * width);
+        self.half.resize(rows * wide, 0.0);
         product([rows, n, wide], Matrix::strided(&self.x, n), Matrix::strided(h, wide), &mut self.half, wide, false);
-        for (half, full) in self.half.chunks_exact(wide).zip(self.full.chunks_exact_mut(tall)) {
-            let y = Matrix::strided(&self.y, n);
-            product([2 * modes, n, channels], y, Matrix::strided(half, channels), full, channels, false);
+        let y = Matrix::strided(if adjoint { &self.y_back } else { &self.y }, n);
+        for (half, full) in self.half.chunks_exact(wide).zip(modes.chunks_exact_mut(tall)) {
+            product([2 * m, n, width], y, Matrix::strided(half, width), full, width, false);
         }
-        mix_all(filter, modes, channels, &mut self.full);
-        for (half, full) in self.half.chunks_exact_mut(wide).zip(self.full.chunks_exact(tall)) {
-            let y = Matrix::strided(&self.y_back, n).t();
-            product([n, 2 * modes, channels], y, Matrix::strided(full, channels), half, channels, false);
+    }
+
+    /// `out` ← `out` + the fields of the coefficients `mixed`; with `adjoint` the adjoint of [`Transforms::analyse`].
+    pub(super) fn synthesise(&mut self, adjoint: bool, out: &mut [f32]) {
+        let Self { n, modes: m, .. } = *self;
+        let width = out.len() / (n * n);
+        let (rows, wide, tall) = (2 * m + 1, n * width, 2 * m * width);
+        let y = Matrix::strided(if adjoint { &self.y } else { &self.y_back }, n).t();
+        for (half, full) in self.half.chunks_exact_mut(wide).zip(self.mixed.chunks_exact(tall)) {
+            product([n, 2 * m, width], y, Matrix::strided(full, width), half, width, false);
         }
         let x = Matrix::strided(&self.x, n).t();
         product([n, rows, wide], x, Matrix::strided(&self.half, wide), out, wide, true);
     }
 }
 
+/// The rows of one (k_x, k_y) in (K, 2m) coefficients: cos cos, cos sin, and for k_x > 0 sin cos, sin sin; and in a filter:
+/// k_x = k exists below m, k_x = −k above 0.
+pub(super) struct Rows {
+    pub(super) cc: usize,
+    pub(super) cs: usize,
+    pub(super) sines: Option<[usize; 2]>,
+    pub(super) plus: Option<usize>,
+    pub(super) minus: Option<usize>,
+}
+
+impl Rows {
+    #[inline(always)]
+    pub(super) fn new(modes: usize, k: usize, ky: usize) -> Self {
+        let at = |row: usize, sine: usize| (row * 2 + sine) * modes + ky;
+        Self {
+            cc: at(k, 0),
+            cs: at(k, 1),
+            sines: (k > 0).then(|| [at(modes + k, 0), at(modes + k, 1)]),
+            plus: (k < modes).then_some(k * modes + ky),
+            minus: (k > 0).then(|| (2 * modes - k) * modes + ky),
+        }
+    }
+}
+
 vectorised! {
-    /// Multiplies every mode by its matrix, in place: `full` holds, for each x row and y row, the coefficients of
-    /// cos cos, cos sin, sin cos and sin sin.
-    fn mix_all(filter: &Filter, modes: usize, channels: usize, full: &mut [f32]) {
-        let stride = filter.blocks * channels * 2 * LANES;
+    /// `mixed` ← every mode of `full` times its matrix; both hold (K, 2m, fields, channels) coefficients.
+    fn mix(packed: &[f32], modes: usize, channels: usize, full: &[f32], mixed: &mut [f32]) {
+        let (stride, blocks) = (stride(channels), channels.div_ceil(LANES));
+        let wide = full.len() / ((2 * modes + 1) * 2 * modes);
         for ky in 0..modes {
             for k in 0..=modes {
-                // k_x = k exists below m, k_x = −k above 0.
-                let plus = (k < modes).then_some(k);
-                let minus = (k > 0).then_some(2 * modes - k);
-                let weights = |row: usize| &filter.packed[(row * modes + ky) * stride..][..stride];
-                let at = |row: usize, sine: usize| ((row * 2 + sine) * modes + ky) * channels;
-                let (cosine, sine) = (k, modes + k);
-                let (cc, cs) = (at(cosine, 0), at(cosine, 1));
-                let (sc, ss) = if k > 0 { (at(sine, 0), at(sine, 1)) } else { (usize::MAX, usize::MAX) };
-                // The sums of a block are kept until every input channel has been read by all blocks.
-                let mut out = [[[0.0f32; LANES]; 4]; MAX_BLOCKS];
-                for (block, out) in out[..filter.blocks].iter_mut().enumerate() {
-                    let packed = |row| &weights(row)[block * channels * 2 * LANES..][..channels * 2 * LANES];
-                    let [re_plus, im_plus, re_minus, im_minus] = out;
-                    if let Some(row) = plus {
-                        for (from, w) in packed(row).as_chunks::<{ 2 * LANES }>().0.iter().enumerate() {
-                            // exp(−i(kx + k_y y)) = cc − ss − i(sc + cs).
-                            let (mut re, mut im) = (full[cc + from], -full[cs + from]);
-                            if k > 0 {
-                                re -= full[ss + from];
-                                im -= full[sc + from];
+                let Rows { cc, cs, sines, plus, minus } = Rows::new(modes, k, ky);
+                let weights = |row: usize, block: usize| {
+                    packed[row * stride + block * channels * 2 * LANES..][..channels * 2 * LANES]
+                        .as_chunks::<{ 2 * LANES }>()
+                        .0
+                };
+                for block in 0..blocks {
+                    let lanes = LANES.min(channels - block * LANES);
+                    for field in (0..wide).step_by(channels) {
+                        let row = |row: usize| &full[row * wide + field..][..channels];
+                        let (mut plus_sum, mut minus_sum) = ([[0.0f32; LANES]; 2], [[0.0f32; LANES]; 2]);
+                        let (cc_in, cs_in) = (row(cc), row(cs));
+                        match (sines, plus, minus) {
+                            (Some([sc, ss]), Some(plus), Some(minus)) => {
+                                let (sc, ss) = (row(sc), row(ss));
+                                let (plus, minus) = (weights(plus, block), weights(minus, block));
+                                for from in 0..channels {
+                                    // exp(−i(kx + k_y y)) = cc − ss − i(sc + cs), exp(−i(−kx + k_y y)) = cc + ss + i(sc − cs).
+                                    let (cc, cs, sc, ss) = (cc_in[from], cs_in[from], sc[from], ss[from]);
+                                    multiply(cc - ss, -(cs + sc), &plus[from], &mut plus_sum);
+                                    multiply(cc + ss, sc - cs, &minus[from], &mut minus_sum);
+                                }
                             }
-                            multiply(re, im, w, re_plus, im_plus);
+                            (Some([sc, ss]), _, Some(minus)) => {
+                                let (sc, ss, minus) = (row(sc), row(ss), weights(minus, block));
+                                for from in 0..channels {
+                                    let (re, im) = (cc_in[from] + ss[from], sc[from] - cs_in[from]);
+                                    multiply(re, im, &minus[from], &mut minus_sum);
+                                }
+                            }
+                            (_, Some(plus), _) => {
+                                let plus = weights(plus, block);
+                                for from in 0..channels {
+                                    multiply(cc_in[from], -cs_in[from], &plus[from], &mut plus_sum);
+                                }
+                            }
+                            _ => {}
                         }
-                    }
-                    if let Some(row) = minus {
-                        for (from, w) in packed(row).as_chunks::<{ 2 * LANES }>().0.iter().enumerate() {
-                            // exp(−i(−kx + k_y y)) = cc + ss − i(cs − sc).
-                            let re = full[cc + from] + full[ss + from];
-                            let im = full[sc + from] - full[cs + from];
-                            multiply(re, im, w, re_minus, im_minus);
+                        let ([re_plus, im_plus], [re_minus, im_minus]) = (plus_sum, minus_sum);
+                        let to = |row: usize| row * wide + field + block * LANES;
+                        for lane in 0..lanes {
+                            mixed[to(cc) + lane] = re_plus[lane] + re_minus[lane];
+                            mixed[to(cs) + lane] = -im_plus[lane] - im_minus[lane];
                         }
-                    }
-                }
-                for (block, [re_plus, im_plus, re_minus, im_minus]) in out[..filter.blocks].iter().enumerate() {
-                    for lane in 0..LANES.min(channels - block * LANES) {
-                        let to = block * LANES + lane;
-                        full[cc + to] = re_plus[lane] + re_minus[lane];
-                        full[cs + to] = -im_plus[lane] - im_minus[lane];
-                        if k > 0 {
-                            full[ss + to] = re_minus[lane] - re_plus[lane];
-                            full[sc + to] = im_minus[lane] - im_plus[lane];
+                        if let Some([sc, ss]) = sines {
+                            for lane in 0..lanes {
+                                mixed[to(ss) + lane] = re_minus[lane] - re_plus[lane];
+                                mixed[to(sc) + lane] = im_minus[lane] - im_plus[lane];
+                            }
                         }
                     }
                 }
@@ -167,14 +227,18 @@ vectorised! {
     }
 }
 
-/// Most output channels of a spectral convolution, in blocks; [`Transforms`] refuses nothing, descriptions do.
-const MAX_BLOCKS: usize = 32;
-/// Most channels of a network that a program can hold.
-pub(super) const MAX_CHANNELS: usize = MAX_BLOCKS * LANES;
+impl Transforms {
+    /// `mixed` ← `full` times the weights `packed`.
+    #[cfg(feature = "learn")]
+    pub(super) fn mix(&mut self, filter: &Filter, full: &[f32]) {
+        self.mixed.resize(full.len(), 0.0);
+        mix(&filter.packed, self.modes, self.channels, full, &mut self.mixed);
+    }
+}
 
 /// (re, im) ← (re, im) + (a + ib)(w + iw').
 #[inline(always)]
-fn multiply(a: f32, b: f32, w: &[f32; 2 * LANES], re: &mut [f32; LANES], im: &mut [f32; LANES]) {
+fn multiply(a: f32, b: f32, w: &[f32; 2 * LANES], [re, im]: &mut [[f32; LANES]; 2]) {
     for lane in 0..LANES {
         re[lane] += a * w[lane] - b * w[LANES + lane];
         im[lane] += a * w[LANES + lane] + b * w[lane];

@@ -1,0 +1,196 @@
+//! Models of p(H | ω): latent spaces, laws, networks, training and sampling.
+
+use serde::{Deserialize, Serialize};
+
+/// One model of p(H | ω): where it works, what law it represents, how big it is, how it is trained and sampled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Space in which samples are drawn.
+    pub latent: LatentConfig,
+    /// What is learned of the law.
+    pub law: Law,
+    /// The network.
+    pub network: NetworkConfig,
+    /// Its training (with a joint latent: of everything at once).
+    pub train: TrainConfig,
+    /// How samples are drawn.
+    pub sampler: SamplerConfig,
+}
+
+/// What a model represents of p(H | ω).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Law {
+    /// Everything: a conditional diffusion model.
+    Diffusion,
+    /// The conditional mean only: least-squares regression of H on ω, without noise.
+    Mean,
+    /// Regression, plus Gaussian noise whose covariance, mode by mode, is that of the residual on training data.
+    Gaussian,
+}
+
+/// The conditional two-branch FNO (arXiv 2506.20771, score network; regression networks keep the ω branch only).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Channels.
+    pub width: usize,
+    /// Fourier modes kept per direction by spectral convolutions: −modes ≤ n_x < modes, 0 ≤ n_y < modes.
+    pub modes: usize,
+    /// Fourier layers per branch.
+    pub layers: usize,
+    /// Size of the noise-level embedding.
+    pub embed: usize,
+    /// As published, or improved.
+    pub variant: Variant,
+}
+
+/// Latent spaces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LatentConfig {
+    /// Physical space: P-CDM.
+    Identity,
+    /// Spectral truncation to an n × n grid; no parameters.
+    Spectral {
+        /// Points per side of the latent field.
+        n: usize,
+    },
+    /// A pair of trained convolutional autoencoders, one for ω and one for H.
+    Autoencoder {
+        /// Points per side of the latent field: even, at most half of `data.n`.
+        n: usize,
+        /// Base width: 64 as published, 8 to 16 on a CPU.
+        width: usize,
+        /// Self-attention at the latent resolution, as published.
+        attention: bool,
+        /// What convolutions see beyond the edge.
+        padding: Padding,
+        /// When the autoencoders are trained.
+        training: LatentTraining,
+    },
+}
+
+/// What convolutions see beyond the edge of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Padding {
+    /// The other side of the periodic square.
+    Periodic,
+    /// Zeros, as published.
+    Zero,
+}
+
+/// When the autoencoders of a latent space are trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LatentTraining {
+    /// First, on reconstruction (+ `kl` times the KL term); then they are frozen ("conventional L-CDM").
+    TwoPhase {
+        /// Weight of the KL term; the published code has runs with 0 and with 1e-2.
+        kl: f64,
+        /// Training of each autoencoder.
+        train: TrainConfig,
+    },
+    /// Together with the score model: L = w_H MSE_H + w_ω MSE_ω + w_s L_DSM + w_KL KL (arXiv 2506.20771, joint training).
+    Joint {
+        /// w_H; published ratios are 100 : 1 : 1 : 0.1.
+        closure: f64,
+        /// w_ω.
+        vorticity: f64,
+        /// w_s.
+        score: f64,
+        /// w_KL.
+        kl: f64,
+        /// Latents are normalised by running statistics (gradient stopped) before noise is added; published: not.
+        normalise: bool,
+    },
+}
+
+/// Paper-faithful or improved networks and noise levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// As published: coordinate channels, plain FNO layers, output divided by the noise level, VE noise levels 30^τ.
+    Paper,
+    /// Periodic, residual, gated FNO layers; unit-variance data; preconditioned denoiser; matched noise levels.
+    Gated,
+}
+
+/// Training of one network (or of several at once).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Pairs per step.
+    pub batch: usize,
+    /// Peak learning rate of Adam.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up before `schedule` begins.
+    pub warmup: usize,
+    /// What the learning rate does after the warm-up.
+    pub schedule: LearningRate,
+    /// Decay of the exponential moving average of the weights; 0 keeps the weights themselves.
+    pub ema: f64,
+    /// Largest norm of the gradient; longer ones are scaled down.
+    pub clip: f64,
+    /// Steps between validations; best weights are kept by validation loss, and a resumable checkpoint is written.
+    pub validate_every: usize,
+    /// Validations without improvement after which training stops; 0 never stops early.
+    pub patience: usize,
+}
+
+/// Learning-rate schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LearningRate {
+    /// Half a cosine from the peak to zero at the last step.
+    Cosine,
+    /// Multiplied by `factor` every `every` steps (published: 0.5 every 100 epochs).
+    Steps {
+        /// Steps between reductions.
+        every: usize,
+        /// Factor of each reduction.
+        factor: f64,
+    },
+    /// Multiplied by `factor` after every `patience` validations in a row without improvement (published for autoencoders: 0.5
+    /// after 50 epochs, there on the test set).
+    Plateau {
+        /// Validations without improvement before a reduction.
+        patience: usize,
+        /// Factor of each reduction.
+        factor: f64,
+    },
+    /// Always the peak.
+    Constant,
+}
+
+/// Sampling schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplerConfig {
+    /// Sampler.
+    pub kind: SamplerKind,
+    /// Network evaluations steps (for second-order samplers: steps, each of two evaluations but the last).
+    pub steps: usize,
+    /// Pseudo-time τ (paper variant) at which sampling starts.
+    pub tau_max: f64,
+    /// Smallest pseudo-time of the paper's schedule.
+    pub tau_min: f64,
+}
+
+/// Samplers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SamplerKind {
+    /// The paper's reverse SDE by Euler–Maruyama.
+    EulerMaruyama,
+    /// Ancestral sampling: exact Gaussian posterior between noise levels.
+    Ancestral,
+    /// Second-order probability-flow sampler (Heun; arXiv 2206.00364, Algorithm 1).
+    Heun,
+    /// Ancestral sampling made second-order by what the step before knew (SDE-DPM-Solver++ 2M; arXiv 2211.01095).
+    Multistep,
+}
