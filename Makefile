@@ -26,7 +26,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench doc fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test figures notebooks lab bench cuda doc fmt lint check-notebooks stale readme clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -61,7 +61,8 @@ test: $(SYSTEM) ## Run every Rust test: unit, integration, documentation
 figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless
 	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)
 
-notebooks: figures ## As figures, and write the outputs back into notebooks/*.ipynb for committing
+notebooks: figures ## As figures, with the notebook that loads burn, and write all outputs back into notebooks/*.ipynb
+	@$(PY) scripts/notebooks.py run --all --preset $(PRESET) $(ARGS)
 	@$(PY) scripts/notebooks.py publish --preset $(PRESET)
 
 readme: figures ## Fill the results section of README.md from the tables of PRESET
@@ -70,10 +71,14 @@ readme: figures ## Fill the results section of README.md from the tables of PRES
 lab: build $(JUPYTER) ## Open JupyterLab on the notebooks with PRESET
 	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=notebooks
 
-bench: build ## Time the solver (idle machine); TORCH=python-with-pytorch runs its PyTorch counterpart beside it
+bench: build ## Time the inner loops (idle machine); TORCH=python-with-pytorch runs the solver's counterpart beside it
+	$(CARGO) bench --bench core
 	@for size in "256 --batch 5 --steps 400" "64 --batch 16 --steps 4000"; do for noise in "" --no-noise; do \
 	  target/release/lacuna bench solver --n $$size $$noise $(ARGS); done; done
 	@$(if $(TORCH),$(TORCH) bench/compare_solver.py)
+
+cuda: $(SYSTEM) ## Build target/cuda/release/lacuna for NVIDIA GPUs, without LLVM, CUDA toolkit or GPU (20 minutes cold)
+	@scripts/cuda.sh build $(ARGS)
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
@@ -88,8 +93,8 @@ lint: $(SYSTEM) ## Formatting and clippy, warnings are errors
 check-notebooks: $(JUPYTER) ## Prove that the notebook checker rejects broken notebooks
 	$(PY) -m unittest discover -v -s tests/notebooks
 
-stale: $(JUPYTER) ## Say which committed notebook outputs are older than their inputs
-	@$(PY) scripts/notebooks.py stale
+stale: $(JUPYTER) ## Say which committed notebook outputs are older than their inputs; with STRICT=1 fail if any is
+	@$(PY) scripts/notebooks.py stale $(if $(STRICT),--strict)
 
 clean: ## Remove build products; keep data/, figures/ and the environment
 	$(CARGO) clean

@@ -68,7 +68,7 @@ class Score(nn.Module):
 
     def branch(self, letter, lift, field, time):
         n = field.shape[-1]
-        at = torch.linspace(0, 1, n)
+        at = torch.linspace(0, 1, n, device=field.device)
         x, y = at[:, None].expand(n, n), at[None, :].expand(n, n)
         stacked = torch.stack([field, x.expand_as(field), y.expand_as(field)], dim=-1)
         h = lift(stacked).permute(0, 3, 1, 2)

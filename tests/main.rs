@@ -13,6 +13,7 @@ mod networks;
 mod noise;
 mod oracle;
 mod plot;
+mod properties;
 mod pytorch;
 mod rollout;
 mod simulate;

@@ -59,7 +59,7 @@ pub fn write(path: &Path, bytes: &[u8], limit: usize) -> Result<()> {
     Ok(())
 }
 
-/// Reads what [`write`] wrote, whole or in parts.
+/// Reads what [`write()`] wrote, whole or in parts.
 ///
 /// # Errors
 /// I/O; a part that is missing, of another size or damaged: the message names it.

@@ -10,6 +10,7 @@ use crate::rng::Stream;
 
 /// p(H | ω) itself: a function of ω plus a homogeneous Gaussian field that does not depend on ω.
 #[doc = include_str!("../equations/exact_law.html")]
+///
 /// D is the 2/3 mask of the reduced grid, Ĉ the fluctuation as one step Δt of the solver sees it ([`QWiener`]). With `every = 1` the reduced solver with this
 /// closure *is* the full solver on the reduced grid, in law; held over several steps it shows what a perfectly learned
 /// closure would do under the same policy. Where the full solver runs on a finer grid, the mean differs from the coarsened

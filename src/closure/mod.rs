@@ -3,6 +3,7 @@
 //! The reduced solver knows viscosity and steady forcing; everything else, H, comes from a [`Closure`]. In the missing-physics
 //! problem (arXiv 2506.20771, stochastic Navier–Stokes example)
 #![doc = include_str!("../equations/missing_term.html")]
+//!
 //! with D the dealiasing of the 2/3 rule. [`NoClosure`] is the
 //! baseline, [`ExactLaw`] the truth p(H | ω) itself, [`Learned`] a trained generative model; [`Sum`], [`Scaled`] and
 //! [`Deterministic`] make new ones from old ones. Writing one takes ten lines:

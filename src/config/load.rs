@@ -155,11 +155,11 @@ fn overlay(base: &mut Value, table: Value, path: &str) -> Result<()> {
     };
     // A table of another kind (`kind = ...`) replaces the old one: its fields are different.
     let kind = |value: &Value| value.get("kind").cloned();
-    if let Some(new_kind) = entries.get("kind") {
-        if kind(base).as_ref() != Some(new_kind) {
-            *base = Value::Object(entries);
-            return Ok(());
-        }
+    if let Some(new_kind) = entries.get("kind")
+        && kind(base).as_ref() != Some(new_kind)
+    {
+        *base = Value::Object(entries);
+        return Ok(());
     }
     for (key, mut value) in entries {
         let longer = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

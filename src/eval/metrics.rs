@@ -31,6 +31,7 @@ fn difference(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
 
 /// Fair CRPS of an ensemble of M numbers against one outcome y:
 #[doc = include_str!("../equations/crps.html")]
+///
 /// Sorts `members`; NaN for fewer than two of them.
 pub fn crps(members: &mut [f64], outcome: f64) -> f64 {
     if members.len() < 2 {

@@ -2,6 +2,7 @@
 //!
 //! Vorticity ω on a periodic square (arXiv 2506.20771, stochastic Navier–Stokes example):
 #![doc = include_str!("../equations/vorticity.html")]
+//!
 //! with friction r, steady forcing f and, optionally, hyperviscosity −ν(−∇²)^p instead of ν∇². See [`crate::spectral`] for
 //! conventions.
 //!
@@ -10,11 +11,13 @@
 //! Itô and Stratonovich readings coincide and Euler–Maruyama has strong order one. The amplitude is *per unit time*: over a
 //! time t the noise adds to ω a Gaussian field with
 #![doc = include_str!("../equations/noise_increment.html")]
+//!
 //! whatever the time step; pointwise, its standard deviation is (κσ² Σq_n t)^½/L, which is 6.3e-4 √t for the paper's α = 0.005, κ = 10, σ = 5e-5.
 //!
 //! A scheme with step h sees the mean of dW/dt over the step, (W(t+h) − W(t))/h, whose variance is that of W over h divided by
 //! h²: one draw has
 #![doc = include_str!("../equations/noise_draw.html")]
+//!
 //! and pointwise std 0.01995 at h = 1e-3. That is why the missing term
 //! H = −D\[u·∇ω\] + σ dW/dt contains noise that grows as h^−½ as the step shrinks, while the flow it drives does not change; a
 //! law of H learned at one step is valid at that step only, unless its fluctuation is rescaled by (h₁/h₂)^½.

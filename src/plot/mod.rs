@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use axes::round_up;
 pub use chart::{Chart, Scale, Series, error_curves, loss_curves, spectra};
-pub use panel::{FieldGrid, FieldGroup, vorticity_panel};
+pub use panel::{FieldGrid, FieldGroup, Row, vorticity_panel};
 
 use crate::error::{Error, Result};
 

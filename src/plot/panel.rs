@@ -29,8 +29,11 @@ pub struct FieldGroup {
     /// Ends of the colour scale are ±limit; `None`: the largest absolute value of the first row, rounded up.
     pub limit: Option<f64>,
     /// Heading and fields of each row; `None` leaves a place empty.
-    pub rows: Vec<(String, Vec<Option<Array2<f64>>>)>,
+    pub rows: Vec<(String, Row)>,
 }
+
+/// The fields of a row.
+pub type Row = Vec<Option<Array2<f64>>>;
 
 /// Sizes in points; the figure is at most 6.6 inches wide.
 const WIDTH: f64 = 475.0;
@@ -53,7 +56,7 @@ const INWARDS: f64 = 2.5;
 /// [`crate::Error::Figure`] when there is no field, a row has the wrong number of fields, or no value is finite.
 pub fn vorticity_panel(grid: &FieldGrid) -> Result<Figure> {
     let columns = grid.columns.len();
-    let rows: Vec<(&String, &Vec<Option<Array2<f64>>>, usize)> = grid
+    let rows: Vec<(&String, &Row, usize)> = grid
         .groups
         .iter()
         .enumerate()
@@ -160,7 +163,7 @@ fn limit(name: &str, group: &FieldGroup) -> Result<f64> {
     match used {
         u if u > 0.0 => Ok(round_up(u)),
         // All zero is a fair field; nothing but NaN is not.
-        u if u == 0.0 => Ok(1.0),
+        0.0 => Ok(1.0),
         _ => Err(wrong(name, format!("`{}`: no finite value", group.label))),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! # Conventions
 #![doc = include_str!("../equations/transform.html")]
+//!
 //! - **Domain.** [0, L)², N points per direction (even), spacing L/N, left end included. Axis 0 is x, axis 1 is y.
 //! - **Wavenumbers.** k = 2πn/L with integer mode n; index i stands for n = i below N/2 and n = i − N from N/2 on, so the
 //!   Nyquist mode is n = −N/2.

@@ -101,13 +101,16 @@ fn denoisers_scores_and_regressions_have_the_gradient_of_their_loss() {
     }
 }
 
+/// The ranges of the networks in the flat weights, by role.
+type Ranges = Vec<(&'static str, std::ops::Range<usize>)>;
+
 /// The joint objective with its weights and the ranges of its networks.
 fn joint<'a>(
     parts: Parts,
     padding: Padding,
     train: &'a Samples,
     workers: &'a Workers,
-) -> (Joint<'a>, Vec<f32>, Vec<f64>, Vec<(&'static str, std::ops::Range<usize>)>) {
+) -> (Joint<'a>, Vec<f32>, Vec<f64>, Ranges) {
     let conv = Conv::new(2, 1, false, padding);
     let score = Fno::new(&network(Variant::Gated), Law::Diffusion);
     let place = (burn::tensor::Device::flex(), 3);

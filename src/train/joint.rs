@@ -1,8 +1,6 @@
 //! The pair of autoencoders, alone or together with the score network in their latent space (arXiv 2506.20771, joint training).
 //!
-//! The loss, with encoders E and decoders D of both fields:
-#![doc = include_str!("../equations/joint_loss.html")]
-//! Gradients of the score loss flow into both encoders. With `normalise`,
+//! L = w_H MSE_H + w_ω MSE_ω + w_s L_score + KL terms. Gradients of the score loss flow into both encoders. With `normalise`,
 //! latents become (z − m)/s before noise is added, m and s running statistics of the steps before this one: constants of
 //! the step, so no gradient flows through them, and the score loss cannot be lowered by shrinking the latents.
 

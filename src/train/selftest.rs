@@ -24,7 +24,7 @@ pub const AGREEMENT: f64 = 1e-4;
 pub const DIFFERENCE: f64 = 5e-3;
 /// Standard errors allowed between moments of independent samples; one of a dozen numbers exceeds five with probability 1e-5.
 pub const STANDARD_ERRORS: f64 = 5.0;
-/// Relative error allowed of the covariance drawn by the multistep sampler in [`STEPS`] steps: its own bias, 3 %, and the
+/// Relative error allowed of the covariance drawn by the multistep sampler in 20 steps: its own bias, 3 %, and the
 /// statistical error.
 pub const COVARIANCE: f64 = 0.06;
 
@@ -372,10 +372,10 @@ mod tests {
         let sigma = 0.3f32;
         let k = gain(sigma).map(|row| row.map(f64::from));
         let noise = f64::from(sigma).powi(2);
-        for i in 0..2 {
-            for j in 0..2 {
-                let product: f64 = (0..2).map(|l| k[i][l] * (LAW[l][j] + if l == j { noise } else { 0.0 })).sum();
-                assert!((product - LAW[i][j]).abs() < 1e-8, "({i}, {j}): {product}");
+        for (i, row) in k.iter().enumerate() {
+            for (j, &wanted) in LAW[i].iter().enumerate() {
+                let product: f64 = (0..2).map(|l| row[l] * (LAW[l][j] + if l == j { noise } else { 0.0 })).sum();
+                assert!((product - wanted).abs() < 1e-8, "({i}, {j}): {product}");
             }
         }
     }

@@ -61,7 +61,7 @@ impl Schedule {
     /// # Errors
     /// No steps, or not 0 < τ_min < τ_max ≤ 1 (with one step only τ_max counts).
     pub fn paper(sde: VeSde, steps: usize, tau_min: f64, tau_max: f64) -> Result<Self> {
-        if !(tau_max <= 1.0) {
+        if tau_max.is_nan() || tau_max > 1.0 {
             return Err(Error::config("sampler.tau_max", format!("at most 1, found {tau_max}")));
         }
         let taus = decreasing(steps, tau_min, tau_max, "sampler.tau_min")?;

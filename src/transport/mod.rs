@@ -3,6 +3,7 @@
 //! Everything is written for the *variance-exploding* family, of which the paper's SDE is one parametrisation ([`VeSde`]:
 //! σ = std(τ)):
 #![doc = include_str!("../equations/denoiser.html")]
+//!
 //! A network enters only through [`Denoiser`], the D of this line, whose last equation is Tweedie's formula for the score.
 //! Samplers know neither fields nor conditions: a conditional model is a denoiser that holds its
 //! condition.

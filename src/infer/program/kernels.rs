@@ -266,8 +266,8 @@ mod tests {
             let exact = f64::from(x) / (1.0 + f64::from(-x).exp());
             assert!((f64::from(silu(x)) - exact).abs() <= 4e-7 * exact.abs(), "silu {x}");
         }
-        // erf(1), erf(½), erf(2): Abramowitz & Stegun, table 7.1.
-        for (x, value) in [(1.0, 0.842_700_79), (0.5, 0.520_499_88), (2.0, 0.995_322_27), (0.0, 0.0), (9.0, 1.0)] {
+        // erf(1), erf(½), erf(2): Abramowitz & Stegun, table 7.1, as precise as f32 is.
+        for (x, value) in [(1.0, 0.842_700_8), (0.5, 0.520_499_9), (2.0, 0.995_322_3), (0.0, 0.0), (9.0, 1.0)] {
             assert!((erf(x) - value).abs() < 3e-7 && (erf(-x) + value).abs() < 3e-7, "erf {x}");
         }
         assert!(exp(f32::NEG_INFINITY) < 2e-38 && exp(1e30).is_finite() && gelu(-20.0).abs() < 1e-6);
