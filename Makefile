@@ -18,6 +18,9 @@ PYTHON ?= python3
 # Inside an activated conda environment (environment.yml) everything comes from there; otherwise from .venv.
 ifneq ($(CONDA_PREFIX),)
 VENV ?= $(CONDA_PREFIX)
+# HDF5 of the environment, found when building and when running.
+export HDF5_DIR ?= $(CONDA_PREFIX)
+export RUSTFLAGS += -C link-arg=-Wl,-rpath,$(CONDA_PREFIX)/lib
 else
 VENV ?= .venv
 endif
@@ -58,7 +61,7 @@ build: $(SYSTEM) ## Build the library and target/release/lacuna
 test: $(SYSTEM) ## Run every Rust test: unit, integration, documentation
 	$(CARGO) test --release $(ARGS)
 
-figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless
+figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless (ARGS=--all: also the one with burn)
 	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)
 
 notebooks: figures ## As figures, with the notebook that loads burn, and write all outputs back into notebooks/*.ipynb

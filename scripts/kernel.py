@@ -76,6 +76,12 @@ def main() -> None:
     if not os.access(binary, os.X_OK):
         sys.exit(f"{binary} is missing: run `make setup`")
     os.environ["EVCXR_TMPDIR"] = str(take_slot())
+    conda = os.environ.get("CONDA_PREFIX")
+    if conda and (Path(conda) / "lib" / "libhdf5.so").exists():
+        # Cells link to the environment's HDF5, and find it when they are loaded.
+        os.environ.setdefault("HDF5_DIR", conda)
+        search = [f"{conda}/lib", os.environ.get("LD_LIBRARY_PATH", "")]
+        os.environ["LD_LIBRARY_PATH"] = ":".join(folder for folder in search if folder)
     os.execv(binary, [binary, "--control_file", connection])
 
 

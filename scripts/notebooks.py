@@ -378,7 +378,9 @@ def run(arguments):
         if needs_learn(notebook) and not (arguments.all or arguments.names):
             print(f"{source.stem}: left out, it loads the learning layer (make notebooks runs it)")
             continue
+        # One kernel at a time: a second one would compile in a build folder of its own.
         session = sessions[needs_learn(notebook)]
+        sessions[not needs_learn(notebook)].close()
         folder = CACHE / preset
         stamp, executed = folder / f"{source.stem}.json", folder / source.name
         inputs = {"cells": cells_hash(notebook), "crate": crate, "data": str(data), "figures": str(figures)}
@@ -421,10 +423,10 @@ def run(arguments):
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         os.replace(temporary, stamp)
         print(f"{source.stem}: done in {seconds:.1f} s, {len(outputs)} outputs in {show(figures)}", flush=True)
-    for session in sessions.values():
+    for learn, session in sessions.items():
         session.close()
         for line in session.times.report():
-            print(f"figures ({preset}): {line}")
+            print(f"figures ({preset}): {'with burn: ' if learn else ''}{line}")
     if done:
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         print(f"figures ({preset}): {done} notebooks, largest process {peak:.0f} MiB")
