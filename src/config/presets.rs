@@ -79,7 +79,7 @@ fn desk() -> Config {
         rollout: RolloutConfig {
             start: 30.0,
             duration: 20.0,
-            members: 8,
+            members: 16,
             every: 5,
             hold: Hold::Rescaled,
             closures: names(&["none", "exact", "p-cdm", "spectral", "two-phase", "joint", "regression"]),
@@ -192,7 +192,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
             // Validation loss of 250 steps of batch 16: 0.185 with 2e-3 (bias 0.076), 0.119 with 5e-3.
             ModelConfig {
                 latent: autoencoder(joint),
-                train: TrainConfig { steps: 1500, batch: 16, ..model.train.clone() },
+                train: TrainConfig { steps: 2000, batch: 16, ..model.train.clone() },
                 ..model.clone()
             },
         ),

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, ArrayView2, s};
 use polars::prelude::Column;
 
+use super::Lab;
 use super::pictures::wide;
 use super::scores::named;
 use super::stages::CHECKPOINT;
-use super::Lab;
 use crate::artifact::Artifact;
 use crate::closure::{Closure, ExactLaw};
 use crate::config::LatentConfig;

@@ -10,12 +10,14 @@ use serde_json::Value;
 use super::pictures::wide;
 use super::stages::{CHECKPOINT, LOG};
 use super::{Lab, LogKind, read_log};
+use crate::artifact::Artifact;
+use crate::config::LatentConfig;
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::infer::Checkpoint;
 use crate::latent::Space;
-use crate::plot::{self, Figure, Series};
+use crate::plot::{self, Chart, Figure, Scale, Series};
 use crate::rng::Stream;
 use crate::spectral::shell_spectrum;
 
@@ -23,6 +25,8 @@ use crate::spectral::shell_spectrum;
 const SNAPSHOTS: usize = 40;
 /// Size of the perturbation that shows the amplification, relative to the latent: small, but far above round-off.
 const PERTURBATION: f64 = 0.1;
+/// Share of the mean variance above which a dimension counts as active.
+const ACTIVE: f64 = 0.01;
 
 /// What a space does to fields, beyond how much of it is used.
 struct Character {
@@ -44,10 +48,7 @@ impl Lab {
         let mut rows: Vec<(String, &str, [f64; 5], f64, Option<f64>)> = Vec::new();
         for model in self.models() {
             let artifact = self.train_artifact(&model)?;
-            let path = artifact.path("latent.json");
-            let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-            let value: Value = serde_json::from_str(&text)
-                .map_err(|error| Error::Artifact { path: path.clone(), what: error.to_string() })?;
+            let value = diagnostics(&artifact)?;
             let checkpoint = Checkpoint::load(&artifact.path(CHECKPOINT))?;
             let mut rng = self.config.seeds().child("lab").child("latents").stream();
             let character = character(&mut Space::of(&checkpoint)?, &test, &mut rng)?;
@@ -84,6 +85,42 @@ impl Lab {
         self.keep_table(table, &source)
     }
 
+    /// Figure `latent-variance`: variance of every dimension of the H latents over the validation set, largest first, relative to
+    /// their mean, for models in a latent space. A collapsed latent falls steeply.
+    ///
+    /// # Errors
+    /// As [`Lab::train`].
+    pub fn latent_variance(&self) -> Result<Figure> {
+        let (mut series, mut parents) = (Vec::new(), Vec::new());
+        for (model, config) in &self.config.models {
+            if config.latent == LatentConfig::Identity {
+                continue;
+            }
+            let artifact = self.train_artifact(model)?;
+            let value = diagnostics(&artifact)?;
+            let mut variance: Vec<f64> =
+                value["h"]["variance"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+            variance.sort_unstable_by(|a, b| b.total_cmp(a));
+            let mean = variance.iter().sum::<f64>() / variance.len().max(1) as f64;
+            let shares = (1..=variance.len()).map(|k| k as f64 / variance.len() as f64).collect();
+            series.push(Series::new(model, shares, variance.iter().map(|v| v / mean).collect()));
+            parents.push(artifact);
+        }
+        let chart = Chart {
+            name: "latent-variance".into(),
+            title: String::new(),
+            x_label: "share of latent dimensions, by variance".into(),
+            y_label: "variance relative to the mean".into(),
+            x_scale: Scale::Linear,
+            y_scale: Scale::Log,
+            levels: vec![(ACTIVE, "active".into())],
+            series,
+        };
+        let caption = "Variance of each dimension of the H latents, largest first, relative to their mean.";
+        let source = self.source("lab.latent_variance()", caption, &parents.iter().collect::<Vec<_>>());
+        self.keep(chart.draw()?, &source)
+    }
+
     /// Figure `loss-parts-MODEL`: components of a model's loss on the validation trajectories during training.
     ///
     /// # Errors
@@ -105,6 +142,13 @@ impl Lab {
         let source = self.source(&format!("lab.loss_parts(\"{model}\")"), &caption, &[&artifact]);
         self.keep(plot::loss_curves(&format!("loss-parts-{model}"), series)?, &source)
     }
+}
+
+/// What a training says of its latents: `latent.json`.
+fn diagnostics(artifact: &Artifact) -> Result<Value> {
+    let path = artifact.path("latent.json");
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    serde_json::from_str(&text).map_err(|error| Error::Artifact { path, what: error.to_string() })
 }
 
 /// Measures a space on snapshots spread over the test set.
