@@ -20,7 +20,6 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
     if weights.device().is_autodiff()
-        && !desc.attention
         && let Some(out) = super::fused::conv(desc, encoder, weights.flat(), input.clone())
     {
         return resample(desc, input, out);
