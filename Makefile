@@ -74,11 +74,14 @@ readme: figures ## Fill the results section of README.md from the tables of PRES
 lab: build $(JUPYTER) ## Open JupyterLab on the notebooks with PRESET
 	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=notebooks
 
-bench: build ## Time the inner loops (idle machine); TORCH=python-with-pytorch runs the solver's counterpart beside it
+bench: build ## Time the solver, training and draws (idle machine); TORCH=python-with-pytorch runs PyTorch beside them
 	$(CARGO) bench --bench core
 	@for size in "256 --batch 5 --steps 400" "64 --batch 16 --steps 4000"; do for noise in "" --no-noise; do \
 	  target/release/lacuna bench solver --n $$size $$noise $(ARGS); done; done
-	@$(if $(TORCH),$(TORCH) bench/compare_solver.py)
+	@for model in paper-latent paper-physical ae-8 ae-16; do target/release/lacuna bench train --model $$model --json; done
+	@for model in latent-8 paper-physical spectral; do target/release/lacuna bench sample --model $$model --json; \
+	  target/release/lacuna bench rollout --model $$model --json; done
+	@$(if $(TORCH),$(TORCH) bench/compare_solver.py && $(TORCH) bench/compare_learning.py)
 
 cuda: $(SYSTEM) ## Build target/cuda/release/lacuna for NVIDIA GPUs, without LLVM, CUDA toolkit or GPU (20 minutes cold)
 	@scripts/cuda.sh build $(ARGS)

@@ -77,13 +77,21 @@ class Score(nn.Module):
             h = F.gelu(h) if i < 3 else h
         return h
 
-    def forward(self, tau, x, w):
+    def condition(self, w):
+        """The branch that depends on the condition alone."""
+        return self.branch("w", self.fc0_w, w, 0.0)
+
+    def evaluate(self, tau, x, features):
+        """The rest, given what `condition` made."""
         time = self.dense0(F.silu(self.embed(tau)))
-        h = torch.cat([self.branch("x", self.fc0, x, time), self.branch("w", self.fc0_w, w, 0.0)], dim=1)
+        h = torch.cat([self.branch("x", self.fc0, x, time), features], dim=1)
         h = self.transformation_net(h).permute(0, 2, 3, 1)
         h = self.fc2(F.gelu(self.fc1(h)))[..., 0]
         std = ((30 ** (2 * tau) - 1) / (2 * math.log(30))).sqrt()
         return h / std[:, None, None]
+
+    def forward(self, tau, x, w):
+        return self.evaluate(tau, x, self.condition(w))
 
 
 def norm(channels):
@@ -128,13 +136,18 @@ class Attention(nn.Module):
         return h + self.attention(h)
 
 
+def middle(w, heads, attention):
+    """Two residual blocks at the latent resolution, attention between them."""
+    inner = [Attention(4 * w, heads)] if attention else []
+    return [Residual(4 * w, 4 * w), *inner, Residual(4 * w, 4 * w)]
+
+
 class Encoder(nn.Module):
-    def __init__(self, w):
+    def __init__(self, w, attention=True):
         super().__init__()
         self.encoder = nn.Sequential(
             nn.Conv2d(1, w, 3, padding=1), Residual(w, 2 * w), nn.Conv2d(2 * w, 2 * w, 3, stride=2, padding=1),
-            Residual(2 * w, 4 * w), nn.Conv2d(4 * w, 4 * w, 3, stride=2, padding=1),
-            Residual(4 * w, 4 * w), Attention(4 * w, 8), Residual(4 * w, 4 * w),
+            Residual(2 * w, 4 * w), nn.Conv2d(4 * w, 4 * w, 3, stride=2, padding=1), *middle(w, 8, attention),
             norm(4 * w), nn.SiLU(), nn.Conv2d(4 * w, 1, 3, padding=1),
         )
 
@@ -143,10 +156,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, w):
+    def __init__(self, w, attention=True):
         super().__init__()
         self.decoder = nn.Sequential(
-            nn.Conv2d(1, 4 * w, 3, padding=1), Residual(4 * w, 4 * w), Attention(4 * w, 4), Residual(4 * w, 4 * w),
+            nn.Conv2d(1, 4 * w, 3, padding=1), *middle(w, 4, attention),
             nn.Upsample(scale_factor=2), nn.Conv2d(4 * w, 4 * w, 3, padding=1), Residual(4 * w, 2 * w),
             nn.Upsample(scale_factor=2), nn.Conv2d(2 * w, 2 * w, 3, padding=1), Residual(2 * w, w),
             norm(w), nn.SiLU(), nn.Conv2d(w, 1, 3, padding=1),
@@ -157,9 +170,12 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    def __init__(self, w):
+    def __init__(self, w, attention=True):
         super().__init__()
-        self.encoder, self.decoder = Encoder(w), Decoder(w)
+        self.encoder, self.decoder = Encoder(w, attention), Decoder(w, attention)
+
+    def forward(self, h):
+        return self.decoder(self.encoder(h))
 
 
 def main():

@@ -1,7 +1,7 @@
 //! Loops compiled for the vector unit that the processor has.
 
-/// Defines a function whose body is compiled twice: for the baseline instruction set, and for AVX2 where it is found at run
-/// time. Neither fuses multiplications with additions, so the bits are the same.
+/// Defines a function whose body is compiled three times: for the baseline instruction set, and for AVX2 and AVX-512 where they are
+/// found at run time. None fuses multiplications with additions, so the bits are the same.
 macro_rules! vectorised {
     (
         $(#[$doc:meta])*
@@ -17,6 +17,18 @@ macro_rules! vectorised {
                 #[target_feature(enable = "avx2")]
                 fn wide $(<$scalar: $bound>)? ($($arg: $kind),*) $(-> $out)? {
                     plain($($arg),*)
+                }
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+                fn widest $(<$scalar: $bound>)? ($($arg: $kind),*) $(-> $out)? {
+                    plain($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                {
+                    // SAFETY: the processor has these parts of AVX-512, as just tested.
+                    return unsafe { widest($($arg),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the processor has AVX2, as just tested.

@@ -164,3 +164,23 @@ fn data_is_idempotent_shards_complete_each_other_and_verify_sees_damage() {
     assert!(!verify.status.success());
     assert!(text(&verify.stderr).contains("test.h5"), "{}", text(&verify.stderr));
 }
+
+#[test]
+fn benchmarks_print_one_object_with_a_time_and_the_limits_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, unit) in [
+        (&["train", "--model", "paper-latent", "--steps", "1", "--warm-up", "1"][..], "ms_per_step"),
+        (&["sample", "--model", "spectral", "--members", "2", "--rounds", "2"], "ms_per_draw"),
+        (&["rollout", "--model", "latent-4", "--steps", "10"], "ms_per_solver_step"),
+    ] {
+        if arguments[0] == "train" && !cfg!(feature = "learn") {
+            continue;
+        }
+        let run = lacuna(folder.path(), &[&["bench"], arguments, &["--json"]].concat());
+        assert!(run.status.success(), "{}", text(&run.stderr));
+        let object: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        for name in [unit, "matrix_peak_gflops", "memory_gb_s", "threads"] {
+            assert!(object[name].as_f64().unwrap() > 0.0, "{name} of {object}");
+        }
+    }
+}

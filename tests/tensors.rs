@@ -184,13 +184,15 @@ fn gradients_of_convolutional_networks_are_finite_differences() {
 #[test]
 fn the_fused_convolutional_networks_have_the_gradients_of_the_composition() {
     let device = Device::flex().autodiff();
-    for (width, levels, padding, ratio) in [
-        (8, 2, Padding::Periodic, [1, 1]),
-        (3, 1, Padding::Zero, [1, 1]),
-        (16, 3, Padding::Periodic, [1, 1]),
-        (4, 1, Padding::Periodic, [3, 4]),
+    for (width, levels, attention, padding, ratio) in [
+        (8, 2, false, Padding::Periodic, [1, 1]),
+        (3, 1, false, Padding::Zero, [1, 1]),
+        (16, 3, false, Padding::Periodic, [1, 1]),
+        (4, 1, false, Padding::Periodic, [3, 4]),
+        (4, 2, true, Padding::Periodic, [1, 1]),
+        (8, 1, true, Padding::Zero, [1, 1]),
     ] {
-        let desc = Conv { ratio, ..Conv::new(width, levels, false, padding) };
+        let desc = Conv { ratio, ..Conv::new(width, levels, attention, padding) };
         for encoder in [true, false] {
             let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
             let n = if encoder { 16 } else { (16 >> levels) * ratio[0] / ratio[1] };

@@ -186,6 +186,36 @@ impl Conv {
         blocks
     }
 
+    /// Multiply-adds of the layers on an input of n × n points.
+    pub(super) fn operations(&self, encoder: bool, mut n: usize) -> usize {
+        let mut total = 0;
+        for block in self.blocks(encoder) {
+            total += match block {
+                Block::Conv { from, to, stride, .. } => {
+                    n /= stride;
+                    9 * from * to * n * n
+                }
+                Block::Residual { from, to, .. } => {
+                    let skip = if from == to { 0 } else { from * to };
+                    (9 * to * (from + to) + skip) * n * n
+                }
+                // Twice q, k and v, twice the output; scores and their product with v.
+                Block::Attention { channels: c, .. } => 8 * c * c * n * n + 2 * c * n.pow(4),
+                Block::Upsample => {
+                    n *= 2;
+                    0
+                }
+                Block::Resize { channels: c, ratio } => {
+                    let from = n;
+                    n = scaled(n, ratio).unwrap_or(n);
+                    c * from * n * (from + n)
+                }
+                Block::NormSilu { .. } => 0,
+            };
+        }
+        total
+    }
+
     /// Whether the network adds its output to the resampled input.
     pub(crate) fn resamples(&self) -> bool {
         self.padding == Padding::Periodic

@@ -74,6 +74,32 @@ impl Fno {
         2 * self.width * (self.layers_x + 1)
     }
 
+    /// Multiply-adds of the layers on n × n fields: of the ω branch, done once for a condition, and of each evaluation after it.
+    pub fn operations(&self, n: usize) -> [usize; 2] {
+        let &Self { width: c, modes: m, embed, .. } = self;
+        let (rows, points) = (2 * m + 1, n * n);
+        // Two transforms along x and two along y, and a complex matrix for each mode.
+        let spectral = 2 * rows * n * n * c + 2 * rows * 2 * m * n * c + 4 * 2 * m * m * c * c;
+        match self.variant {
+            Variant::Gated => {
+                let condition = points * c + self.layers * (spectral + points * (18 + 1) * c * c);
+                let noise = embed * (embed + self.modulations());
+                let x = points * c + self.layers_x * (spectral + points * 3 * c * c) + noise;
+                [condition, points * c + if self.noisy { x } else { 0 }]
+            }
+            Variant::Paper => {
+                let branch = 3 * points * c + self.layers * (spectral + points * c * c);
+                let head = points * HEAD * (c + 1);
+                let merge = points * c * c;
+                if self.noisy {
+                    [branch + merge, branch + 2 * merge + head + embed * (embed + c)]
+                } else {
+                    [branch, head]
+                }
+            }
+        }
+    }
+
     pub(super) fn params(&self) -> Vec<Param> {
         match self.variant {
             Variant::Paper => self.paper(),

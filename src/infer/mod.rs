@@ -21,6 +21,7 @@ pub use dft::Dft;
 pub use fno::Fno;
 pub(crate) use fno::HEAD;
 pub use network::{Init, Network, Param};
+pub(crate) use program::square_product;
 #[cfg(feature = "learn")]
 pub(crate) use program::{ConvAdjoint, FnoAdjoint, FnoTape, Tape};
 pub use program::{ConvProgram, FnoProgram};

@@ -84,6 +84,15 @@ impl Network {
         }
     }
 
+    /// Multiply-adds of the layers for one input of n × n points, condition and one evaluation for Fourier neural operators.
+    pub fn operations(&self, n: usize) -> usize {
+        match self {
+            Self::Fno(fno) => fno.operations(n).iter().sum(),
+            Self::Encoder(conv) => conv.operations(true, n),
+            Self::Decoder(conv) => conv.operations(false, n),
+        }
+    }
+
     /// Number of trained parameters; real and imaginary parts count separately.
     pub fn count(&self) -> usize {
         self.params().iter().filter(|param| param.trained()).map(Param::len).sum()

@@ -1,8 +1,8 @@
 //! A whole network as one node of the autodiff graph on a CPU.
 //!
 //! The tensor library differentiates operation by operation, each a pass over memory; here the plain-array program of
-//! [`crate::infer`] runs forwards and backwards instead. Other devices, and convolutional networks with attention, use the
-//! compositions in [`super::conv`] and [`super::fno`], which are also the oracles of this path.
+//! [`crate::infer`] runs forwards and backwards instead. Other devices use the compositions in
+//! [`super::conv`] and [`super::fno`], which are also the oracles of this path.
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -19,9 +19,6 @@ type Tracked = Autodiff<Flex, NoCheckpointing>;
 
 /// Output (batch, m, m) of the network for `input` (batch, n, n) and its flat `weights`; `None` where this path does not apply.
 pub(super) fn conv(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor<3>) -> Option<Tensor<3>> {
-    if desc.attention {
-        return None;
-    }
     let [batch, n, _] = input.dims();
     let input = input.try_into_primitive::<Tracked>().ok()?;
     let weights = weights.try_into_primitive::<Tracked>().ok()?;
@@ -81,7 +78,9 @@ pub(super) fn fno(
             None => (Vec::new(), Vec::new()),
         };
         let weights = values::<1>(weights.try_into_primitive::<Flex>().ok()?);
-        let (out, _) = prepare(&weights)?.forward(&w, &x, &levels, false);
+        let mut adjoint = prepare(&weights)?;
+        let (out, _) = adjoint.forward(&w, &x, &levels, false);
+        adjoint.rest();
         return Some(Tensor::from_primitive::<Flex>(primitive(out, shape)));
     }
     let (weights, w) = (weights.try_into_primitive::<Tracked>().ok()?, w.try_into_primitive::<Tracked>().ok()?);
@@ -113,6 +112,12 @@ pub(super) fn fno(
         }
     };
     Some(Tensor::from_primitive::<Tracked>(out))
+}
+
+/// Frees the prepared networks that wait for the next step.
+pub(super) fn forget() {
+    ConvAdjoint::forget();
+    FnoAdjoint::forget();
 }
 
 /// The values of a primitive, row-major.
@@ -159,6 +164,7 @@ impl Backward<Flex, 2> for ConvNode {
         for (d_out, tape) in d_out.chunks_exact(m * m).zip(tapes) {
             d_input.extend(adjoint.backward(d_out, m, tape, &mut d_weights));
         }
+        adjoint.rest();
         let [input_node, weights_node] = ops.parents;
         if let Some(node) = input_node {
             register(grads, node.id, d_input, shape);
@@ -189,6 +195,7 @@ impl<const N: usize> Backward<Flex, N> for FnoNode {
         let FnoState { mut adjoint, tape, weights, shape } = ops.state;
         let mut d_weights = vec![0.0; weights];
         let inputs = adjoint.backward(&d_out, tape, &mut d_weights);
+        adjoint.rest();
         let mut nodes = ops.parents.into_iter();
         let mut next = || nodes.next().flatten().map(|node| node.id);
         if let Some(id) = next() {

@@ -15,3 +15,9 @@ mod weights;
 pub use conv::{compose as compose_conv, decode, encode};
 pub use fno::{compose as compose_fno, fno};
 pub use weights::Weights;
+
+/// Frees what the networks keep from one training step for the next.
+pub(crate) fn forget() {
+    #[cfg(not(feature = "cuda"))]
+    fused::forget();
+}

@@ -57,6 +57,13 @@ impl Workers {
     }
 }
 
+impl Drop for Workers {
+    /// The end of training: prepared networks are kept for no next step.
+    fn drop(&mut self) {
+        crate::nn::forget();
+    }
+}
+
 /// The samples of chunk `chunk` when `batch` samples are cut into `chunks` as equal as they can be.
 pub fn chunk_range(batch: usize, chunks: usize, chunk: usize) -> std::ops::Range<usize> {
     batch * chunk / chunks..batch * (chunk + 1) / chunks

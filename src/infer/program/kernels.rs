@@ -198,49 +198,6 @@ vectorised! {
 }
 
 vectorised! {
-    /// With y = (h − mean)·inverse and u = weight·y + bias: d ← d·SiLU'(u), sums ← Σ d, weighted ← Σ d·y, per channel;
-    /// `params` are mean, inverse, weight, bias.
-    #[cfg(feature = "learn")]
-    pub(in crate::infer) fn norm_silu_sums(
-        h: &[f32],
-        params: [&[f32]; 4],
-        d: &mut [f32],
-        sums: &mut [f32],
-        weighted: &mut [f32],
-    ) {
-        let c = sums.len();
-        let [mean, inverse, weight, bias] = params.map(|p| &p[..c]);
-        let weighted = &mut weighted[..c];
-        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
-            for k in 0..c {
-                let y = (h[k] - mean[k]) * inverse[k];
-                let u = weight[k] * y + bias[k];
-                let s = 1.0 / (1.0 + exp(-u));
-                let du = d[k] * s * (1.0 + u * (1.0 - s));
-                d[k] = du;
-                sums[k] += du;
-                weighted[k] += du * y;
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// d ← inverse·(weight·d − first − y·second) with y as in [`norm_silu_sums`]; `params` are mean, inverse, weight, first, second.
-    #[cfg(feature = "learn")]
-    pub(in crate::infer) fn norm_silu_input(h: &[f32], params: [&[f32]; 5], d: &mut [f32]) {
-        let c = params[0].len();
-        let [mean, inverse, weight, first, second] = params.map(|p| &p[..c]);
-        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
-            for k in 0..c {
-                let y = (h[k] - mean[k]) * inverse[k];
-                d[k] = inverse[k] * (weight[k] * d[k] - first[k] - y * second[k]);
-            }
-        }
-    }
-}
-
-vectorised! {
     /// Rows of length `length` become exp(scale·(s − max)), normalised to sum one.
     pub(in crate::infer) fn softmax(scores: &mut [f32], length: usize, scale: f32) {
         for row in scores.chunks_exact_mut(length) {

@@ -144,6 +144,84 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// With y = (h − mean)·inverse and u = weight·y + bias: d ← d·SiLU'(u), sums ← Σ d, weighted ← Σ d·y, per channel;
+    /// `params` are mean, inverse, weight, bias.
+    pub(in crate::infer) fn norm_silu_sums(
+        h: &[f32],
+        params: [&[f32]; 4],
+        d: &mut [f32],
+        sums: &mut [f32],
+        weighted: &mut [f32],
+    ) {
+        let c = sums.len();
+        let [mean, inverse, weight, bias] = params.map(|p| &p[..c]);
+        let weighted = &mut weighted[..c];
+        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
+            for k in 0..c {
+                let y = (h[k] - mean[k]) * inverse[k];
+                let u = weight[k] * y + bias[k];
+                let s = 1.0 / (1.0 + exp(-u));
+                let du = d[k] * s * (1.0 + u * (1.0 - s));
+                d[k] = du;
+                sums[k] += du;
+                weighted[k] += du * y;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// d ← inverse·(weight·d − first − y·second) with y as in [`norm_silu_sums`]; `params` are mean, inverse, weight, first, second.
+    pub(in crate::infer) fn norm_input(h: &[f32], params: [&[f32]; 5], d: &mut [f32]) {
+        let c = params[0].len();
+        let [mean, inverse, weight, first, second] = params.map(|p| &p[..c]);
+        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
+            for k in 0..c {
+                let y = (h[k] - mean[k]) * inverse[k];
+                d[k] = inverse[k] * (weight[k] * d[k] - first[k] - y * second[k]);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// With y = (h − mean)·inverse: sums ← Σ d, weighted ← Σ d·y, per channel; `params` begin with mean and inverse.
+    pub(in crate::infer) fn norm_sums(
+        h: &[f32],
+        params: [&[f32]; 4],
+        d: &mut [f32],
+        sums: &mut [f32],
+        weighted: &mut [f32],
+    ) {
+        let c = sums.len();
+        let [mean, inverse, ..] = params.map(|p| &p[..c]);
+        let weighted = &mut weighted[..c];
+        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact(c)) {
+            for k in 0..c {
+                sums[k] += d[k];
+                weighted[k] += d[k] * (h[k] - mean[k]) * inverse[k];
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Backwards through [`super::kernels::softmax`]: rows of `d` become scale·p ⊙ (d − Σ d p).
+    pub(in crate::infer) fn softmax_back(p: &[f32], length: usize, scale: f32, d: &mut [f32]) {
+        for (p, d) in p.chunks_exact(length).zip(d.chunks_exact_mut(length)) {
+            let mut sums = [0.0f32; 8];
+            for (p, d) in p.chunks(8).zip(d.chunks(8)) {
+                for ((sum, p), d) in sums.iter_mut().zip(p).zip(d) {
+                    *sum += p * d;
+                }
+            }
+            let total: f32 = sums.iter().sum();
+            d.iter_mut().zip(p).for_each(|(d, p)| *d = scale * p * (*d - total));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,8 +60,30 @@ pub(super) fn product([m, k, n]: [usize; 3], left: Matrix, right: Matrix, out: &
     }
 }
 
+/// `out` ← `left` · `right`, row-major and `n` × `n`, as the programs multiply.
+///
+/// # Panics
+/// If a slice is shorter than n² values.
+pub(crate) fn square_product(n: usize, left: &[f32], right: &[f32], out: &mut [f32]) {
+    product([n; 3], Matrix::strided(left, n), Matrix::strided(right, n), out, n, false);
+}
+
 /// The transpose of a row-major (rows, columns) matrix.
 pub(super) fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    let mut out = vec![0.0; values.len()];
+    transpose(values, columns, &mut out);
+    out
+}
+
+/// Writes the transpose of a row-major (rows, columns) matrix, in blocks that fit into the nearest cache.
+pub(super) fn transpose(values: &[f32], columns: usize, out: &mut [f32]) {
+    const BLOCK: usize = 16;
     let rows = values.len() / columns;
-    (0..values.len()).map(|at| values[at % rows * columns + at / rows]).collect()
+    for first in (0..rows).step_by(BLOCK) {
+        for column in 0..columns {
+            for row in first..rows.min(first + BLOCK) {
+                out[column * rows + row] = values[row * columns + column];
+            }
+        }
+    }
 }

@@ -4,10 +4,10 @@
 //! spectral convolution are products without transposition, and a row of a 3×3 convolution reads three runs of contiguous
 //! memory. Weights are packed and scratch is allocated when a program is made; a call allocates nothing and uses one thread.
 
-#[cfg(feature = "learn")]
-mod adjoint;
 mod conv;
 mod fno;
+#[cfg(feature = "learn")]
+mod idle;
 mod kernels;
 #[cfg(feature = "learn")]
 mod kernels_back;
@@ -17,10 +17,13 @@ mod spectral;
 #[cfg(feature = "learn")]
 mod spectral_back;
 mod stencil;
-
 #[cfg(feature = "learn")]
-pub(crate) use adjoint::{ConvAdjoint, Tape};
+mod stencil_back;
+
 pub use conv::ConvProgram;
+#[cfg(feature = "learn")]
+pub(crate) use conv::{ConvAdjoint, Tape};
 pub use fno::FnoProgram;
 #[cfg(feature = "learn")]
 pub(crate) use fno::{FnoAdjoint, FnoTape};
+pub(crate) use matrix::square_product;

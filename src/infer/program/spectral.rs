@@ -51,17 +51,20 @@ impl Filter {
         channels: usize,
         weight: impl Fn(usize, usize, usize, usize) -> (f32, f32),
     ) -> Self {
-        let blocks = channels.div_ceil(LANES);
-        let mut packed = Vec::with_capacity(2 * modes * modes * stride(channels));
-        for row in 0..2 * modes {
-            for ky in 0..modes {
-                for block in 0..blocks {
-                    for from in 0..channels {
-                        let to = |lane: usize| block * LANES + lane;
-                        let entry =
-                            |lane| if to(lane) < channels { weight(row, ky, from, to(lane)) } else { (0.0, 0.0) };
-                        packed.extend((0..LANES).map(|lane| entry(lane).0));
-                        packed.extend((0..LANES).map(|lane| entry(lane).1));
+        let stride = stride(channels);
+        let mut packed = vec![0.0; 2 * modes * modes * stride];
+        // Modes innermost: published weights have them last, and eight rows of ours fit into the nearest cache.
+        for block in 0..channels.div_ceil(LANES) {
+            for from in 0..channels {
+                let at = (block * channels + from) * 2 * LANES;
+                let mut packed = packed.chunks_exact_mut(stride);
+                for row in 0..2 * modes {
+                    for (ky, packed) in (0..modes).zip(&mut packed) {
+                        for lane in 0..LANES.min(channels - block * LANES) {
+                            let (re, im) = weight(row, ky, from, block * LANES + lane);
+                            packed[at + lane] = re;
+                            packed[at + LANES + lane] = im;
+                        }
                     }
                 }
             }

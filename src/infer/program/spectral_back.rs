@@ -4,7 +4,7 @@
 //! transpose has W† in place of W, and the transforms along y change places; so the adjoint of a spectral convolution is one.
 
 use super::kernels::vectorised;
-use super::spectral::{Filter, LANES, MAX_CHANNELS, Rows, Transforms, stride};
+use super::spectral::{Filter, LANES, Rows, Transforms, stride};
 
 impl Filter {
     /// The filter of the adjoint: conjugate transposes, mode by mode.
@@ -22,18 +22,23 @@ impl Filter {
         Self { packed }
     }
 
-    /// A filter to add gradients to.
+    /// A filter for gradients.
     pub(super) fn zeros(modes: usize, channels: usize) -> Self {
         Self { packed: vec![0.0; 2 * modes * modes * stride(channels)] }
     }
 
-    /// Calls `write`(row, n_y, from, to, re, im) for every entry: the inverse of [`Filter::new`].
+    /// Calls `write`(\[row, n_y, from, to\], re, im) for every entry: the inverse of [`Filter::new`], in its order.
     pub(super) fn unpack(&self, modes: usize, channels: usize, mut write: impl FnMut([usize; 4], f32, f32)) {
-        for (mode, packed) in self.packed.chunks_exact(stride(channels)).enumerate() {
+        for block in 0..channels.div_ceil(LANES) {
             for from in 0..channels {
-                for to in 0..channels {
-                    let at = place(channels, from, to);
-                    write([mode / modes, mode % modes, from, to], packed[at], packed[at + LANES]);
+                let mut packed = self.packed.chunks_exact(stride(channels));
+                for row in 0..2 * modes {
+                    for (ky, packed) in (0..modes).zip(&mut packed) {
+                        for to in block * LANES..channels.min((block + 1) * LANES) {
+                            let at = place(channels, from, to);
+                            write([row, ky, from, to], packed[at], packed[at + LANES]);
+                        }
+                    }
                 }
             }
         }
@@ -47,73 +52,92 @@ fn place(channels: usize, from: usize, to: usize) -> usize {
 }
 
 impl Transforms {
-    /// `d_h` ← `d_h` + S† `d_out`, given the `adjoint` filter; the gradient of the filter, for the coefficients `modes` that
-    /// [`Transforms::convolve`] left, is added to `gradient`. `d_modes` is scratch.
-    pub(super) fn convolve_back(
-        &mut self,
-        adjoint: &Filter,
-        modes: &[f32],
-        d_out: &[f32],
-        d_modes: &mut Vec<f32>,
-        d_h: &mut [f32],
-        gradient: &mut Filter,
-    ) {
-        d_modes.resize(modes.len(), 0.0);
+    /// `d_h` ← `d_h` + S† `d_out`, given the `adjoint` filter; leaves the coefficients of `d_out`, which the gradient of the filter
+    /// needs, in `d_modes`.
+    pub(super) fn convolve_back(&mut self, adjoint: &Filter, d_out: &[f32], d_modes: &mut Vec<f32>, d_h: &mut [f32]) {
+        d_modes.resize(self.coefficients(d_out.len()), 0.0);
         self.analyse(true, d_out, d_modes);
-        filter_gradient(&mut gradient.packed, self.modes, self.channels, modes, d_modes);
         self.mix(adjoint, d_modes);
         self.synthesise(true, d_h);
     }
 }
 
+/// Writes to `gradient` the gradient of a filter with `modes` modes and `channels` channels: of all groups the coefficients that
+/// [`Transforms::convolve`] and [`Transforms::convolve_back`] left.
+pub(super) fn filter_gradient(gradient: &mut Filter, modes: usize, channels: usize, groups: &[(&[f32], &[f32])]) {
+    let rows = (2 * modes + 1) * 2 * modes;
+    let fields: usize = groups.iter().map(|(full, _)| full.len() / (rows * channels)).sum();
+    let padded = channels.next_multiple_of(LANES);
+    let mut scratch = vec![0.0; fields * 4 * padded];
+    gather_modes(&mut gradient.packed, modes, channels, groups, &mut scratch);
+}
+
 vectorised! {
-    /// Adds, mode by mode, the gradient of y = W z: dW = conj(z) ⊗ dy, with z from the coefficients `full` and dy from `d_full`,
-    /// both (K, 2m, fields, channels).
-    fn filter_gradient(packed: &mut [f32], modes: usize, channels: usize, full: &[f32], d_full: &[f32]) {
+    /// The gradient of y = W z mode by mode, dW = Σ conj(z) ⊗ dy over all fields, with z from the first and dy from the second
+    /// coefficients of each group, (K, 2m, fields, channels). `scratch` holds for each field the real and imaginary parts
+    /// of z and dy; lanes beyond the channels stay zero.
+    fn gather_modes(
+        packed: &mut [f32],
+        modes: usize,
+        channels: usize,
+        groups: &[(&[f32], &[f32])],
+        scratch: &mut [f32],
+    ) {
         let (stride, blocks) = (stride(channels), channels.div_ceil(LANES));
-        let wide = full.len() / ((2 * modes + 1) * 2 * modes);
-        // Complex modes of one field: input, output; real, imaginary. Lanes beyond the channels stay zero.
-        let mut z = [[0.0f32; MAX_CHANNELS]; 2];
-        let mut g = [[0.0f32; MAX_CHANNELS]; 2];
+        let padded = blocks * LANES;
+        let rows = (2 * modes + 1) * 2 * modes;
         for ky in 0..modes {
             for k in 0..=modes {
                 let Rows { cc, cs, sines, plus, minus } = Rows::new(modes, k, ky);
                 for (row, sign) in [(plus, 1.0f32), (minus, -1.0)] {
                     let Some(row) = row else { continue };
-                    let packed = &mut packed[row * stride..][..stride];
-                    for field in (0..wide).step_by(channels) {
-                        for (from, [re, im]) in [(full, &mut z), (d_full, &mut g)] {
-                            let row = |row: usize| &from[row * wide + field..][..channels];
-                            let (cc, cs) = (row(cc), row(cs));
-                            match sines {
-                                Some([sc, ss]) => {
-                                    let (sc, ss) = (row(sc), row(ss));
-                                    for c in 0..channels {
-                                        re[c] = cc[c] - sign * ss[c];
-                                        im[c] = -cs[c] - sign * sc[c];
+                    let mut parts = scratch.chunks_exact_mut(padded);
+                    for &(full, d_full) in groups {
+                        let wide = full.len() / rows;
+                        for field in (0..wide).step_by(channels) {
+                            for from in [full, d_full] {
+                                let (Some(re), Some(im)) = (parts.next(), parts.next()) else { return };
+                                let row = |row: usize| &from[row * wide + field..][..channels];
+                                let (re, im) = (&mut re[..channels], &mut im[..channels]);
+                                let (cc, cs) = (row(cc), row(cs));
+                                match sines {
+                                    Some([sc, ss]) => {
+                                        let (sc, ss) = (row(sc), row(ss));
+                                        for c in 0..channels {
+                                            re[c] = cc[c] - sign * ss[c];
+                                            im[c] = -cs[c] - sign * sc[c];
+                                        }
                                     }
-                                }
-                                None => {
-                                    for c in 0..channels {
-                                        re[c] = cc[c];
-                                        im[c] = -cs[c];
+                                    None => {
+                                        for c in 0..channels {
+                                            re[c] = cc[c];
+                                            im[c] = -cs[c];
+                                        }
                                     }
                                 }
                             }
                         }
-                        for block in 0..blocks {
-                            let lanes = |part: usize| g[part][block * LANES..][..LANES].as_chunks::<LANES>().0[0];
-                            let (re, im) = (lanes(0), lanes(1));
-                            let entries = packed[block * channels * 2 * LANES..][..channels * 2 * LANES]
-                                .as_chunks_mut::<{ 2 * LANES }>()
-                                .0;
-                            for (from, entry) in entries.iter_mut().enumerate() {
-                                let (a, b) = (z[0][from], z[1][from]);
+                    }
+                    let packed = &mut packed[row * stride..][..stride];
+                    for block in 0..blocks {
+                        let entries = packed[block * channels * 2 * LANES..][..channels * 2 * LANES]
+                            .as_chunks_mut::<{ 2 * LANES }>()
+                            .0;
+                        for (from, entry) in entries.iter_mut().enumerate() {
+                            let (mut re_sum, mut im_sum) = ([0.0f32; LANES], [0.0f32; LANES]);
+                            for one in scratch.chunks_exact(4 * padded) {
+                                let (a, b) = (one[from], one[padded + from]);
+                                let lanes = |part: usize| {
+                                    one[part * padded + block * LANES..][..LANES].as_chunks::<LANES>().0[0]
+                                };
+                                let (re, im) = (lanes(2), lanes(3));
                                 for lane in 0..LANES {
-                                    entry[lane] += a * re[lane] + b * im[lane];
-                                    entry[LANES + lane] += a * im[lane] - b * re[lane];
+                                    re_sum[lane] += a * re[lane] + b * im[lane];
+                                    im_sum[lane] += a * im[lane] - b * re[lane];
                                 }
                             }
+                            entry[..LANES].copy_from_slice(&re_sum);
+                            entry[LANES..].copy_from_slice(&im_sum);
                         }
                     }
                 }

@@ -1,7 +1,12 @@
 //! 3×3 convolutions of one field, channels-last.
 
+#[cfg(feature = "learn")]
+use super::matrix::transpose;
 use super::matrix::{Matrix, product};
 use crate::config::Padding;
+
+/// Rows that are read or written side by side when weights are packed.
+pub(super) const BLOCK: usize = 16;
 
 /// Packed weights of a 3×3 convolution.
 #[derive(Debug, Clone)]
@@ -15,24 +20,44 @@ pub(super) struct Kernel {
 impl Kernel {
     /// Packs weights (to, from, 3, 3).
     pub(super) fn new(weight: &[f32], from: usize, to: usize) -> Self {
-        let entry = |at: usize| {
-            let (o, rest) = (at % to, at / to);
-            let (f, tap) = (rest % from, rest / from);
-            weight[(o * from + f) * 9 + tap]
-        };
-        Self { from, to, packed: (0..9 * from * to).map(entry).collect() }
+        let mut packed = vec![0.0; 9 * from * to];
+        // In blocks of output channels, whose rows are read side by side.
+        for first in (0..to).step_by(BLOCK) {
+            for f in 0..from {
+                for tap in 0..9 {
+                    for o in first..to.min(first + BLOCK) {
+                        packed[(tap * from + f) * to + o] = weight[(o * from + f) * 9 + tap];
+                    }
+                }
+            }
+        }
+        Self { from, to, packed }
     }
 
     /// The kernel of the adjoint: the adjoint of a correlation is the correlation with the transposed, point-reflected kernel.
     #[cfg(feature = "learn")]
     pub(super) fn adjoint(&self) -> Self {
         let Self { from, to, .. } = *self;
-        let entry = |at: usize| {
-            let (f, rest) = (at % from, at / from);
-            let (o, tap) = (rest % to, rest / to);
-            self.packed[((8 - tap) * from + f) * to + o]
-        };
-        Self { from: to, to: from, packed: (0..9 * from * to).map(entry).collect() }
+        let mut packed = vec![0.0; 9 * from * to];
+        for tap in 0..9 {
+            let size = from * to;
+            let block = &self.packed[(8 - tap) * size..][..size];
+            transpose(block, to, &mut packed[tap * size..][..size]);
+        }
+        Self { from: to, to: from, packed }
+    }
+
+    /// Input channels.
+    #[cfg(feature = "learn")]
+    pub(super) fn from(&self) -> usize {
+        self.from
+    }
+
+    /// The matrix (3·from, to) of one x offset.
+    #[cfg(feature = "learn")]
+    pub(super) fn taps(&self, i: usize) -> &[f32] {
+        let size = 3 * self.from * self.to;
+        &self.packed[i * size..][..size]
     }
 
     /// Output channels.
@@ -90,57 +115,4 @@ pub(super) fn frame(padded: &mut [f32], n: usize, channels: usize, padding: Padd
 /// The inside of row `x` of a padded field.
 pub(super) fn inside(padded: &mut [f32], x: usize, n: usize, channels: usize) -> &mut [f32] {
     &mut padded[((x + 1) * (n + 2) + 1) * channels..][..n * channels]
-}
-
-/// The backward pass of an unstrided convolution, field by field, and its scratch.
-#[cfg(feature = "learn")]
-#[derive(Debug, Clone)]
-pub(super) struct Slopes {
-    adjoint: Kernel,
-    /// What the convolution saw, framed.
-    pub(super) padded: Vec<f32>,
-    /// Gradient of what it made: framed, and in rows of n + 2 points, zero where a window is no window.
-    pub(super) d_padded: Vec<f32>,
-    pub(super) d_wide: Vec<f32>,
-    /// Gradient of what it saw, in rows of n + 2 points of which the last two are to be ignored.
-    pub(super) wide: Vec<f32>,
-    /// Gradient of the packed kernel.
-    packed: Vec<f32>,
-}
-
-#[cfg(feature = "learn")]
-impl Slopes {
-    /// For fields of n × n points.
-    pub(super) fn new(n: usize, kernel: &Kernel) -> Self {
-        let Kernel { from, to, .. } = *kernel;
-        let framed = (n + 2) * (n + 2);
-        Self {
-            adjoint: kernel.adjoint(),
-            padded: vec![0.0; framed * from],
-            d_padded: vec![0.0; framed * to],
-            d_wide: vec![0.0; n * (n + 2) * to],
-            wide: vec![0.0; n * (n + 2) * from],
-            packed: vec![0.0; 9 * from * to],
-        }
-    }
-
-    /// Makes `wide` of `padded`, `d_padded` and `d_wide`; adds to the gradient of the kernel.
-    pub(super) fn backward(&mut self, n: usize) {
-        let Kernel { from: to, to: from, .. } = self.adjoint;
-        let (line, windows) = ((n + 2) * from, n * (n + 2) - 2);
-        for (i, packed) in self.packed.chunks_exact_mut(3 * from * to).enumerate() {
-            let left = Matrix::strided(&self.padded[i * line..], from).t();
-            product([3 * from, windows, to], left, Matrix::strided(&self.d_wide, to), packed, to, true);
-        }
-        self.adjoint.convolve(&self.d_padded, n, 1, &mut self.wide);
-    }
-
-    /// Adds the gradient of the kernel to that of the weights, (to, from, 3, 3).
-    pub(super) fn unpack(&self, weight: &mut [f32]) {
-        let Kernel { from: to, to: from, .. } = self.adjoint;
-        for (at, d) in weight.iter_mut().enumerate() {
-            let (channels, tap) = (at / 9, at % 9);
-            *d += self.packed[(tap * from + channels % from) * to + channels / from];
-        }
-    }
 }

@@ -5,8 +5,11 @@ use std::ops::Range;
 use super::{Body, Dense, Kept, Layer, Operator};
 use crate::error::Result;
 use crate::infer::network::Layout;
+use crate::infer::program::idle::Idle;
 use crate::infer::program::matrix::{Matrix, product};
 use crate::infer::program::spectral::{Filter, Transforms};
+use crate::infer::program::spectral_back::filter_gradient;
+use crate::infer::program::stencil_back::Slopes;
 use crate::infer::{Fno, Network};
 
 /// Values of one hidden field of a group: a handful of them fit into the second-level cache.
@@ -15,14 +18,19 @@ const GROUP_VALUES: usize = 1 << 16;
 /// An FNO prepared to be differentiated on n × n fields.
 #[derive(Debug, Clone)]
 pub(crate) struct FnoAdjoint {
+    desc: Fno,
     n: usize,
+    flat: Vec<f32>,
     /// Fields of a group.
     group: usize,
     layout: Layout,
-    weights: usize,
     operator: Operator,
     back: Back,
+    /// Groups of earlier passes, for their buffers.
+    spare: Vec<Group>,
 }
+
+static IDLE: Idle<FnoAdjoint> = Idle::new();
 
 /// What a forward pass leaves behind.
 #[derive(Debug, Clone)]
@@ -55,7 +63,7 @@ pub(super) struct Back {
     pub(super) next: Vec<f32>,
     pub(super) h: Vec<f32>,
     pub(super) sums: Vec<f32>,
-    pub(super) d_modes: Vec<f32>,
+    pub(super) slopes: Slopes,
     /// Gradients of a group with respect to its inputs, interleaved.
     pub(super) d_w: Vec<f32>,
     pub(super) d_x: Vec<f32>,
@@ -99,41 +107,59 @@ impl Dense {
 }
 
 impl Spectral {
-    fn new(filter: &Filter, modes: usize, channels: usize) -> Self {
-        Self { adjoint: filter.adjoint(channels), gradient: Filter::zeros(modes, channels) }
+    /// For all layers of the ω branch and of the x branch.
+    fn of(operator: &Operator) -> (Vec<Self>, Vec<Self>) {
+        let Transforms { modes, channels, .. } = operator.work.transforms;
+        let one =
+            |filter: &Filter| Self { adjoint: filter.adjoint(channels), gradient: Filter::zeros(modes, channels) };
+        match &operator.body {
+            Body::Gated(body) => (
+                body.w.iter().map(|layer| one(&layer.filter)).collect(),
+                body.x.iter().map(|layer| one(&layer.filter)).collect(),
+            ),
+            Body::Paper(body) => (
+                body.w.iter().map(|layer| one(&layer.filter)).collect(),
+                body.x.iter().map(|layer| one(&layer.filter)).collect(),
+            ),
+        }
     }
 
-    /// `d_h` ← `d_h` + S† `d_out`; keeps the gradient of the filter, which saw the coefficients `modes`.
-    pub(super) fn back(
-        &mut self,
-        transforms: &mut Transforms,
-        modes: &[f32],
-        d_out: &[f32],
-        d_modes: &mut Vec<f32>,
-        d_h: &mut [f32],
-    ) {
-        transforms.convolve_back(&self.adjoint, modes, d_out, d_modes, d_h, &mut self.gradient);
+    /// `d_h` ← `d_h` + S† `d_out`; leaves the coefficients of `d_out` in `d_modes`.
+    pub(super) fn back(&self, transforms: &mut Transforms, d_out: &[f32], d_modes: &mut Vec<f32>, d_h: &mut [f32]) {
+        transforms.convolve_back(&self.adjoint, d_out, d_modes, d_h);
     }
 }
 
 impl FnoAdjoint {
-    /// Prepares the network with the given flat weights for `n` × `n` fields.
+    /// Prepares the network with the given flat weights for `n` × `n` fields, reusing an idle one of [`FnoAdjoint::rest`].
     ///
     /// # Errors
     /// As [`super::FnoProgram::new`].
     pub(crate) fn new(desc: &Fno, weights: &[f32], n: usize) -> Result<Self> {
+        let rank = |idle: &Self| (idle.desc == *desc && idle.n == n).then(|| u8::from(idle.flat == weights));
+        let Some(mut idle) = IDLE.take(rank) else { return Self::fresh(desc, weights, n) };
+        if idle.flat != weights {
+            let operator = Operator::new(desc, weights, n)?;
+            (idle.back.w, idle.back.x) = Spectral::of(&operator);
+            idle.operator.body = operator.body;
+            idle.flat.copy_from_slice(weights);
+        }
+        Ok(idle)
+    }
+
+    /// Waits for the next [`FnoAdjoint::new`].
+    pub(crate) fn rest(self) {
+        IDLE.give(self);
+    }
+
+    /// Frees what is idle.
+    pub(crate) fn forget() {
+        IDLE.clear();
+    }
+
+    fn fresh(desc: &Fno, weights: &[f32], n: usize) -> Result<Self> {
         let operator = Operator::new(desc, weights, n)?;
-        let spectral = |filter: &Filter| Spectral::new(filter, desc.modes, desc.width);
-        let (w, x) = match &operator.body {
-            Body::Gated(body) => (
-                body.w.iter().map(|layer| spectral(&layer.filter)).collect(),
-                body.x.iter().map(|layer| spectral(&layer.filter)).collect(),
-            ),
-            Body::Paper(body) => (
-                body.w.iter().map(|layer| spectral(&layer.filter)).collect(),
-                body.x.iter().map(|layer| spectral(&layer.filter)).collect(),
-            ),
-        };
+        let (w, x) = Spectral::of(&operator);
         let back = Back {
             w,
             x,
@@ -141,18 +167,20 @@ impl FnoAdjoint {
             next: Vec::new(),
             h: Vec::new(),
             sums: Vec::new(),
-            d_modes: Vec::new(),
+            slopes: Slopes::default(),
             d_w: Vec::new(),
             d_x: Vec::new(),
             d_levels: Vec::new(),
         };
         Ok(Self {
+            desc: desc.clone(),
             n,
+            flat: weights.to_vec(),
             group: (GROUP_VALUES / (n * n * desc.width)).max(1),
             layout: Layout::new(&Network::Fno(desc.clone())),
-            weights: weights.len(),
             operator,
             back,
+            spare: Vec::new(),
         })
     }
 
@@ -167,13 +195,13 @@ impl FnoAdjoint {
         for at in self.groups(w.len() / points) {
             let values = at.start * points..at.end * points;
             let mut group = match keep {
-                true => Group { kept: self.kept(), ..Group::default() },
+                true => self.spare.pop().unwrap_or_else(|| Group { kept: self.kept(), ..Group::default() }),
                 false => std::mem::take(&mut scratch),
             };
+            group.levels.clear();
             interleave(&w[values.clone()], points, &mut group.w);
             if !levels.is_empty() {
                 interleave(&x[values.clone()], points, &mut group.x);
-                group.levels.clear();
                 group.levels.extend_from_slice(&levels[at.clone()]);
             }
             let made = &mut made[..values.len()];
@@ -190,24 +218,21 @@ impl FnoAdjoint {
 
     /// Gradients with respect to the inputs, given that with respect to the output, (field, point); that of the weights is
     /// written to `gradient`.
-    pub(crate) fn backward(&mut self, d_out: &[f32], tape: FnoTape, gradient: &mut [f32]) -> Inputs {
+    pub(crate) fn backward(&mut self, d_out: &[f32], mut tape: FnoTape, gradient: &mut [f32]) -> Inputs {
         let points = self.n * self.n;
-        assert_eq!(gradient.len(), self.weights, "gradient of {} weights", self.weights);
+        assert_eq!(gradient.len(), self.flat.len(), "gradient of {} weights", self.flat.len());
         gradient.fill(0.0);
-        let Self { layout, operator, back, .. } = self;
-        for spectral in back.w.iter_mut().chain(&mut back.x) {
-            spectral.gradient.packed.fill(0.0);
-        }
+        let Self { layout, operator, back, spare, .. } = self;
         let mut sink = Sink { layout, flat: gradient };
         let mut inputs = Inputs { w: vec![0.0; d_out.len()], x: vec![0.0; d_out.len()], levels: Vec::new() };
         let (mut g, mut start) = (Vec::new(), 0);
-        for mut group in tape.groups {
+        for group in &mut tape.groups {
             let values = start..start + group.w.len();
             start = values.end;
             interleave(&d_out[values.clone()], points, &mut g);
             match &mut operator.body {
-                Body::Gated(body) => body.backward(&mut operator.work, back, &mut group, &g, &mut sink),
-                Body::Paper(body) => body.backward(&mut operator.work, back, &mut group, &g, &mut sink),
+                Body::Gated(body) => body.backward(&mut operator.work, back, group, &g, &mut sink),
+                Body::Paper(body) => body.backward(&mut operator.work, back, group, &g, &mut sink),
             }
             separate(&back.d_w, points, &mut inputs.w[values.clone()]);
             if !group.levels.is_empty() {
@@ -215,16 +240,20 @@ impl FnoAdjoint {
                 inputs.levels.extend_from_slice(&back.d_levels);
             }
         }
-        let (modes, channels) = (operator.work.transforms.modes, operator.work.width);
-        for (letter, branch) in [("w", &back.w), ("x", &back.x)] {
-            for (i, spectral) in branch.iter().enumerate() {
-                let gradient = &spectral.gradient;
+        let Transforms { modes, channels, .. } = operator.work.transforms;
+        for (letter, branch) in [("w", &mut back.w), ("x", &mut back.x)] {
+            for (i, Spectral { gradient, .. }) in branch.iter_mut().enumerate() {
+                let branches =
+                    tape.groups.iter().map(|Group { kept, .. }| if letter == "w" { &kept.w } else { &kept.x });
+                let pairs: Vec<_> = branches.map(|layers| (&layers[i].modes[..], &layers[i].d_modes[..])).collect();
+                filter_gradient(gradient, modes, channels, &pairs);
                 match &operator.body {
                     Body::Gated(_) => super::gated_back::spectral(letter, i, gradient, modes, channels, &mut sink),
                     Body::Paper(_) => super::paper_back::spectral(letter, i, gradient, modes, channels, &mut sink),
                 }
             }
         }
+        spare.extend(tape.groups);
         inputs
     }
 

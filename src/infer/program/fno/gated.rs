@@ -107,7 +107,7 @@ impl Gated {
         lift(x, &self.lift_x, features, 1, h);
         for (i, layer) in self.x.iter().enumerate() {
             modulation(&noise.out, c, i, scale, shift, fields);
-            let Layer { modes, u, r: seen, h: before } = Kept::layer(&mut kept.x, i);
+            let Layer { modes, u, r: seen, h: before, .. } = Kept::layer(&mut kept.x, i);
             if kept.all {
                 before.clone_from(h);
             }

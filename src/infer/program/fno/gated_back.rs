@@ -9,7 +9,7 @@ use crate::infer::program::kernels::{channel_sums, project};
 use crate::infer::program::kernels_back::{add_scaled, gate_back, outer, product_sums, weighted_sums};
 use crate::infer::program::matrix::{Matrix, product};
 use crate::infer::program::spectral::Filter;
-use crate::infer::program::stencil::{Slopes, frame, inside};
+use crate::infer::program::stencil_back::Slopes;
 
 impl Gated {
     /// Adds the gradients of all weights but the spectral ones, which `back` keeps, and leaves those of the inputs in `back`; `g`
@@ -20,7 +20,7 @@ impl Gated {
         for buffer in [&mut back.d, &mut back.next, &mut back.h] {
             buffer.resize(len, 0.0);
         }
-        let Back { x: spectral_x, d, next, h, sums, d_modes, d_x, d_levels, .. } = back;
+        let Back { x: spectral_x, d, next, h, sums, d_x, d_levels, slopes, .. } = back;
         let Group { w, x, levels, kept } = group;
         let Kept { w: kept_w, x: kept_x, last, .. } = kept;
         let fields = g.len() / (n * n);
@@ -55,11 +55,11 @@ impl Gated {
         outer(g, scale, fields, d);
 
         for (i, layer) in self.x.iter().enumerate().rev() {
-            let Layer { modes, u, r, h: before } = &mut kept_x[i];
-            layer.back(&format!("x{i}"), n, r, u, d, next, h, sink);
+            let Layer { d_modes, u, r, h: before, .. } = &mut kept_x[i];
+            layer.back(&format!("x{i}"), n, r, u, d, next, h, slopes, sink);
             // q = (1 + γ) h + β; its gradient in h.
             h.copy_from_slice(next);
-            spectral_x[i].back(transforms, modes, next, d_modes, h);
+            spectral_x[i].back(transforms, next, d_modes, h);
             modulation(&noise.out, c, i, scale, shift, fields);
             sums.clear();
             sums.resize(2 * fields * c, 0.0);
@@ -82,12 +82,12 @@ impl Gated {
 
     /// The ω branch, beginning with the gradient of its output in `back.d`.
     fn condition_back(&self, work: &mut Work, back: &mut Back, w: &[f32], kept: &mut [Layer], sink: &mut Sink) {
-        let Back { w: spectral, d, next, h, d_modes, d_w, .. } = back;
+        let Back { w: spectral, d, next, h, d_w, slopes, .. } = back;
         for (i, layer) in self.w.iter().enumerate().rev() {
-            let Layer { modes, u, r, .. } = &mut kept[i];
-            layer.back(&format!("w{i}"), work.n, r, u, d, next, h, sink);
+            let Layer { d_modes, u, r, .. } = &mut kept[i];
+            layer.back(&format!("w{i}"), work.n, r, u, d, next, h, slopes, sink);
             d.iter_mut().zip(next.iter()).for_each(|(d, next)| *d += next);
-            spectral[i].back(&mut work.transforms, modes, next, d_modes, d);
+            spectral[i].back(&mut work.transforms, next, d_modes, d);
         }
         weighted_sums(d, w, 1, sink.at("lift_w.weight"));
         channel_sums(d, sink.at("lift_w.bias"));
@@ -109,6 +109,7 @@ impl GatedLayer {
         d: &[f32],
         d_r: &mut [f32],
         gated: &mut [f32],
+        slopes: &mut Slopes,
         sink: &mut Sink,
     ) {
         let c = self.out.bias.len();
@@ -127,21 +128,15 @@ impl GatedLayer {
                 product([r.len() / c, 2 * c, c], Matrix::strided(ab, 2 * c), right, d_r, c, false);
             }
             Mixing::Stencil(kernel) => {
-                let fields = r.len() / (n * n * c);
-                let mut slopes = Slopes::new(n, kernel);
+                let (fields, adjoint) = (r.len() / (n * n * c), kernel.adjoint());
+                slopes.begin(kernel, n);
                 for field in 0..fields {
                     gather(r, fields, field, n, c, &mut slopes.padded);
-                    frame(&mut slopes.padded, n, c, Padding::Periodic);
                     gather(ab, fields, field, n, 2 * c, &mut slopes.d_padded);
-                    for x in 0..n {
-                        let row = inside(&mut slopes.d_padded, x, n, 2 * c);
-                        slopes.d_wide[x * (n + 2) * 2 * c..][..n * 2 * c].copy_from_slice(row);
-                    }
-                    frame(&mut slopes.d_padded, n, 2 * c, Padding::Periodic);
-                    slopes.backward(n);
+                    slopes.unstrided(kernel, &adjoint, n, Padding::Periodic);
                     scatter(&slopes.wide, fields, field, n, c, d_r);
                 }
-                slopes.unpack(sink.at(&weight));
+                slopes.unpack(kernel, sink.at(&weight));
             }
         }
     }

@@ -85,6 +85,9 @@ struct Kept {
 struct Layer {
     /// Fourier coefficients of what the spectral convolution sees.
     modes: Vec<f32>,
+    /// Coefficients of the gradient of what the spectral convolution makes.
+    #[cfg(feature = "learn")]
+    d_modes: Vec<f32>,
     /// What the activation, or the gate, sees.
     u: Vec<f32>,
     /// What the convolution before the gate sees.

@@ -66,8 +66,9 @@ impl Paper {
         let layer = |letter: &str, i: usize| {
             let blocks = [1, 2].map(|k| named.get(&format!("conv{i}_{letter}.weights{k}")));
             let filter = Filter::new(m, c, |row, ky, from, to| {
-                let at = 2 * (((from * c + to) * m + row % m) * m + ky);
-                (blocks[row / m][at], blocks[row / m][at + 1])
+                let (block, row) = if row < m { (blocks[0], row) } else { (blocks[1], row - m) };
+                let at = 2 * (((from * c + to) * m + row) * m + ky);
+                (block[at], block[at + 1])
             });
             PaperLayer { filter, dense: Dense::new(named, &format!("w{i}_{letter}"), c) }
         };

@@ -82,17 +82,17 @@ struct Branch<'a> {
     layers: &'a [PaperLayer],
     lift: &'a Lift,
     field: &'a [f32],
-    kept: &'a [Layer],
+    kept: &'a mut [Layer],
     n: usize,
 }
 
 impl Branch<'_> {
     /// Begins with the gradient of the branch's output in `back.d`; that of the field is left in `back`, those of the embedded
     /// noise levels, (field, channel), are added to `d_time`.
-    fn backward(&self, transforms: &mut Transforms, back: &mut Back, mut d_time: Option<&mut [f32]>, sink: &mut Sink) {
-        let &Self { letter, layers, kept, n, .. } = self;
-        let (c, fields) = (self.lift.weight.len(), self.field.len() / (n * n));
-        let Back { w, x, d, next, h, sums, d_modes, d_w, d_x, .. } = back;
+    fn backward(self, transforms: &mut Transforms, back: &mut Back, mut d_time: Option<&mut [f32]>, sink: &mut Sink) {
+        let Self { letter, layers, lift: lifting, field, kept, n } = self;
+        let (c, fields) = (lifting.weight.len(), field.len() / (n * n));
+        let Back { w, x, d, next, h, sums, d_w, d_x, .. } = back;
         let (spectral, d_field) = if letter == "w" { (w, d_w) } else { (x, d_x) };
         for (i, layer) in layers.iter().enumerate().rev() {
             sums.clear();
@@ -104,26 +104,26 @@ impl Branch<'_> {
                 d_time.iter_mut().zip(sums.iter()).for_each(|(d, sum)| *d += sum);
             }
             layer.dense.back(d, next, false);
-            spectral[i].back(transforms, &kept[i].modes, d, d_modes, next);
+            spectral[i].back(transforms, d, &mut kept[i].d_modes, next);
             // What the layer saw, and the gradient before the activation that made it.
             if i > 0 {
                 gelu_back(&kept[i - 1].u, next, h);
             } else {
-                lift(self.field, &self.lift.weight, &self.lift.base, fields, h);
+                lift(field, &lifting.weight, &lifting.base, fields, h);
             }
             sink.outer(&format!("{name}.weight"), 0..c, d, c, h);
             std::mem::swap(d, next);
         }
         // (field, x, y) at every point.
         h.clear();
-        h.extend(self.field.iter().enumerate().flat_map(|(at, &value)| {
+        h.extend(field.iter().enumerate().flat_map(|(at, &value)| {
             let point = at / fields;
             [value, coordinate(point / n, n), coordinate(point % n, n)]
         }));
         let name = if letter == "w" { "fc0_w" } else { "fc0" };
         sink.dense(name, d, h);
-        d_field.resize(self.field.len(), 0.0);
-        project(d, &self.lift.weight, &[0.0], d_field);
+        d_field.resize(field.len(), 0.0);
+        project(d, &lifting.weight, &[0.0], d_field);
         h.resize(d.len(), 0.0);
     }
 }
@@ -137,11 +137,11 @@ pub(super) fn add_fields(values: &[f32], out: &mut [f32]) {
 
 /// Adds the gradient of the spectral weights of one layer.
 pub(super) fn spectral(letter: &str, i: usize, gradient: &Filter, m: usize, c: usize, sink: &mut Sink) {
-    for block in [1, 2] {
+    for (block, first) in [(1, 0), (2, m)] {
         let out = sink.at(&format!("conv{i}_{letter}.weights{block}"));
         gradient.unpack(m, c, |[row, ky, from, to], re, im| {
-            if row / m + 1 == block {
-                let at = 2 * (((from * c + to) * m + row % m) * m + ky);
+            if (first..first + m).contains(&row) {
+                let at = 2 * (((from * c + to) * m + row - first) * m + ky);
                 out[at] += re;
                 out[at + 1] += im;
             }

@@ -1,9 +1,9 @@
-//! `lacuna bench`: how fast this machine runs the inner loops.
+//! The reference solver.
 
 use std::sync::Mutex;
 use std::time::Instant;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::Serialize;
 
@@ -17,21 +17,6 @@ use crate::spectral::{Fft2, Grid, truncate};
 const WARM_UP: usize = 32;
 /// Fewest repetitions of the bare transforms.
 const LEAST_ROUNDS: usize = 500;
-
-/// Benchmarks.
-#[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
-    /// What to time.
-    #[command(subcommand)]
-    pub what: BenchCommand,
-}
-
-/// What to time.
-#[derive(Debug, Clone, Subcommand)]
-pub enum BenchCommand {
-    /// The reference solver.
-    Solver(SolverBench),
-}
 
 /// Times the reference solver on a developed field.
 #[derive(Debug, Clone, Args)]
@@ -108,8 +93,7 @@ const TRANSFORMS: usize = 4;
 ///
 /// # Errors
 /// Impossible sizes.
-pub fn run(args: &BenchArgs) -> Result<()> {
-    let BenchCommand::Solver(args) = &args.what;
+pub(super) fn run(args: &SolverBench) -> Result<()> {
     let timing = match args.precision {
         Precision::F32 => solver::<f32>(args)?,
         Precision::F64 => solver::<f64>(args)?,

@@ -1,0 +1,64 @@
+//! `lacuna bench`: how fast this machine runs the inner loops.
+
+mod draw;
+mod machine;
+mod solver;
+#[cfg(feature = "learn")]
+mod train;
+
+use clap::{Args, Subcommand};
+
+pub use draw::{DrawModel, RolloutBench, RolloutTiming, SampleBench, SampleTiming};
+pub use machine::Machine;
+pub use solver::{Precision, SolverBench, SolverTiming, solver};
+#[cfg(feature = "learn")]
+pub use train::{TrainBench, TrainModel, TrainTiming};
+
+use crate::error::Result;
+
+/// Benchmarks.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// What to time.
+    #[command(subcommand)]
+    pub what: BenchCommand,
+}
+
+/// What to time.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchCommand {
+    /// The reference solver.
+    Solver(SolverBench),
+    /// One optimiser step.
+    #[cfg(feature = "learn")]
+    Train(TrainBench),
+    /// One draw of a learned closure: encoding, denoising, decoding.
+    Sample(SampleBench),
+    /// One solver step of a closed-loop run.
+    Rollout(RolloutBench),
+}
+
+/// Runs the command and prints its result.
+///
+/// # Errors
+/// Impossible sizes.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    match &args.what {
+        BenchCommand::Solver(args) => solver::run(args),
+        #[cfg(feature = "learn")]
+        BenchCommand::Train(args) => train::run(args),
+        BenchCommand::Sample(args) => draw::run_sample(args),
+        BenchCommand::Rollout(args) => draw::run_rollout(args),
+    }
+}
+
+/// The middle of `values`, and the least.
+fn median_and_least(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    (values.get(values.len() / 2).copied().unwrap_or(f64::NAN), values.first().copied().unwrap_or(f64::NAN))
+}
+
+/// The number of threads that `threads` stands for; 0 is one per core.
+fn threads(threads: usize) -> usize {
+    if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads }
+}

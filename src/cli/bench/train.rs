@@ -1,0 +1,207 @@
+//! One optimiser step of the training loop: batch, noise, gradient, update, log line.
+
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use ndarray::Array3;
+use rand_distr::{Distribution, StandardNormal};
+use serde::Serialize;
+
+use super::{Machine, median_and_least, threads};
+use crate::config::{Config, LatentConfig, LatentTraining, ModelConfig, Padding, Preset, TrainConfig};
+use crate::data::{Pairs, Stats};
+use crate::error::{Error, Result};
+use crate::infer::{Conv, Fno, Network};
+use crate::rng::SeedTree;
+use crate::train::{Lesson, Run, Workers};
+
+/// Networks to train, on white noise: time does not depend on the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainModel {
+    /// The published latent score network: width 20, 4 modes, 16², batch 200.
+    PaperLatent,
+    /// The published physical score network: width 40, 6 modes, 64², batch 20.
+    PaperPhysical,
+    /// The desk preset's denoiser on spectral latents.
+    Spectral,
+    /// The desk preset's denoiser on physical fields.
+    PCdm,
+    /// The desk preset's joint training of autoencoders and denoiser.
+    Joint,
+    /// The published pair of autoencoders at base width 8 without attention, 64² to 16², batch 32.
+    #[value(name = "ae-8")]
+    #[serde(rename = "ae-8")]
+    Ae8,
+    /// The same at base width 16, batch 16.
+    #[value(name = "ae-16")]
+    #[serde(rename = "ae-16")]
+    Ae16,
+    /// The published pair of autoencoders: base width 64 with attention, batch 4.
+    #[value(name = "ae-64")]
+    #[serde(rename = "ae-64")]
+    Ae64,
+}
+
+/// Times training.
+#[derive(Debug, Clone, Args)]
+pub struct TrainBench {
+    /// What is trained.
+    #[arg(long, value_enum)]
+    pub model: TrainModel,
+    /// Steps timed.
+    #[arg(long, default_value_t = 10)]
+    pub steps: usize,
+    /// Steps before.
+    #[arg(long, default_value_t = 3)]
+    pub warm_up: usize,
+    /// Threads; 0 is one per core.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What [`TrainBench`] measures.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrainTiming {
+    /// What was trained.
+    pub model: TrainModel,
+    /// Pairs per step.
+    pub batch: usize,
+    /// Wall time of one step, in ms: the median.
+    pub ms_per_step: f64,
+    /// The least.
+    pub least_ms_per_step: f64,
+    /// Additions and multiplications of the layers of one step, a gradient counted as two evaluations, in 10⁹.
+    pub gflop_per_step: f64,
+    /// The rate of these relative to that of large matrix products.
+    pub fraction_of_matrix_peak: f64,
+    /// What the machine can do.
+    #[serde(flatten)]
+    pub machine: Machine,
+}
+
+impl TrainModel {
+    /// The model, and the points per side of the fields that it is trained on.
+    fn config(self) -> Result<(ModelConfig, usize)> {
+        let of = |preset, name: &str| Config::preset(preset).model(name).cloned();
+        let autoencoder = |width, attention, batch| -> Result<(ModelConfig, usize)> {
+            let mut model = of(Preset::Paper, "two-phase")?;
+            let mut train = model.train.clone();
+            train.batch = batch;
+            let training = LatentTraining::TwoPhase { kl: 0.0, train };
+            model.latent = LatentConfig::Autoencoder { n: 16, width, attention, padding: Padding::Zero, training };
+            Ok((model, 64))
+        };
+        let identity = |name, batch, n| -> Result<(ModelConfig, usize)> {
+            let mut model = of(Preset::Paper, name)?;
+            model.latent = LatentConfig::Identity;
+            model.train.batch = batch;
+            Ok((model, n))
+        };
+        match self {
+            Self::PaperLatent => identity("two-phase", 200, 16),
+            Self::PaperPhysical => identity("p-cdm", 20, 64),
+            Self::Spectral => Ok((of(Preset::Desk, "spectral")?, 64)),
+            Self::PCdm => Ok((of(Preset::Desk, "p-cdm")?, 64)),
+            Self::Joint => Ok((of(Preset::Desk, "joint")?, 64)),
+            Self::Ae8 => autoencoder(8, false, 32),
+            Self::Ae16 => autoencoder(16, false, 16),
+            Self::Ae64 => autoencoder(64, true, 4),
+        }
+    }
+}
+
+/// Runs the command and prints its result.
+pub(super) fn run(args: &TrainBench) -> Result<()> {
+    let timing = time(args)?;
+    if args.json {
+        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
+    } else {
+        say!(
+            "{:.1} ms a step of batch {}, {} threads: {:.2} of the rate of large matrix products",
+            timing.ms_per_step,
+            timing.batch,
+            timing.machine.threads,
+            timing.fraction_of_matrix_peak
+        );
+    }
+    Ok(())
+}
+
+fn time(args: &TrainBench) -> Result<TrainTiming> {
+    let threads = threads(args.threads);
+    let (mut model, n) = args.model.config()?;
+    let forever = |train: &mut TrainConfig| {
+        (train.steps, train.validate_every, train.patience) = (usize::MAX / 2, usize::MAX / 2, 0);
+    };
+    forever(&mut model.train);
+    // Autoencoders alone are trained where the model has none of its own loss in them.
+    let autoencoder = match &mut model.latent {
+        LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } => {
+            forever(train);
+            Some(train.batch)
+        }
+        _ => None,
+    };
+    let batch = autoencoder.unwrap_or(model.train.batch);
+    let pairs = |samples: usize, seed: &str| {
+        let mut rng = SeedTree::new(0).child("bench").child(seed).stream();
+        let mut field = || Array3::from_shape_simple_fn((samples, n, n), || StandardNormal.sample(&mut rng));
+        Pairs { w: field(), h: field(), trajectories: 1, per_trajectory: samples }
+    };
+    let (train, validation) = (pairs(2 * batch, "train"), pairs(2, "validation"));
+    let workers = Workers::new(threads)?;
+    let lesson = Lesson {
+        train: &train,
+        validation: &validation,
+        stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },
+        seeds: SeedTree::new(0).child("bench"),
+        workers: &workers,
+        device: "cpu",
+    };
+    let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    let mut marks = Vec::with_capacity(args.steps + 1);
+    let mut stop = |step: usize| {
+        if step >= args.warm_up {
+            marks.push(Instant::now());
+        }
+        step >= args.warm_up + args.steps.max(1)
+    };
+    let mut run = Run { label: "bench", folder: folder.path(), progress: &mut |_| (), stop: &mut stop };
+    match autoencoder {
+        Some(_) => lesson.autoencoder(&model, &mut run).map(|_| ())?,
+        None => lesson.learn(&model, None, &mut run).map(|_| ())?,
+    }
+    let times = marks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e3).collect();
+    let (ms_per_step, least_ms_per_step) = median_and_least(times);
+    // A step evaluates once and goes back once, which costs two evaluations.
+    let gflop_per_step = 3.0 * 2e-9 * batch as f64 * operations(&model, n, autoencoder.is_some())? as f64;
+    let machine = Machine::measure(threads);
+    Ok(TrainTiming {
+        model: args.model,
+        batch,
+        ms_per_step,
+        least_ms_per_step,
+        gflop_per_step,
+        fraction_of_matrix_peak: gflop_per_step / (ms_per_step * 1e-3) / machine.matrix_peak_gflops,
+        machine,
+    })
+}
+
+/// Multiply-adds of one evaluation of everything that a step trains.
+fn operations(model: &ModelConfig, n: usize, autoencoder: bool) -> Result<usize> {
+    let score = |n: usize| Network::Fno(Fno::new(&model.network, model.law)).operations(n);
+    Ok(match model.latent {
+        LatentConfig::Identity => score(n),
+        LatentConfig::Spectral { n } => score(n),
+        LatentConfig::Autoencoder { n: latent, width, attention, padding, .. } => {
+            let conv = Conv::sized(width, attention, padding, n, latent)?;
+            let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv));
+            let pair = 2 * (encoder.operations(n) + decoder.operations(latent));
+            if autoencoder { pair } else { pair + score(latent) }
+        }
+    })
+}

@@ -1,0 +1,263 @@
+//! Convolutional networks forwards and backwards on plain arrays: what trains them on a CPU.
+//!
+//! The forward pass keeps the input of every block and the statistics of every norm; the backward pass makes everything else
+//! again. One field at a time, channels-last, with the matrix products and kernels of [`super::ConvProgram`].
+
+use super::attention_back::{Attended, Attention};
+use super::parts_back::{Cutter, Layer, Norm, Pointwise, Scratch};
+use crate::infer::network::Layout;
+use crate::infer::program::idle::Idle;
+use crate::infer::program::resize::Resize;
+use crate::infer::{Block, Conv, Network, scaled};
+
+/// An encoder or a decoder prepared to be differentiated.
+#[derive(Debug, Clone)]
+pub(crate) struct ConvAdjoint {
+    desc: Conv,
+    encoder: bool,
+    n: usize,
+    flat: Vec<f32>,
+    units: Vec<Unit>,
+    scratch: Scratch,
+}
+
+static IDLE: Idle<ConvAdjoint> = Idle::new();
+
+/// What one forward pass leaves behind.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tape {
+    /// Inputs of the units (and, for residual blocks, of their second halves).
+    inputs: Vec<Vec<f32>>,
+    /// Mean and 1/√(variance + ε) of every group, norm after norm.
+    norms: Vec<Vec<(f32, f32)>>,
+    /// What attention leaves.
+    attended: Vec<Attended>,
+}
+
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // a dozen of them at most
+enum Unit {
+    Conv {
+        layer: Layer,
+        stride: usize,
+        up: bool,
+    },
+    /// Norm, SiLU, convolution.
+    NormConv {
+        norm: Norm,
+        layer: Layer,
+    },
+    Residual {
+        norms: [Norm; 2],
+        layers: [Layer; 2],
+        skip: Option<Pointwise>,
+    },
+    Attention(Attention),
+    Resize(Resize),
+}
+
+impl ConvAdjoint {
+    /// Prepares a network for fields of `n`² values at the given flat weights, reusing an idle one of [`ConvAdjoint::rest`];
+    /// `None` where it does not fit the grid.
+    pub(crate) fn new(desc: &Conv, encoder: bool, weights: &[f32], n: usize) -> Option<Self> {
+        let rank = |idle: &Self| {
+            let same = idle.desc == *desc && idle.encoder == encoder && idle.n == n;
+            same.then(|| u8::from(idle.flat == weights))
+        };
+        if let Some(mut idle) = IDLE.take(rank) {
+            if idle.flat != weights {
+                idle.units = units(desc, encoder, weights, n)?;
+                idle.flat.copy_from_slice(weights);
+            }
+            return Some(idle);
+        }
+        let units = units(desc, encoder, weights, n)?;
+        Some(Self { desc: desc.clone(), encoder, n, flat: weights.to_vec(), units, scratch: Scratch::default() })
+    }
+
+    /// Waits for the next [`ConvAdjoint::new`].
+    pub(crate) fn rest(self) {
+        IDLE.give(self);
+    }
+
+    /// Frees what is idle.
+    pub(crate) fn forget() {
+        IDLE.clear();
+    }
+
+    /// Evaluates the network on a field of `n`² values, keeping what the backward pass needs.
+    pub(crate) fn forward(&mut self, input: &[f32], mut n: usize, tape: &mut Tape) -> Vec<f32> {
+        *tape = Tape::default();
+        let Self { desc, units, scratch, .. } = self;
+        let padding = &desc.padding;
+        let mut h = scratch.copy(input);
+        for unit in units {
+            match unit {
+                Unit::Conv { layer, stride, up } => {
+                    n = if *up { 2 * n } else { n };
+                    scratch.pad(&h, n, layer.from, *up);
+                    let out = layer.forward(scratch, n, *stride, *padding);
+                    tape.inputs.push(std::mem::replace(&mut h, out));
+                    n /= *stride;
+                }
+                Unit::NormConv { norm, layer } => {
+                    tape.norms.push(norm.measure(&h));
+                    scratch.norm_pad(norm, &tape.norms[tape.norms.len() - 1], &h, n);
+                    let out = layer.forward(scratch, n, 1, *padding);
+                    tape.inputs.push(std::mem::replace(&mut h, out));
+                }
+                Unit::Residual { norms: [first, second], layers: [one, two], skip } => {
+                    tape.norms.push(first.measure(&h));
+                    scratch.norm_pad(first, &tape.norms[tape.norms.len() - 1], &h, n);
+                    let inner = one.forward(scratch, n, 1, *padding);
+                    tape.norms.push(second.measure(&inner));
+                    scratch.norm_pad(second, &tape.norms[tape.norms.len() - 1], &inner, n);
+                    let mut out = two.forward(scratch, n, 1, *padding);
+                    match skip {
+                        Some(skip) => skip.forward(&h, one.from, n * n, &mut out, one.to, true),
+                        None => out.iter_mut().zip(&h).for_each(|(out, h)| *out += h),
+                    }
+                    tape.inputs.push(std::mem::replace(&mut h, out));
+                    tape.inputs.push(inner);
+                }
+                Unit::Attention(attention) => {
+                    let (out, stats, attended) = attention.forward(&h, scratch);
+                    tape.norms.push(stats);
+                    tape.attended.push(attended);
+                    tape.inputs.push(std::mem::replace(&mut h, out));
+                }
+                Unit::Resize(resize) => {
+                    let (_, to, channels) = resize.sizes();
+                    let mut out = scratch.take(to * to * channels);
+                    resize.forward(&h, &mut out);
+                    scratch.give(std::mem::replace(&mut h, out));
+                    n = to;
+                }
+            }
+        }
+        h
+    }
+
+    /// Gradient with respect to the input, given that with respect to the output, of `n`² values; that of the weights is
+    /// added to `gradient`.
+    pub(crate) fn backward(&mut self, d_out: &[f32], mut n: usize, tape: Tape, gradient: &mut [f32]) -> Vec<f32> {
+        let Self { desc, units, scratch, .. } = self;
+        let padding = &desc.padding;
+        let Tape { mut inputs, mut norms, mut attended } = tape;
+        let mut d = scratch.copy(d_out);
+        // The forward pass pushed one input per convolution of units; every pop has its push.
+        let mut input = || inputs.pop().unwrap_or_default();
+        let mut norm_of = || norms.pop().unwrap_or_default();
+        for unit in units.iter_mut().rev() {
+            match unit {
+                Unit::Conv { layer, stride, up } => {
+                    let h = input();
+                    n *= *stride;
+                    scratch.pad(&h, n, layer.from, *up);
+                    let mut d_h = layer.backward(scratch, &d, n, *stride, *padding, gradient);
+                    if *up {
+                        let wide = d_h;
+                        d_h = scratch.take(wide.len() / 4);
+                        halve(&wide, n, layer.from, &mut d_h);
+                        scratch.give(wide);
+                        n /= 2;
+                    }
+                    scratch.give(h);
+                    scratch.give(std::mem::replace(&mut d, d_h));
+                }
+                Unit::NormConv { norm, layer } => {
+                    let (h, stats) = (input(), norm_of());
+                    scratch.norm_pad(norm, &stats, &h, n);
+                    let d_h = layer.backward(scratch, &d, n, 1, *padding, gradient);
+                    scratch.give(std::mem::replace(&mut d, d_h));
+                    norm.backward(&stats, &h, true, &mut d, gradient);
+                    scratch.give(h);
+                }
+                Unit::Residual { norms: [first, second], layers: [one, two], skip } => {
+                    let (inner, h) = (input(), input());
+                    let stats = norm_of();
+                    scratch.norm_pad(second, &stats, &inner, n);
+                    let mut d_inner = two.backward(scratch, &d, n, 1, *padding, gradient);
+                    second.backward(&stats, &inner, true, &mut d_inner, gradient);
+                    let stats = norm_of();
+                    scratch.norm_pad(first, &stats, &h, n);
+                    let mut d_h = one.backward(scratch, &d_inner, n, 1, *padding, gradient);
+                    first.backward(&stats, &h, true, &mut d_h, gradient);
+                    match skip {
+                        Some(skip) => {
+                            skip.backward(&d, one.to, n * n, &h, one.from, &mut d_h, true, gradient);
+                        }
+                        None => d_h.iter_mut().zip(&d).for_each(|(d_h, d)| *d_h += d),
+                    }
+                    scratch.give(std::mem::replace(&mut d, d_h));
+                    [inner, h, d_inner].into_iter().for_each(|buffer| scratch.give(buffer));
+                }
+                Unit::Attention(attention) => {
+                    let (h, stats, attended) = (input(), norm_of(), attended.pop().unwrap_or_default());
+                    attention.backward(&stats, &h, attended, scratch, &mut d, gradient);
+                    scratch.give(h);
+                }
+                Unit::Resize(resize) => {
+                    d = resize.backward(&d);
+                    n = resize.sizes().0;
+                }
+            }
+        }
+        d
+    }
+}
+
+/// The blocks of a network with their weights.
+fn units(desc: &Conv, encoder: bool, weights: &[f32], mut n: usize) -> Option<Vec<Unit>> {
+    let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
+    let cut = Cutter { layout: Layout::new(&network), weights };
+    let (mut units, mut up, mut norm) = (Vec::new(), false, None);
+    for block in desc.blocks(encoder) {
+        match block {
+            Block::Upsample => {
+                up = true;
+                n *= 2;
+            }
+            Block::Resize { channels, ratio } => {
+                let to = scaled(n, ratio)?;
+                units.push(Unit::Resize(Resize::new(n, to, channels)));
+                n = to;
+            }
+            Block::NormSilu { name, channels } => norm = Some(cut.norm(&name, channels)),
+            Block::Conv { name, from, to, stride } => {
+                let layer = cut.layer(&name, from, to);
+                n /= stride;
+                units.push(match norm.take() {
+                    Some(norm) => Unit::NormConv { norm, layer },
+                    None => Unit::Conv { layer, stride, up: std::mem::take(&mut up) },
+                });
+            }
+            Block::Residual { name, from, to } => {
+                let part = |part: &str| format!("{name}.{part}");
+                units.push(Unit::Residual {
+                    norms: [cut.norm(&part("layer.0"), from), cut.norm(&part("layer.3"), to)],
+                    layers: [cut.layer(&part("layer.2"), from, to), cut.layer(&part("layer.5"), to, to)],
+                    skip: (from != to).then(|| cut.skip(&part("res"), from)),
+                });
+            }
+            Block::Attention { name, channels, heads } => {
+                units.push(Unit::Attention(Attention::new(&cut, &name, channels, heads)));
+            }
+        }
+    }
+    Some(units)
+}
+
+/// Sums of 2×2 points: the adjoint of nearest upsampling.
+fn halve(d: &[f32], n: usize, c: usize, out: &mut [f32]) {
+    let half = n / 2;
+    out.fill(0.0);
+    for (x, row) in d.chunks_exact(n * c).enumerate() {
+        let out = &mut out[x / 2 * half * c..][..half * c];
+        for (out, pair) in out.chunks_exact_mut(c).zip(row.chunks_exact(2 * c)) {
+            for k in 0..c {
+                out[k] += pair[k] + pair[c + k];
+            }
+        }
+    }
+}
