@@ -150,7 +150,7 @@ impl Config {
     fn law(&self, closure: &str) -> Result<Value> {
         match super::split_mean(closure) {
             (base, true) => Ok(json!({ "mean": self.law(base)? })),
-            (base, false) if super::BUILT_IN_CLOSURES.contains(&base) => Ok(Value::Null),
+            (base, false) if super::is_built_in(base) => Ok(Value::Null),
             (model, false) => {
                 Ok(json!({ "train": self.train_stage(model)?.hash, "sampler": self.model(model)?.sampler }))
             }

@@ -6,6 +6,14 @@ use crate::error::{Error, Result};
 /// Closures that need no model, by their names in `rollout.closures`.
 pub const BUILT_IN_CLOSURES: [&str; 2] = ["none", "exact"];
 
+/// Classical subgrid models, by their names in `rollout.closures`; they are for subgrid terms only.
+pub const SUBGRID_CLOSURES: [&str; 4] = ["smagorinsky", "dynamic-smagorinsky", "leith", "hyperviscosity"];
+
+/// Whether a closure needs no training.
+pub fn is_built_in(closure: &str) -> bool {
+    BUILT_IN_CLOSURES.contains(&closure) || SUBGRID_CLOSURES.contains(&closure)
+}
+
 /// Intervals count as multiples of the time step within this many steps: a thousandth of one.
 const WHOLE: f64 = 1e-3;
 
@@ -81,8 +89,8 @@ impl Config {
 
     fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
         let field = |rest: &str| format!("models.{name}.{rest}");
-        if BUILT_IN_CLOSURES.contains(&name) || name.is_empty() || !name.chars().all(allowed) {
-            let what = "letters, digits, `-` and `_` make a name, and `none` and `exact` are taken";
+        if is_built_in(name) || name.is_empty() || !name.chars().all(allowed) {
+            let what = "letters, digits, `-` and `_` make a name; those of closures that need no model are taken";
             return Err(Error::config(format!("models.{name}"), what));
         }
         let n = match &model.latent {
@@ -146,9 +154,12 @@ impl Config {
         at_least("rollout.references", rollout.references, 1)?;
         for closure in rollout.closures.iter().chain(&self.eval.also) {
             let (base, _) = split_mean(closure);
-            if !BUILT_IN_CLOSURES.contains(&base) && !self.models.contains_key(base) {
-                let known: Vec<&str> =
-                    BUILT_IN_CLOSURES.into_iter().chain(self.models.keys().map(String::as_str)).collect();
+            let subgrid = matches!(self.data.term, MissingTerm::Subgrid { .. });
+            let wrong_term = if subgrid { base == "exact" } else { SUBGRID_CLOSURES.contains(&base) };
+            if wrong_term || !(is_built_in(base) || self.models.contains_key(base)) {
+                let built_in: &[&str] = if subgrid { &SUBGRID_CLOSURES } else { &["exact"] };
+                let models = self.models.keys().map(String::as_str);
+                let known: Vec<&str> = ["none"].iter().chain(built_in).copied().chain(models).collect();
                 let what =
                     format!("unknown closure `{closure}`; known: {}, each with or without `/mean`", known.join(", "));
                 return Err(Error::config(field("closures"), what));

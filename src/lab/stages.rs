@@ -8,14 +8,20 @@ use polars::prelude::Column;
 
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
-use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure};
-use crate::config::{BUILT_IN_CLOSURES, FlowConfig, Stage, split_mean};
+use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
+use crate::config::{FlowConfig, Stage, is_built_in, split_mean};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::rollout::{self, Ensemble, Reference};
 #[cfg(feature = "learn")]
 use crate::train::{Controls, train_until};
+
+/// Constants of the classical subgrid models, the usual ones in two dimensions.
+const SMAGORINSKY: f64 = 0.17;
+const LEITH: f64 = 1.0;
+/// Rate at which hyperviscosity damps the smallest dealiased scale, per unit time: a few turnovers of the large eddies.
+const HYPER_RATE: f64 = 4.0;
 
 /// File names in results.
 pub(super) const CHECKPOINT: &str = "checkpoint.lacuna";
@@ -260,7 +266,7 @@ impl Lab {
         }
         let reference = self.reference_artifact()?;
         let (base, _) = split_mean(closure);
-        let parents = if BUILT_IN_CLOSURES.contains(&base) { None } else { Some(self.train_artifact(base)?) };
+        let parents = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
         let parents: Vec<&Artifact> = std::iter::once(&reference).chain(parents.as_ref()).collect();
         let (config, law, store) = (&self.config, self.closure(closure)?, &self.store);
         match shard {
@@ -282,7 +288,16 @@ impl Lab {
         if let (base, true) = split_mean(name) {
             return Ok(AnyClosure::new(Deterministic(self.closure(base)?)));
         }
+        let (n, length) = (self.config.data.n, self.config.flow.length);
+        let subgrid = |model: Result<Subgrid>| Ok(AnyClosure::new(model?).named(name));
         match name {
+            "smagorinsky" => subgrid(Subgrid::smagorinsky(SMAGORINSKY, n, length)),
+            "dynamic-smagorinsky" => subgrid(Subgrid::dynamic(n, length)),
+            "leith" => subgrid(Subgrid::leith(LEITH, n, length)),
+            "hyperviscosity" => {
+                let smallest = (n as f64 / 3.0) * std::f64::consts::TAU / length;
+                subgrid(Subgrid::hyperviscosity(HYPER_RATE / smallest.powi(4), 2, n, length))
+            }
             "none" => Ok(AnyClosure::new(NoClosure)),
             "exact" => Ok(AnyClosure::new(ExactLaw::new(&self.config.flow, self.config.data.n)?)),
             model => {

@@ -4,7 +4,7 @@ use polars::prelude::Column;
 
 use super::Lab;
 use crate::artifact::Artifact;
-use crate::config::{Config, Hold, LatentConfig, RolloutConfig, Stage};
+use crate::config::{Config, Hold, LatentConfig, Preset, RolloutConfig, Stage};
 use crate::error::Result;
 use crate::eval::{self, Table};
 use crate::plot::{Chart, Figure, Scale, Series};
@@ -31,6 +31,15 @@ impl Lab {
     pub fn horizon(&self) -> Result<Self> {
         let lab = self.with(self.config.horizon())?;
         Ok(Self { view: "horizon".into(), ..lab })
+    }
+
+    /// Large-eddy simulation: preset `les` in this lab's folders. Its figures and tables are named `les-…`.
+    ///
+    /// # Errors
+    /// None but for what [`Lab::horizon`] can report.
+    pub fn les(&self) -> Result<Self> {
+        let lab = self.with(Config::preset(Preset::Les))?;
+        Ok(Self { view: "les".into(), ..lab })
     }
 
     /// Ensembles of variations of this configuration, computed where missing, with the reference's artifact.
