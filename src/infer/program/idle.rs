@@ -21,6 +21,16 @@ impl<T> Idle<T> {
         Some(all.swap_remove(best.1))
     }
 
+    /// What `find` makes of the first object for which it makes something.
+    pub(super) fn find<U>(&self, find: impl Fn(&T) -> Option<U>) -> Option<U> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(find)
+    }
+
+    /// Drops what `keep` does not want.
+    pub(super) fn retain(&self, keep: impl Fn(&T) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(keep);
+    }
+
     pub(super) fn give(&self, object: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(object);
     }

@@ -19,6 +19,7 @@ mod spectral_back;
 mod stencil;
 #[cfg(feature = "learn")]
 mod stencil_back;
+mod upsample;
 
 pub use conv::ConvProgram;
 #[cfg(feature = "learn")]

@@ -3,8 +3,10 @@
 //! The forward pass keeps the input of every block and the statistics of every norm; the backward pass makes everything else
 //! again. One field at a time, channels-last, with the matrix products and kernels of [`super::ConvProgram`].
 
+use std::sync::{Arc, Weak};
+
 use super::attention_back::{Attended, Attention};
-use super::parts_back::{Cutter, Layer, Norm, Pointwise, Scratch};
+use super::parts_back::{Cutter, Layer, Norm, Pointwise, Scratch, UpLayer};
 use crate::infer::network::Layout;
 use crate::infer::program::idle::Idle;
 use crate::infer::program::resize::Resize;
@@ -13,15 +15,23 @@ use crate::infer::{Block, Conv, Network, scaled};
 /// An encoder or a decoder prepared to be differentiated.
 #[derive(Debug, Clone)]
 pub(crate) struct ConvAdjoint {
+    prepared: Arc<Prepared>,
+    scratch: Scratch,
+}
+
+/// Weights in the forms in which both passes need them.
+#[derive(Debug)]
+struct Prepared {
     desc: Conv,
     encoder: bool,
     n: usize,
     flat: Vec<f32>,
     units: Vec<Unit>,
-    scratch: Scratch,
 }
 
 static IDLE: Idle<ConvAdjoint> = Idle::new();
+/// What is in use: networks with the same weights share them.
+static PREPARED: Idle<Weak<Prepared>> = Idle::new();
 
 /// What one forward pass leaves behind.
 #[derive(Debug, Clone, Default)]
@@ -40,8 +50,9 @@ enum Unit {
     Conv {
         layer: Layer,
         stride: usize,
-        up: bool,
     },
+    /// Nearest upsampling, then a convolution.
+    UpConv(UpLayer),
     /// Norm, SiLU, convolution.
     NormConv {
         norm: Norm,
@@ -53,26 +64,31 @@ enum Unit {
         skip: Option<Pointwise>,
     },
     Attention(Attention),
-    Resize(Resize),
+    Resize {
+        from: usize,
+        to: usize,
+        channels: usize,
+    },
 }
 
 impl ConvAdjoint {
     /// Prepares a network for fields of `n`² values at the given flat weights, reusing an idle one of [`ConvAdjoint::rest`];
     /// `None` where it does not fit the grid.
     pub(crate) fn new(desc: &Conv, encoder: bool, weights: &[f32], n: usize) -> Option<Self> {
-        let rank = |idle: &Self| {
-            let same = idle.desc == *desc && idle.encoder == encoder && idle.n == n;
-            same.then(|| u8::from(idle.flat == weights))
-        };
-        if let Some(mut idle) = IDLE.take(rank) {
-            if idle.flat != weights {
-                idle.units = units(desc, encoder, weights, n)?;
-                idle.flat.copy_from_slice(weights);
+        let same = |it: &Prepared| it.desc == *desc && it.encoder == encoder && it.n == n;
+        let idle = IDLE.take(|idle| same(&idle.prepared).then(|| u8::from(idle.prepared.flat == weights)));
+        let fits = |it: &Weak<Prepared>| it.upgrade().filter(|it| same(it) && it.flat == weights);
+        let prepared = match PREPARED.find(fits) {
+            Some(prepared) => prepared,
+            None => {
+                let units = units(desc, encoder, weights, n)?;
+                let made = Arc::new(Prepared { desc: desc.clone(), encoder, n, flat: weights.to_vec(), units });
+                PREPARED.give(Arc::downgrade(&made));
+                made
             }
-            return Some(idle);
-        }
-        let units = units(desc, encoder, weights, n)?;
-        Some(Self { desc: desc.clone(), encoder, n, flat: weights.to_vec(), units, scratch: Scratch::default() })
+        };
+        PREPARED.retain(|it| it.strong_count() > 0);
+        Some(Self { prepared, scratch: idle.map(|idle| idle.scratch).unwrap_or_default() })
     }
 
     /// Waits for the next [`ConvAdjoint::new`].
@@ -88,17 +104,22 @@ impl ConvAdjoint {
     /// Evaluates the network on a field of `n`² values, keeping what the backward pass needs.
     pub(crate) fn forward(&mut self, input: &[f32], mut n: usize, tape: &mut Tape) -> Vec<f32> {
         *tape = Tape::default();
-        let Self { desc, units, scratch, .. } = self;
+        let Self { prepared, scratch } = self;
+        let Prepared { desc, units, .. } = &**prepared;
         let padding = &desc.padding;
         let mut h = scratch.copy(input);
         for unit in units {
             match unit {
-                Unit::Conv { layer, stride, up } => {
-                    n = if *up { 2 * n } else { n };
-                    scratch.pad(&h, n, layer.from, *up);
+                Unit::Conv { layer, stride } => {
+                    scratch.pad(&h, n, layer.from);
                     let out = layer.forward(scratch, n, *stride, *padding);
                     tape.inputs.push(std::mem::replace(&mut h, out));
                     n /= *stride;
+                }
+                Unit::UpConv(layer) => {
+                    let out = layer.forward(scratch, &h, n, *padding);
+                    tape.inputs.push(std::mem::replace(&mut h, out));
+                    n *= 2;
                 }
                 Unit::NormConv { norm, layer } => {
                     tape.norms.push(norm.measure(&h));
@@ -126,12 +147,11 @@ impl ConvAdjoint {
                     tape.attended.push(attended);
                     tape.inputs.push(std::mem::replace(&mut h, out));
                 }
-                Unit::Resize(resize) => {
-                    let (_, to, channels) = resize.sizes();
+                Unit::Resize { from, to, channels } => {
                     let mut out = scratch.take(to * to * channels);
-                    resize.forward(&h, &mut out);
+                    scratch.resize.get_or_insert_with(|| Resize::new(*from, *to, *channels)).forward(&h, &mut out);
                     scratch.give(std::mem::replace(&mut h, out));
-                    n = to;
+                    n = *to;
                 }
             }
         }
@@ -141,27 +161,28 @@ impl ConvAdjoint {
     /// Gradient with respect to the input, given that with respect to the output, of `n`² values; that of the weights is
     /// added to `gradient`.
     pub(crate) fn backward(&mut self, d_out: &[f32], mut n: usize, tape: Tape, gradient: &mut [f32]) -> Vec<f32> {
-        let Self { desc, units, scratch, .. } = self;
+        let Self { prepared, scratch } = self;
+        let Prepared { desc, units, .. } = &**prepared;
         let padding = &desc.padding;
         let Tape { mut inputs, mut norms, mut attended } = tape;
         let mut d = scratch.copy(d_out);
         // The forward pass pushed one input per convolution of units; every pop has its push.
         let mut input = || inputs.pop().unwrap_or_default();
         let mut norm_of = || norms.pop().unwrap_or_default();
-        for unit in units.iter_mut().rev() {
+        for unit in units.iter().rev() {
             match unit {
-                Unit::Conv { layer, stride, up } => {
+                Unit::Conv { layer, stride } => {
                     let h = input();
                     n *= *stride;
-                    scratch.pad(&h, n, layer.from, *up);
-                    let mut d_h = layer.backward(scratch, &d, n, *stride, *padding, gradient);
-                    if *up {
-                        let wide = d_h;
-                        d_h = scratch.take(wide.len() / 4);
-                        halve(&wide, n, layer.from, &mut d_h);
-                        scratch.give(wide);
-                        n /= 2;
-                    }
+                    scratch.pad(&h, n, layer.from);
+                    let d_h = layer.backward(scratch, &d, n, *stride, *padding, gradient);
+                    scratch.give(h);
+                    scratch.give(std::mem::replace(&mut d, d_h));
+                }
+                Unit::UpConv(layer) => {
+                    let h = input();
+                    n /= 2;
+                    let d_h = layer.backward(scratch, &h, &d, n, *padding, gradient);
                     scratch.give(h);
                     scratch.give(std::mem::replace(&mut d, d_h));
                 }
@@ -197,9 +218,9 @@ impl ConvAdjoint {
                     attention.backward(&stats, &h, attended, scratch, &mut d, gradient);
                     scratch.give(h);
                 }
-                Unit::Resize(resize) => {
-                    d = resize.backward(&d);
-                    n = resize.sizes().0;
+                Unit::Resize { from, to, channels } => {
+                    d = scratch.resize.get_or_insert_with(|| Resize::new(*from, *to, *channels)).backward(&d);
+                    n = *from;
                 }
             }
         }
@@ -220,16 +241,16 @@ fn units(desc: &Conv, encoder: bool, weights: &[f32], mut n: usize) -> Option<Ve
             }
             Block::Resize { channels, ratio } => {
                 let to = scaled(n, ratio)?;
-                units.push(Unit::Resize(Resize::new(n, to, channels)));
+                units.push(Unit::Resize { from: n, to, channels });
                 n = to;
             }
             Block::NormSilu { name, channels } => norm = Some(cut.norm(&name, channels)),
             Block::Conv { name, from, to, stride } => {
-                let layer = cut.layer(&name, from, to);
                 n /= stride;
                 units.push(match norm.take() {
-                    Some(norm) => Unit::NormConv { norm, layer },
-                    None => Unit::Conv { layer, stride, up: std::mem::take(&mut up) },
+                    Some(norm) => Unit::NormConv { norm, layer: cut.layer(&name, from, to) },
+                    None if std::mem::take(&mut up) => Unit::UpConv(cut.up_layer(&name, from, to)),
+                    None => Unit::Conv { layer: cut.layer(&name, from, to), stride },
                 });
             }
             Block::Residual { name, from, to } => {
@@ -246,18 +267,4 @@ fn units(desc: &Conv, encoder: bool, weights: &[f32], mut n: usize) -> Option<Ve
         }
     }
     Some(units)
-}
-
-/// Sums of 2×2 points: the adjoint of nearest upsampling.
-fn halve(d: &[f32], n: usize, c: usize, out: &mut [f32]) {
-    let half = n / 2;
-    out.fill(0.0);
-    for (x, row) in d.chunks_exact(n * c).enumerate() {
-        let out = &mut out[x / 2 * half * c..][..half * c];
-        for (out, pair) in out.chunks_exact_mut(c).zip(row.chunks_exact(2 * c)) {
-            for k in 0..c {
-                out[k] += pair[k] + pair[c + k];
-            }
-        }
-    }
 }

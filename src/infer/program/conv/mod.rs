@@ -16,6 +16,7 @@ use super::kernels::{affine_silu, channel_squares, channel_sums, shift};
 use super::matrix::{Matrix, product, transposed};
 use super::resize::Resize;
 use super::stencil::{Kernel, frame, inside};
+use super::upsample::UpKernel;
 use crate::config::Padding;
 use crate::error::{Error, Result};
 use crate::infer::network::Named;
@@ -54,7 +55,8 @@ enum Kind {
     },
     /// Nearest upsampling, then a convolution.
     UpConv {
-        layer: Layer,
+        kernel: UpKernel,
+        bias: Vec<f32>,
     },
     Residual {
         norms: [Norm; 2],
@@ -146,7 +148,9 @@ impl ConvProgram {
                 // The layout has a convolution after each of these.
                 Block::Upsample => match blocks.next() {
                     Some(Block::Conv { name, from, to, .. }) => {
-                        (Kind::UpConv { layer: Layer::new(&named, &name, from, to) }, 2 * at)
+                        let part = |part: &str| named.get(&format!("{name}.{part}"));
+                        let kernel = UpKernel::new(part("weight"), from, to);
+                        (Kind::UpConv { kernel, bias: part("bias").to_vec() }, 2 * at)
                     }
                     other => unreachable!("a convolution follows an upsampling, not {other:?}"),
                 },
@@ -229,7 +233,7 @@ impl Step {
         let channels = |layer: &Layer| layer.from.max(layer.kernel.to());
         match &self.kind {
             Kind::Conv { layer, stride } => (self.n, self.n / stride, channels(layer)),
-            Kind::UpConv { layer } => (self.n, 2 * self.n, channels(layer)),
+            Kind::UpConv { kernel, .. } => (self.n, 2 * self.n, kernel.from.max(kernel.to)),
             Kind::Residual { layers: [first, _], .. } => (self.n, self.n, channels(first)),
             Kind::Attention(attention) => (self.n, self.n, attention.norm.weight.len()),
             Kind::Resize(resize) => resize.sizes(),
@@ -246,17 +250,11 @@ impl Step {
                 pad(h, padded, n, layer.from);
                 layer.convolve(padded, n, *stride, padding, wide, h);
             }
-            Kind::UpConv { layer } => {
-                let c = layer.from;
-                for x in 0..2 * n {
-                    let row = &h[x / 2 * n * c..][..n * c];
-                    let to = inside(padded, x, 2 * n, c);
-                    for (to, from) in to.chunks_exact_mut(2 * c).zip(row.chunks_exact(c)) {
-                        to[..c].copy_from_slice(from);
-                        to[c..].copy_from_slice(from);
-                    }
-                }
-                layer.convolve(padded, 2 * n, 1, padding, wide, h);
+            Kind::UpConv { kernel, bias } => {
+                pad(h, padded, n, kernel.from);
+                frame(padded, n, kernel.from, padding);
+                kernel.convolve(padded, n, wide, h);
+                shift(&mut h[..4 * n * n * kernel.to], bias);
             }
             Kind::Residual { norms: [first, second], layers: [one, two], skip } => {
                 first.silu_pad(h, padded, n);

@@ -8,8 +8,10 @@ use crate::infer::program::idle::Spare;
 use crate::infer::program::kernels::{affine_silu, channel_squares, channel_sums, shift};
 use crate::infer::program::kernels_back::{norm_input, norm_silu_sums, norm_sums};
 use crate::infer::program::matrix::{Matrix, product, transposed};
+use crate::infer::program::resize::Resize;
 use crate::infer::program::stencil::{Kernel, frame, inside};
 use crate::infer::program::stencil_back::{Slopes, grow, unframe};
+use crate::infer::program::upsample::{UpAdjoint, UpKernel, UpScratch};
 use crate::infer::{NORM_EPSILON, groups};
 
 /// A 3×3 convolution: its kernel, the kernel of its adjoint, and where its parameters lie in the flat weights.
@@ -19,6 +21,16 @@ pub(super) struct Layer {
     pub(super) to: usize,
     kernel: Kernel,
     adjoint: Kernel,
+    weight: Range<usize>,
+    bias: Range<usize>,
+    bias_values: Vec<f32>,
+}
+
+/// Nearest upsampling and a 3×3 convolution.
+#[derive(Debug, Clone)]
+pub(super) struct UpLayer {
+    kernel: UpKernel,
+    adjoint: UpAdjoint,
     weight: Range<usize>,
     bias: Range<usize>,
     bias_values: Vec<f32>,
@@ -47,6 +59,9 @@ pub(super) struct Pointwise {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
     slopes: Slopes,
+    up: UpScratch,
+    /// A network resizes once at most.
+    pub(super) resize: Option<Resize>,
     wide: Vec<f32>,
     scale: Vec<f32>,
     offset: Vec<f32>,
@@ -72,6 +87,13 @@ impl Cutter<'_> {
             weight,
             bias,
         }
+    }
+
+    pub(super) fn up_layer(&self, name: &str, from: usize, to: usize) -> UpLayer {
+        let (weight, bias) = self.pair(name);
+        let kernel = UpKernel::new(&self.weights[weight.clone()], from, to);
+        let adjoint = UpAdjoint::new(&kernel);
+        UpLayer { kernel, adjoint, bias_values: self.weights[bias.clone()].to_vec(), weight, bias }
     }
 
     pub(super) fn norm(&self, name: &str, channels: usize) -> Norm {
@@ -119,21 +141,12 @@ impl Scratch {
         self.spare.give(buffer);
     }
 
-    /// The inside of `padded` ← h, which is upsampled to n points first if `up`.
-    pub(super) fn pad(&mut self, h: &[f32], n: usize, c: usize, up: bool) {
+    /// The inside of `padded` ← h.
+    pub(super) fn pad(&mut self, h: &[f32], n: usize, c: usize) {
         let padded = &mut self.slopes.padded;
         grow(padded, (n + 2) * (n + 2) * c);
-        for x in 0..n {
-            let to = inside(padded, x, n, c);
-            if up {
-                let row = &h[x / 2 * (n / 2) * c..][..n / 2 * c];
-                for (to, from) in to.chunks_exact_mut(2 * c).zip(row.chunks_exact(c)) {
-                    to[..c].copy_from_slice(from);
-                    to[c..].copy_from_slice(from);
-                }
-            } else {
-                to.copy_from_slice(&h[x * n * c..][..n * c]);
-            }
+        for (x, row) in h.chunks_exact(n * c).enumerate() {
+            inside(padded, x, n, c).copy_from_slice(row);
         }
     }
 
@@ -198,6 +211,46 @@ impl Layer {
             unframe(&mut slopes.d_padded, n, from, &mut d);
         }
         slopes.unpack(&self.kernel, &mut gradient[self.weight.clone()]);
+        d
+    }
+}
+
+impl UpLayer {
+    /// Upsamples and convolves `h`, n² points.
+    pub(super) fn forward(&self, scratch: &mut Scratch, h: &[f32], n: usize, padding: Padding) -> Vec<f32> {
+        let (from, to) = (self.kernel.from, self.kernel.to);
+        let mut out = scratch.take(4 * n * n * to);
+        scratch.pad(h, n, from);
+        let Scratch { slopes, wide, .. } = scratch;
+        frame(&mut slopes.padded, n, from, padding);
+        grow(wide, n * (n + 2) * to);
+        self.kernel.convolve(&slopes.padded, n, wide, &mut out);
+        shift(&mut out, &self.bias_values);
+        out
+    }
+
+    /// Adjoint of [`UpLayer::forward`]: returns the gradient with respect to `h`, and adds those of weight and bias.
+    pub(super) fn backward(
+        &self,
+        scratch: &mut Scratch,
+        h: &[f32],
+        d_out: &[f32],
+        n: usize,
+        padding: Padding,
+        gradient: &mut [f32],
+    ) -> Vec<f32> {
+        let from = self.kernel.from;
+        let mut d = scratch.take(n * n * from);
+        scratch.pad(h, n, from);
+        let Scratch { slopes, up, wide, .. } = scratch;
+        frame(&mut slopes.padded, n, from, padding);
+        grow(wide, n * (n + 2) * from);
+        channel_sums(d_out, &mut gradient[self.bias.clone()]);
+        let d_weight = &mut gradient[self.weight.clone()];
+        self.adjoint.backward(&self.kernel, up, &slopes.padded, d_out, n, padding, wide, d_weight);
+        for (row, d) in wide.chunks_exact((n + 2) * from).zip(d.chunks_exact_mut(n * from)) {
+            d.copy_from_slice(&row[..n * from]);
+        }
         d
     }
 }
