@@ -40,7 +40,9 @@ const TINY: [&str; 16] = [
 fn tiny<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let fit = ["--set", "models.spectral.latent.n=12", "--set", "models.spectral.network.modes=4"];
     let modes = ["--set", "models.p-cdm.network.modes=4", "--set", "data.interval=0.25"];
-    [&[command], &TINY[..], &fit, &modes, more].concat()
+    let joint = ["--set", "models.joint.latent.n=8", "--set", "models.joint.network.modes=4"];
+    let two_phase = ["--set", "models.two-phase.latent.n=8", "--set", "models.two-phase.network.modes=4"];
+    [&[command], &TINY[..], &fit, &modes, &joint, &two_phase, more].concat()
 }
 
 #[test]

@@ -23,6 +23,14 @@ fn config() -> Config {
         "models.p-cdm.train.validate_every=3",
         "models.spectral.train.steps=6",
         "models.spectral.train.validate_every=3",
+        "models.joint.train.steps=6",
+        "models.joint.train.validate_every=3",
+        "models.two-phase.train.steps=6",
+        "models.two-phase.train.validate_every=3",
+        "models.two-phase.latent.training.train.steps=6",
+        "models.two-phase.latent.training.train.validate_every=3",
+        "models.joint.network.width=4",
+        "models.two-phase.network.width=4",
         "models.p-cdm.network.width=4",
         "models.spectral.network.width=4",
         "rollout.start=2.0",
@@ -89,7 +97,7 @@ fn everything_is_computed_once_and_comes_back_the_same_after_a_loss() {
 fn an_unknown_model_and_a_damaged_checkpoint_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let lab = lab(folder.path());
-    assert!(lab.train("nonsense").unwrap_err().to_string().contains("known: p-cdm, spectral"));
+    assert!(lab.train("nonsense").unwrap_err().to_string().contains("known: joint, p-cdm, spectral, two-phase"));
     assert!(lab.rollout("nonsense").unwrap_err().to_string().contains("nonsense"));
     let checkpoint = lab.train("spectral").unwrap().checkpoint;
     let mut bytes = std::fs::read(&checkpoint).unwrap();

@@ -213,7 +213,7 @@ mod tests {
         let path = folder.path().join("mine.toml");
         std::fs::write(
             &path,
-            "seed = 3\n[flow]\nn = 128\nviscosity = 2e-3\n[models.wide]\nlike = \"spectral\"\nnetwork.width = 24\n\
+            "seed = 3\nrollout.closures = [\"none\", \"leith\", \"wide\"]\nstudy.horizon.closures = [\"none\"]\n[flow]\nn = 128\nviscosity = 2e-3\n[models.wide]\nlike = \"spectral\"\nnetwork.width = 24\n\
              [data.term]\nkind = \"subgrid\"\nfilter = { kind = \"sharp\" }\n",
         )
         .unwrap();
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn every_preset_is_valid() {
-        for preset in ["smoke", "desk", "paper"] {
+        for preset in ["smoke", "desk", "paper", "les"] {
             Config::load(preset, None, &[]).unwrap();
         }
         assert!(Config::load("huge", None, &[]).unwrap_err().to_string().contains("known: smoke, desk, paper"));
