@@ -13,7 +13,7 @@ use crate::lab::Lab;
 /// Which configuration, and where its results go.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Preset: smoke, desk or paper.
+    /// Preset: smoke, desk, paper or les.
     #[arg(long, env = crate::lab::PRESET_VARIABLE, default_value = "desk")]
     preset: String,
     /// TOML file laid over the preset.
