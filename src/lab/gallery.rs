@@ -100,10 +100,12 @@ impl Gallery {
         for (file, bytes) in files {
             let path = self.folder.join(&file);
             write_atomically(&path, &bytes)?;
+            // The same call made elsewhere (a shell, a cell run by hand) does not change where the notebooks make it.
+            let known = lines.get(&file).filter(|line| line.source.call == source.call);
             let line = Line {
                 sha256: sha256(&path)?,
                 source: source.clone(),
-                cell: cell.clone(),
+                cell: cell.clone().or_else(|| known.and_then(|line| line.cell.clone())),
                 version: env!("CARGO_PKG_VERSION").into(),
                 file: file.clone(),
             };
@@ -219,5 +221,11 @@ mod tests {
         // Read back with the cell, when another figure is put.
         gallery.put_figure(&Figure { name: "y".into(), ..figure("<svg/>") }, &source()).unwrap();
         assert_eq!(read(&gallery, "index.md").matches(row).count(), 2);
+        // The same call from elsewhere keeps the cell, another call does not.
+        let elsewhere = Gallery { running: None, ..gallery.clone() };
+        elsewhere.put_figure(&figure("<svg/>"), &source()).unwrap();
+        assert_eq!(read(&gallery, "index.md").matches(row).count(), 2);
+        elsewhere.put_figure(&figure("<svg/>"), &Source { call: "other()".into(), ..source() }).unwrap();
+        assert_eq!(read(&gallery, "index.md").matches(row).count(), 1);
     }
 }

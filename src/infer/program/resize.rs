@@ -36,6 +36,7 @@ impl Resize {
     }
 
     /// The gradient with respect to h: Mᵀ d M.
+    #[cfg(feature = "learn")]
     pub(super) fn backward(&mut self, d: &[f32]) -> Vec<f32> {
         let Self { from, to, channels: c, .. } = *self;
         let transposed = Matrix::strided(&self.matrix, from).t();
