@@ -1,8 +1,8 @@
 """Runs training steps, draws and closed-loop steps in Rust and in PyTorch alternately; prints ratios and writes them to bench/results.
 
-    python bench/compare_learning.py [--rounds 3] [--only train] [--no-compile] [--out bench/results]
+    python bench/compare_learning.py [--rounds 2] [--only train] [--no-compile] [--out bench/results]
 
-Nothing else should run on the machine. Each case is measured `--rounds` times on each side, alternating: ours, PyTorch
+Nothing else should run on the machine; it takes about half an hour, most of it compilation by PyTorch. Each case is measured `--rounds` times on each side, alternating: ours, PyTorch
 eager, PyTorch compiled. Each measurement is the median over its repetitions; the least of the rounds counts. The ratio is that of
 the better of the two PyTorch times to ours: above one we are faster. Writes learning.json, learning.md and learning.svg.
 """
@@ -35,10 +35,14 @@ UNIT = {"train": "ms_per_step", "sample": "ms_per_draw", "rollout": "ms_per_solv
 LABEL = {"train": "training step", "sample": "closure draw", "rollout": "closed-loop step"}
 
 
-def measure(command):
+def measure(command, may_fail=False):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stderr}")
+        complaint = f"{' '.join(map(str, command))}\n{done.stderr}"
+        if not may_fail:
+            sys.exit(complaint)
+        print(complaint, file=sys.stderr)
+        return None
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -129,7 +133,7 @@ def figure(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--binary", default="target/release/lacuna")
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has PyTorch")
     parser.add_argument("--only", choices=list(UNIT), help="one kind of case")
@@ -146,8 +150,10 @@ def main():
         runs = {name: [] for name in sides}
         for _ in range(args.rounds):
             for name, command in sides.items():
-                runs[name].append(measure(command))
-        rows.append(row(case, runs))
+                # Not every network compiles on every machine; eager mode is then what there is to beat.
+                made = measure(command, may_fail=name == "compiled")
+                runs[name] += [made] if made else []
+        rows.append(row(case, {name: made for name, made in runs.items() if made}))
         print(line(rows[-1]), flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "learning.json").write_text(json.dumps(rows, indent=1) + "\n")
