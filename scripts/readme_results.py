@@ -1,7 +1,7 @@
 """Fill the results section of README.md from the tables of a preset.
 
 The section lies between `<!-- results:begin -->` and `<!-- results:end -->`; what is there is replaced by
-figures/PRESET/offline.md and closed-loop.md with their captions, so no number in the README is typed by hand.
+the tables of figures/PRESET named below with their captions, so no number in the README is typed by hand.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-TABLES = ("offline.md", "closed-loop.md")
+TABLES = ("offline.md", "closed-loop.md", "cost.md", "horizon-closed-loop.md")
 
 
 def section(figures):
