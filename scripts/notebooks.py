@@ -373,8 +373,9 @@ def run(arguments):
     sessions = {False: Session(), True: Session()}
     for session in sessions.values():
         atexit.register(session.close)
-    for source in sources(arguments.names):
-        notebook = nbformat.read(source, as_version=4)
+    notebooks = [(source, nbformat.read(source, as_version=4)) for source in sources(arguments.names)]
+    # Those that load burn come last, so that the others share one kernel.
+    for source, notebook in sorted(notebooks, key=lambda pair: needs_learn(pair[1])):
         if needs_learn(notebook) and not (arguments.all or arguments.names):
             print(f"{source.stem}: left out, it loads the learning layer (make notebooks runs it)")
             continue

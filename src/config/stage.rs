@@ -142,8 +142,15 @@ impl Config {
     /// # Errors
     /// A closure that does not exist.
     pub fn cost_stage(&self) -> Result<Stage> {
-        let offline = self.offline_stage()?;
-        Ok(Stage::new("cost", "cost", json!({ "offline": offline.hash, "every": self.rollout.every })))
+        let frontier = &self.study.frontier;
+        let laws: Vec<Value> = frontier.models.iter().map(|model| self.law(model)).collect::<Result<_>>()?;
+        let settings = json!({
+            "offline": self.offline_stage()?.hash,
+            "every": self.rollout.every,
+            "models": laws,
+            "steps": frontier.steps,
+        });
+        Ok(Stage::new("cost", "cost", settings))
     }
 
     /// What a closure's draws depend on: its training and its sampler; nothing for the built-in ones.

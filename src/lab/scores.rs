@@ -2,8 +2,10 @@
 //! them, so that a second run changes nothing.
 
 use super::Lab;
+use super::stages::CHECKPOINT;
 use crate::artifact::{Artifact, write_atomically};
-use crate::config::{MissingTerm, Stage};
+use crate::closure::{AnyClosure, Learned};
+use crate::config::{MissingTerm, SamplerConfig, Stage};
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::{self, Offline, Table};
@@ -56,7 +58,18 @@ impl Lab {
     /// Costs of every closure's draws.
     pub(super) fn cost_scores(&self) -> Result<(Table, Artifact)> {
         let (tables, artifact) = self.measured(&self.config.cost_stage()?, || {
-            let (test, closures, parents) = self.on_test_set()?;
+            let (test, mut closures, mut parents) = self.on_test_set()?;
+            // The models of the frontier, at its numbers of sampling steps.
+            let study = &self.config.study.frontier;
+            for model in &study.models {
+                let trained = self.train_artifact(model)?;
+                for &steps in &study.steps {
+                    let sampler = SamplerConfig { steps, ..self.config.model(model)?.sampler.clone() };
+                    let law = Learned::load(&trained.path(CHECKPOINT), Some(&sampler))?;
+                    closures.push(AnyClosure::new(law).named(format!("{model}, {steps} steps")));
+                }
+                parents.push(trained);
+            }
             let step = (test.w.dim().0 / STATES).max(1);
             let states = test.w.slice(ndarray::s![..;step, .., ..]).to_owned();
             Ok((vec![eval::cost(&self.config, &states, &closures, &self.config.seeds())?], parents))
@@ -65,7 +78,7 @@ impl Lab {
     }
 
     /// Test pairs and closures, with the results they come from.
-    fn on_test_set(&self) -> Result<(Pairs, Vec<crate::closure::AnyClosure>, Vec<Artifact>)> {
+    fn on_test_set(&self) -> Result<(Pairs, Vec<AnyClosure>, Vec<Artifact>)> {
         let data = self.data_artifact()?;
         let test = Dataset::open(&data.folder)?.test.load()?;
         let (closures, mut parents) = self.closures()?;
