@@ -194,7 +194,9 @@ impl Lab {
             .into_iter()
             .filter(|name| name != eval::TRUE_FLOW)
             .map(|name| {
-                let rows = (0..names.len()).filter(|&row| names[row] == name && distance[row] > 0.0);
+                // At the start all are the same field.
+                let later = |row: usize| t[row] > reference.times[0] && distance[row] > 0.0;
+                let rows = (0..names.len()).filter(|&row| names[row] == name && later(row));
                 let (x, y) = rows.map(|row| (t[row], distance[row])).unzip();
                 Series::new(name, x, y)
             })

@@ -47,12 +47,16 @@ impl Axis {
                     let every = (decades as usize).div_ceil(wanted).max(1);
                     (first..=last).step_by(every).map(|e| (10f64.powi(e), power(e))).collect()
                 } else {
-                    // 1, 2, 5 of each decade, written out.
-                    (first - 1..=last)
-                        .flat_map(|e| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(e)))
-                        .filter(|v| *v >= self.low * (1.0 - 1e-9) && *v <= self.high * (1.0 + 1e-9))
-                        .map(|v| (v, plain(v)))
-                        .collect()
+                    // 1, 2, 5 of each decade, written out; more of them where that gives too few.
+                    let of = |digits: &[f64]| -> Vec<(f64, String)> {
+                        (first - 1..=last)
+                            .flat_map(|e| digits.iter().map(move |m| m * 10f64.powi(e)))
+                            .filter(|v| *v >= self.low * (1.0 - 1e-9) && *v <= self.high * (1.0 + 1e-9))
+                            .map(|v| (v, plain(v)))
+                            .collect()
+                    };
+                    let usual = of(&[1.0, 2.0, 5.0]);
+                    if usual.len() < 3 { of(&[1.0, 2.0, 3.0, 4.0, 6.0, 8.0]) } else { usual }
                 }
             }
         }
@@ -159,6 +163,8 @@ mod tests {
         assert_eq!(labels(&axis), ["10⁻⁴", "10⁻²", "10⁰"]);
         let axis = Axis::new(Scale::Log, 0.03, 0.6, (0.0, 1.0));
         assert_eq!(labels(&axis), ["0.05", "0.1", "0.2", "0.5"]);
+        let axis = Axis::new(Scale::Log, 0.024, 0.07, (0.0, 1.0));
+        assert_eq!(labels(&axis), ["0.03", "0.04", "0.06"]);
         assert_eq!(Axis::new(Scale::Linear, -1.0, 1.0, (0.0, 1.0)).ticks(4)[0].1, "−1.0");
     }
 
