@@ -27,6 +27,8 @@ const SNAPSHOTS: usize = 40;
 const PERTURBATION: f64 = 0.1;
 /// Share of the mean variance above which a dimension counts as active.
 const ACTIVE: f64 = 0.01;
+/// What the figure of a training shows besides the total.
+const WATCHED: [&str; 6] = ["mse_h", "mse_w", "score", "kl_h", "std_h", "rank_h"];
 
 /// What a space does to fields, beyond how much of it is used.
 struct Character {
@@ -86,16 +88,14 @@ impl Lab {
     }
 
     /// Figure `latent-variance`: variance of every dimension of the H latents over the validation set, largest first, relative to
-    /// their mean, for models in a latent space. A collapsed latent falls steeply.
+    /// their mean, for trained latent spaces. A collapsed latent falls steeply.
     ///
     /// # Errors
     /// As [`Lab::train`].
     pub fn latent_variance(&self) -> Result<Figure> {
         let (mut series, mut parents) = (Vec::new(), Vec::new());
-        for (model, config) in &self.config.models {
-            if config.latent == LatentConfig::Identity {
-                continue;
-            }
+        let trained = |latent: &LatentConfig| matches!(latent, LatentConfig::Autoencoder { .. });
+        for (model, _) in self.config.models.iter().filter(|(_, config)| trained(&config.latent)) {
             let artifact = self.train_artifact(model)?;
             let value = diagnostics(&artifact)?;
             let mut variance: Vec<f64> =
@@ -121,7 +121,8 @@ impl Lab {
         self.keep(chart.draw()?, &source)
     }
 
-    /// Figure `loss-parts-MODEL`: components of a model's loss on the validation trajectories during training.
+    /// Figure `loss-parts-MODEL`: components of a model's loss on the validation trajectories during training, and how its H latents
+    /// are used.
     ///
     /// # Errors
     /// As [`Lab::train`].
@@ -131,14 +132,17 @@ impl Lab {
         let mut parts: BTreeMap<String, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
         for line in log.iter().filter(|line| line.kind == LogKind::Validation) {
             let total = line.loss.map(|loss| ("total".to_string(), loss));
-            for (name, value) in line.parts.iter().map(|(name, value)| (name.clone(), *value)).chain(total) {
+            let shown = line.parts.iter().filter(|(name, _)| WATCHED.contains(&name.as_str()));
+            for (name, value) in shown.map(|(name, value)| (name.clone(), *value)).chain(total) {
                 let (x, y) = parts.entry(name).or_default();
                 x.push(line.step);
                 y.push(value);
             }
         }
         let series = parts.into_iter().map(|(name, (x, y))| Series::new(name.replace('_', " "), x, y)).collect();
-        let caption = format!("Components of the validation loss of {model} during training.");
+        let caption = format!(
+            "Components of the validation loss of {model} during training, with spread and effective rank of its H latents."
+        );
         let source = self.source(&format!("lab.loss_parts(\"{model}\")"), &caption, &[&artifact]);
         self.keep(plot::loss_curves(&format!("loss-parts-{model}"), series)?, &source)
     }

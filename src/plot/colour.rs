@@ -16,7 +16,7 @@ pub const PAPER: Rgb = [0xff, 0xff, 0xff];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper; black comes first, for the truth.
-pub const LINES: [(Rgb, &[f64]); 7] = [
+pub const LINES: [(Rgb, &[f64]); 14] = [
     ([0x00, 0x00, 0x00], &[]),
     ([0xd5, 0x5e, 0x00], &[]),
     ([0x00, 0x72, 0xb2], &[7.0, 3.0]),
@@ -24,6 +24,14 @@ pub const LINES: [(Rgb, &[f64]); 7] = [
     ([0xcc, 0x79, 0xa7], &[9.0, 2.5, 2.0, 2.5]),
     ([0xe6, 0x9f, 0x00], &[12.0, 4.0]),
     ([0x56, 0xb4, 0xe9], &[4.0, 2.0, 1.0, 2.0, 1.0, 2.0]),
+    // The colours again, for crowded figures, each with another pattern.
+    ([0x00, 0x00, 0x00], &[3.0, 3.0]),
+    ([0xd5, 0x5e, 0x00], &[2.0, 2.5]),
+    ([0x00, 0x72, 0xb2], &[]),
+    ([0x00, 0x9e, 0x73], &[12.0, 4.0]),
+    ([0xcc, 0x79, 0xa7], &[]),
+    ([0xe6, 0x9f, 0x00], &[2.0, 2.5]),
+    ([0x56, 0xb4, 0xe9], &[]),
 ];
 
 /// Entries of one arm of the diverging map.
