@@ -42,7 +42,7 @@ const ENERGETIC: f64 = 1e-4;
 
 /// Statistics of the true flow and of rollouts at every snapshot: kinetic energy ½⟨|u|²⟩ and enstrophy ½⟨ω²⟩ of the mean over
 /// living members, and the *spectral distance* mean_s |log₁₀ E(s)/E_true(s)| over the shells in which the true flow has more
-/// than [`ENERGETIC`] of its energy: what an ensemble is to keep when the fields themselves cannot be predicted any more.
+/// than a ten-thousandth of its energy: what an ensemble is to keep when the fields themselves cannot be predicted any more.
 ///
 /// # Errors
 /// None for what rollouts return.

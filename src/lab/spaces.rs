@@ -30,6 +30,16 @@ const ACTIVE: f64 = 0.01;
 /// What the figure of a training shows besides the total.
 const WATCHED: [&str; 6] = ["mse_h", "mse_w", "score", "kl_h", "std_h", "rank_h"];
 
+/// One field of one model in the table of latents.
+struct Row {
+    model: String,
+    field: &'static str,
+    /// Standard deviation, units, effective rank, active units, KL.
+    used: [f64; 5],
+    rough: f64,
+    amplification: Option<f64>,
+}
+
 /// What a space does to fields, beyond how much of it is used.
 struct Character {
     /// Share of the variance of ω and of H latents beyond half of the wavenumbers that the latent grid holds.
@@ -47,7 +57,7 @@ impl Lab {
         let data = self.data_artifact()?;
         let test = Dataset::open(&data.folder)?.test.load()?;
         let mut parents = vec![data];
-        let mut rows: Vec<(String, &str, [f64; 5], f64, Option<f64>)> = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         for model in self.models() {
             let artifact = self.train_artifact(&model)?;
             let value = diagnostics(&artifact)?;
@@ -59,12 +69,12 @@ impl Lab {
                 let units = value[key]["variance"].as_array().map_or(0, Vec::len) as f64;
                 let used = [number("std"), units, number("rank"), number("active"), number("kl")];
                 let amplification = (field == "H").then_some(character.amplification);
-                rows.push((model.clone(), field, used, character.rough[at], amplification));
+                rows.push(Row { model: model.clone(), field, used, rough: character.rough[at], amplification });
             }
             parents.push(artifact);
         }
-        let numbers = |k: usize| rows.iter().map(|row| row.2[k]).collect::<Vec<f64>>();
-        let counts = |k: usize| rows.iter().map(|row| row.2[k] as i64).collect::<Vec<i64>>();
+        let numbers = |k: usize| rows.iter().map(|row| row.used[k]).collect::<Vec<f64>>();
+        let counts = |k: usize| rows.iter().map(|row| row.used[k] as i64).collect::<Vec<i64>>();
         let table = Table::new(
             "latents",
             "Latents over the validation set: standard deviation, units, effective rank (tr C)²/tr C², units with more than a \
@@ -72,15 +82,15 @@ impl Lab {
              latent grid's wavenumbers (rough), and relative change of H per relative change of its latent by white noise \
              (amplification; 1 for an isometry).",
             vec![
-                Column::new("model".into(), rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>()),
-                Column::new("of".into(), rows.iter().map(|row| row.1).collect::<Vec<_>>()),
+                Column::new("model".into(), rows.iter().map(|row| row.model.clone()).collect::<Vec<_>>()),
+                Column::new("of".into(), rows.iter().map(|row| row.field).collect::<Vec<_>>()),
                 Column::new("std".into(), numbers(0)),
                 Column::new("units".into(), counts(1)),
                 Column::new("effective rank".into(), numbers(2)),
                 Column::new("active units".into(), counts(3)),
                 Column::new("KL".into(), numbers(4)),
-                Column::new("rough".into(), rows.iter().map(|row| row.3).collect::<Vec<_>>()),
-                Column::new("amplification".into(), rows.iter().map(|row| row.4).collect::<Vec<_>>()),
+                Column::new("rough".into(), rows.iter().map(|row| row.rough).collect::<Vec<_>>()),
+                Column::new("amplification".into(), rows.iter().map(|row| row.amplification).collect::<Vec<_>>()),
             ],
         )?;
         let source = self.source("lab.latent_table()", &table.caption, &parents.iter().collect::<Vec<_>>());
