@@ -25,6 +25,11 @@ pub(crate) struct Task<'a> {
     pub threads: usize,
 }
 
+/// `threads`, or one per core for 0.
+pub(crate) fn cores(threads: usize) -> usize {
+    if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads }
+}
+
 /// Runs `work(job, steps done)` for every job on a pool of threads and hands each result to `finished` on the calling
 /// thread, in the order of completion. Jobs must not depend on each other, so that results do not depend on the threads.
 ///
@@ -37,8 +42,7 @@ pub(crate) fn run_all<T: Send>(
     mut finished: impl FnMut(usize, T) -> Result<()>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if task.threads == 0 { cores } else { task.threads }.clamp(1, jobs.len().max(1));
+    let threads = cores(task.threads).clamp(1, jobs.len().max(1));
     let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let mut meter = Meter::new(task.what, task.steps);
     let (sender, receiver) = channel();

@@ -36,27 +36,71 @@ struct Part {
 /// # Errors
 /// I/O.
 pub fn write(path: &Path, bytes: &[u8], limit: usize) -> Result<()> {
-    let mut parts = Vec::new();
-    if bytes.len() > limit {
-        for chunk in bytes.chunks(limit.max(1)) {
-            let sha256 = hex(&Sha256::digest(chunk));
-            let file = format!("{}.{}.part", name(path), &sha256[..DIGITS]);
-            write_atomically(&path.with_file_name(&file), chunk)?;
-            parts.push(Part { file, bytes: chunk.len(), sha256 });
-        }
-        let list = serde_json::to_string_pretty(&parts)
-            .map_err(|error| Error::Artifact { path: path.into(), what: error.to_string() })?;
-        write_atomically(path, format!("{MAGIC}{list}\n").as_bytes())?;
-    } else {
-        write_atomically(path, bytes)?;
+    let mut writer = Writer::new(path, limit);
+    writer.write(bytes)?;
+    writer.finish()
+}
+
+/// [`write()`] for what is made piece by piece: no more than one part is in memory.
+pub struct Writer<'a> {
+    path: &'a Path,
+    limit: usize,
+    buffer: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer of `path`, in parts of at most `limit` bytes if there are more.
+    pub fn new(path: &'a Path, limit: usize) -> Self {
+        Self { path, limit: limit.max(1), buffer: Vec::new(), parts: Vec::new() }
     }
-    let kept: BTreeSet<String> = parts.into_iter().map(|part| part.file).collect();
-    for (file, part) in parts_beside(path)? {
-        if !kept.contains(&file) {
-            std::fs::remove_file(&part).map_err(Error::io(&part))?;
+
+    /// Takes more bytes.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            if self.buffer.len() == self.limit {
+                self.part()?;
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(self.limit - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Replaces what was at the path; until here it was whole.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn finish(mut self) -> Result<()> {
+        if self.parts.is_empty() {
+            write_atomically(self.path, &self.buffer)?;
+        } else {
+            self.part()?;
+            let list = serde_json::to_string_pretty(&self.parts)
+                .map_err(|error| Error::Artifact { path: self.path.into(), what: error.to_string() })?;
+            write_atomically(self.path, format!("{MAGIC}{list}\n").as_bytes())?;
+        }
+        let kept: BTreeSet<String> = self.parts.into_iter().map(|part| part.file).collect();
+        for (file, part) in parts_beside(self.path)? {
+            if !kept.contains(&file) {
+                std::fs::remove_file(&part).map_err(Error::io(&part))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self) -> Result<()> {
+        let sha256 = hex(&Sha256::digest(&self.buffer));
+        let file = format!("{}.{}.part", name(self.path), &sha256[..DIGITS]);
+        write_atomically(&self.path.with_file_name(&file), &self.buffer)?;
+        self.parts.push(Part { file, bytes: self.buffer.len(), sha256 });
+        self.buffer.clear();
+        Ok(())
+    }
 }
 
 /// Reads what [`write()`] wrote, whole or in parts.

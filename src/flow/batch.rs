@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::core::Real;
 use super::solver::Solver;
 use crate::error::{Error, Result};
+use crate::pool::cores;
 use crate::rng::Stream;
 
 /// Most steps that a trajectory advances before another one gets the thread: short enough that five trajectories keep two
@@ -64,8 +65,7 @@ where
     if every == 0 {
         return Err(Error::config("every", "0 steps between observations"));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if threads == 0 { cores } else { threads }.clamp(1, batch.len().max(1));
+    let threads = cores(threads).clamp(1, batch.len().max(1));
     let queue: Mutex<VecDeque<_>> =
         Mutex::new(batch.iter_mut().enumerate().map(|(i, member)| (i, 0, member)).collect());
     let failure: Mutex<Option<Error>> = Mutex::new(None);

@@ -24,7 +24,8 @@ pub(super) fn conv(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor
     let weights = weights.try_into_primitive::<Tracked>().ok()?;
     let parents = [input.node(), weights.node()];
     let (input, weights) = (values::<3>(input.into_primitive()), values::<1>(weights.into_primitive()));
-    let mut adjoint = ConvAdjoint::new(desc, encoder, &weights, n)?;
+    let count = weights.len();
+    let mut adjoint = ConvAdjoint::new(desc, encoder, weights, n)?;
     let mut tapes = Vec::with_capacity(batch);
     let mut out = Vec::new();
     for field in input.chunks_exact(n * n) {
@@ -34,7 +35,7 @@ pub(super) fn conv(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor
     }
     let m = if encoder { desc.latent_n(n)? } else { desc.field_n(n)? };
     let out = primitive(out, [batch, m, m]);
-    let state = ConvState { adjoint, tapes, weights: weights.len(), shape: [batch, n, n], m };
+    let state = ConvState { adjoint, tapes, weights: count, shape: [batch, n, n], m };
     let out = match ConvNode.prepare::<NoCheckpointing>(parents).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(state, out),
         OpsKind::UnTracked(prepared) => prepared.finish(out),

@@ -13,7 +13,7 @@ use super::batches::{Fields, Order, Samples, tensor3, values};
 use super::engine::{Loss, Objective};
 use super::noise::Noise;
 use super::parallel::{Workers, chunk_range};
-use super::score::{add_in_order, loss_scale, square_error, sum};
+use super::score::{add, loss_scale, square_error, sum};
 use super::spread::{Spread, kl_gradient};
 use crate::config::{TrainConfig, Variant};
 use crate::error::{Error, Result};
@@ -65,9 +65,12 @@ pub(super) struct Joint<'a> {
     pub(super) spread: Option<[Spread; 2]>,
 }
 
+/// Weights of networks by role.
+type Roles = BTreeMap<&'static str, Weights>;
+
 /// The networks of one chunk and its encoded samples.
 struct Encoded {
-    weights: BTreeMap<&'static str, Weights>,
+    weights: Roles,
     w: Tensor<3>,
     h: Tensor<3>,
     z_w: Tensor<3>,
@@ -132,8 +135,9 @@ impl<'a> Joint<'a> {
     /// Latents of ω and H, not normalised, of the samples `index`.
     pub(super) fn encoded(&self, params: &[f32], samples: &Samples, index: &[usize]) -> Result<[Vec<f32>; 2]> {
         let blocks: Vec<&[usize]> = index.chunks(self.batch).collect();
+        let weights = self.weights(params);
         let parts = self.workers.map(blocks.len(), |block| {
-            let encoded = self.encode(params, samples, blocks[block], &self.device);
+            let encoded = self.encode(weights.clone(), samples, blocks[block]);
             Ok([values(encoded.z_w), values(encoded.z_h)])
         })?;
         Ok([0, 1].map(|field| parts.iter().flat_map(|part| part[field].iter().copied()).collect()))
@@ -173,14 +177,19 @@ impl<'a> Joint<'a> {
         self.networks.iter().map(cut).collect()
     }
 
-    fn encode(&self, params: &[f32], samples: &Samples, index: &[usize], device: &Device) -> Encoded {
+    /// The networks' weights on the device, without gradients.
+    fn weights(&self, params: &[f32]) -> Roles {
         let mut rest = params;
         let cut = |(&role, network): (&&'static str, &Network)| {
             let (own, after) = rest.split_at(network.len());
             rest = after;
-            (role, Weights::new(network, own, device))
+            (role, Weights::new(network, own, &self.device))
         };
-        let weights: BTreeMap<_, _> = self.networks.iter().map(cut).collect();
+        self.networks.iter().map(cut).collect()
+    }
+
+    fn encode(&self, weights: Roles, samples: &Samples, index: &[usize]) -> Encoded {
+        let device = weights["encode_w"].device();
         let (w, h) = (samples.w.gather(index, device), samples.h.gather(index, device));
         let z_w = encode(&self.conv, &weights["encode_w"], w.clone());
         let z_h = encode(&self.conv, &weights["encode_h"], h.clone());
@@ -242,35 +251,45 @@ impl Objective for Joint<'_> {
         let (device, stats, scales) =
             (self.device.clone().autodiff(), self.latent_stats(buffers), self.scales(self.batch));
         let this = &*self;
-        let range = |chunk| chunk_range(this.batch, this.chunks, chunk);
-        // First all encoders: the KL term needs the statistics of the whole batch.
-        let encoded = self.workers.map(self.chunks, |chunk| {
-            Ok(Mutex::new(Some(this.encode(params, this.train, &index[range(chunk)], &device))))
-        })?;
-        let latents = |of: fn(&Encoded) -> &Tensor<3>| -> Vec<f32> {
-            let chunk = |slot: &Mutex<Option<Encoded>>| {
-                let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-                slot.as_ref().map_or(Vec::new(), |encoded| values(of(encoded).clone()))
-            };
-            encoded.iter().flat_map(chunk).collect()
+        let plain = this.weights(params);
+        let encode = |range: std::ops::Range<usize>| {
+            let weights = plain.iter().map(|(&role, weights)| (role, weights.tracked())).collect();
+            this.encode(weights, this.train, &index[range])
         };
-        let (z_w, z_h) = (latents(|e| &e.z_w), latents(|e| &e.z_h));
+        let range = |chunk| chunk_range(this.batch, this.chunks, chunk);
         let dims = self.latent_n * self.latent_n;
-        let ((kl_w, slope_w), (kl_h, slope_h)) = (kl_gradient(&z_w, dims), kl_gradient(&z_h, dims));
-        let parts = self.workers.map(self.chunks, |chunk| {
+        let latents = |encoded: &Encoded| [values(encoded.z_w.clone()), values(encoded.z_h.clone())];
+        // A KL term needs the statistics of the whole batch, hence all encoders first; otherwise fewer chunks are in memory.
+        let mut encoded: Vec<Mutex<Option<Encoded>>> = Vec::new();
+        let mut slopes = None;
+        if self.parts.kl_w != 0.0 || self.parts.kl_h != 0.0 {
+            encoded = self.workers.map(self.chunks, |chunk| Ok(Mutex::new(Some(encode(range(chunk))))))?;
+            let mut all = [Vec::new(), Vec::new()];
+            for slot in &encoded {
+                if let Some(encoded) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
+                    all.iter_mut().zip(latents(encoded)).for_each(|(all, z)| all.extend(z));
+                }
+            }
+            slopes = Some(all.map(|z| kl_gradient(&z, dims).1));
+        }
+        let work = |chunk: usize| {
             let range = range(chunk);
-            let taken = encoded[chunk].lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(encoded) = taken else { unreachable!("every chunk is taken once") };
+            let taken = encoded.get(chunk).and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+            let encoded = taken.unwrap_or_else(|| encode(range.clone()));
+            let z = latents(&encoded);
             let errors = this.errors(&encoded, &stats, &noise, range.clone());
             let values = errors.each_ref().map(|error| sum(error.clone()));
             let weights = [this.parts.w, this.parts.h, this.parts.score];
-            let slope =
-                |slope: &[f32]| tensor3(slope[range.start * dims..range.end * dims].to_vec(), this.latent_n, &device);
+            let parts = errors.into_iter().enumerate().map(|(i, error)| error * (weights[i] * scales[i]));
             // Linear in z with the KL term's exact slope: the same gradient.
-            let kl = (encoded.z_w * slope(&slope_w)).sum() * this.parts.kl_w
-                + (encoded.z_h * slope(&slope_h)).sum() * this.parts.kl_h;
-            let loss =
-                errors.into_iter().enumerate().fold(kl, |loss, (i, error)| loss + error * (weights[i] * scales[i]));
+            let kl = slopes.iter().flat_map(|[w, h]| {
+                let term = |z: &Tensor<3>, slope: &[f32], weight: f64| {
+                    let slope = slope[range.start * dims..range.end * dims].to_vec();
+                    (z.clone() * tensor3(slope, this.latent_n, &device)).sum() * weight
+                };
+                [term(&encoded.z_w, w, this.parts.kl_w), term(&encoded.z_h, h, this.parts.kl_h)]
+            });
+            let loss = parts.chain(kl).fold(Tensor::zeros([1], &device), |loss, part| loss + part);
             let mut out = vec![0.0; params.len()];
             let mut gradients = loss.backward();
             let mut rest = out.as_mut_slice();
@@ -279,9 +298,17 @@ impl Objective for Joint<'_> {
                 rest = after;
                 encoded.weights[role].gradient(&mut gradients, own);
             }
-            Ok((values, out))
+            Ok((values, z, out))
+        };
+        let (mut errors, mut z) = ([0.0; 3], [Vec::new(), Vec::new()]);
+        gradient.fill(0.0);
+        self.workers.in_order(self.chunks, work, |(values, latents, part)| {
+            errors.iter_mut().zip(values).for_each(|(error, value)| *error += value);
+            z.iter_mut().zip(latents).for_each(|(all, z)| all.extend(z));
+            add(&part, gradient);
         })?;
-        let errors = add_in_order(parts, gradient);
+        let [z_w, z_h] = z;
+        let (kl_w, kl_h) = (kl_gradient(&z_w, dims).0, kl_gradient(&z_h, dims).0);
         for (buffer, new) in buffers.iter_mut().zip([mean(&z_w), mean_square(&z_w), mean(&z_h), mean_square(&z_h)]) {
             *buffer = MEMORY * *buffer + (1.0 - MEMORY) * new;
         }
@@ -292,10 +319,11 @@ impl Objective for Joint<'_> {
         let all = self.validation.w.len();
         let stats = self.latent_stats(buffers);
         let this = &*self;
+        let weights = self.weights(params);
         let blocks = self.workers.map(all.div_ceil(self.batch), |block| {
             let index: Vec<usize> = (block * this.batch..all.min((block + 1) * this.batch)).collect();
             let noise = this.noise(index.len(), &this.seeds.child("validation").child(block));
-            let encoded = this.encode(params, this.validation, &index, &this.device);
+            let encoded = this.encode(weights.clone(), this.validation, &index);
             let errors = this.errors(&encoded, &stats, &noise, 0..index.len());
             Ok((errors.map(sum), values(encoded.z_w), values(encoded.z_h)))
         })?;

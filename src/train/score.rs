@@ -126,18 +126,23 @@ impl Objective for Score<'_> {
             false => Noise::with(Vec::new(), n, &mut rng),
         };
         let scale = loss_scale(&self.fno, self.batch, n);
-        let device = self.device.clone().autodiff();
         let this = &*self;
-        let parts = self.workers.map(self.chunks, |chunk| {
+        let plain = Weights::new(&this.network, params, &this.device);
+        let work = |chunk| {
             let range = chunk_range(this.batch, this.chunks, chunk);
-            let weights = Weights::new(&this.network, params, &device);
+            let weights = plain.tracked();
             let loss = this.error(&weights, this.train, &index[range.clone()], &noise, range) * scale;
             let mut out = vec![0.0; params.len()];
             let mut gradients = loss.backward();
             weights.gradient(&mut gradients, &mut out);
-            Ok(([sum(loss)], out))
+            Ok((sum(loss), out))
+        };
+        let mut total = 0.0;
+        gradient.fill(0.0);
+        self.workers.in_order(self.chunks, work, |(loss, part)| {
+            total += loss;
+            add(&part, gradient);
         })?;
-        let [total] = add_in_order(parts, gradient);
         Ok(total.into())
     }
 
@@ -162,13 +167,7 @@ impl Objective for Score<'_> {
     }
 }
 
-/// Adds errors and gradients of chunks in their order, which makes the sums independent of who computed them when.
-pub(super) fn add_in_order<const K: usize>(parts: Vec<([f64; K], Vec<f32>)>, gradient: &mut [f32]) -> [f64; K] {
-    gradient.fill(0.0);
-    let mut totals = [0.0; K];
-    for (errors, part) in parts {
-        totals.iter_mut().zip(errors).for_each(|(total, error)| *total += error);
-        gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
-    }
-    totals
+/// Adds the gradient of a chunk.
+pub(super) fn add(part: &[f32], gradient: &mut [f32]) {
+    gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
 }

@@ -18,6 +18,9 @@ const HEADER: usize = 64;
 /// Vectors of weights in the file: weights, average, best, first and second moment.
 const VECTORS: usize = 5;
 
+/// Values turned into bytes at a time.
+const CHUNK: usize = 1 << 16;
+
 /// Everything that a run carries from one step to the next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -83,23 +86,34 @@ impl State {
     /// # Errors
     /// I/O.
     pub fn save_in_parts(&self, path: &Path, limit: usize) -> Result<()> {
-        let mut bytes = MAGIC.to_vec();
+        let mut writer = parts::Writer::new(path, limit);
+        let mut digest = Sha256::new();
+        let mut write = |bytes: &[u8]| {
+            digest.update(bytes);
+            writer.write(bytes)
+        };
         // NaN stands for "no validation yet": a validation that is NaN stops the run.
         let [best_loss, last_loss] = [self.best_loss, self.last_loss].map(|loss| loss.unwrap_or(f64::NAN).to_bits());
         let counts = [self.reductions, self.waited, self.params.len(), self.buffers.len()].map(|count| count as u64);
         let numbers = [self.step as u64, self.best_step as u64, best_loss, last_loss];
+        write(MAGIC)?;
         for number in numbers.into_iter().chain(counts) {
-            bytes.extend(number.to_le_bytes());
+            write(&number.to_le_bytes())?;
         }
+        let mut bytes = Vec::with_capacity(4 * CHUNK);
         for part in [&self.params, &self.ema, &self.best, &self.m, &self.v] {
-            part.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+            for chunk in part.chunks(CHUNK) {
+                bytes.clear();
+                chunk.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+                write(&bytes)?;
+            }
         }
-        for part in [&self.buffers, &self.best_buffers] {
-            part.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        for value in self.buffers.iter().chain(&self.best_buffers) {
+            write(&value.to_le_bytes())?;
         }
-        let digest = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&digest);
-        parts::write(path, &bytes, limit)
+        let digest = digest.finalize();
+        writer.write(&digest)?;
+        writer.finish()
     }
 
     /// Reads a state of the sizes of `like`.

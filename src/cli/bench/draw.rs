@@ -7,13 +7,14 @@ use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::{Machine, median_and_least, threads};
+use super::{Machine, median_and_least};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
 use crate::config::{Config, FlowConfig, Hold, LatentConfig, Padding, Preset, RolloutConfig};
 use crate::data::Stats;
 use crate::error::{Error, Result};
 use crate::flow::initial_vorticity;
 use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
+use crate::pool::cores;
 use crate::rng::SeedTree;
 use crate::rollout::run_ensemble;
 use crate::spectral::truncate;
@@ -211,8 +212,10 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
     if args.members == 0 || args.rounds == 0 {
         return Err(Error::config("bench", "at least one member and one round are needed"));
     }
-    let threads = threads(args.threads).min(args.members);
-    let (closure, operations) = args.model.closure()?;
+    let cores = cores(args.threads);
+    let threads = cores.min(args.members);
+    let (mut closure, operations) = args.model.closure()?;
+    closure.set_threads(cores / threads)?;
     let w = start(&FlowConfig { n: N, ..FlowConfig::default() })?;
     let seeds = SeedTree::new(0).child("bench").child("draws");
     let mut hands: Vec<(Learned, Array2<f64>)> =
@@ -245,7 +248,7 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
     let times = (0..args.rounds).map(|i| round(2 + i)).collect::<Result<Vec<f64>>>()?;
     let (ms_per_draw, least_ms_per_draw) = median_and_least(times);
     let gflop_per_draw = 2e-9 * (args.members * operations) as f64;
-    let machine = Machine::measure(threads);
+    let machine = Machine::measure(cores);
     Ok(SampleTiming {
         model: args.model,
         members: args.members,
@@ -276,7 +279,7 @@ pub(super) fn run_rollout(args: &RolloutBench) -> Result<()> {
 }
 
 fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
-    let threads = threads(args.threads).min(args.members.max(1));
+    let threads = cores(args.threads);
     let flow = FlowConfig { n: N, ..FlowConfig::default() };
     let (closure, _) = args.model.closure()?;
     let closure = AnyClosure::new(Scaled::new(SCALE, closure));

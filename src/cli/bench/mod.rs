@@ -57,8 +57,3 @@ fn median_and_least(mut values: Vec<f64>) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     (values.get(values.len() / 2).copied().unwrap_or(f64::NAN), values.first().copied().unwrap_or(f64::NAN))
 }
-
-/// The number of threads that `threads` stands for; 0 is one per core.
-fn threads(threads: usize) -> usize {
-    if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads }
-}

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::config::FlowConfig;
 use crate::error::{Error, Result};
 use crate::flow::{Real, Solver, Trajectory, initial_vorticity, run_batch};
+use crate::pool::cores;
 use crate::rng::SeedTree;
 use crate::spectral::{Fft2, Grid, truncate};
 
@@ -139,8 +140,7 @@ pub fn solver<T: Real>(args: &SolverBench) -> Result<SolverTiming> {
         solver.set_vorticity(start.view())?;
         batch.push(Trajectory { solver, noise: (!args.no_noise).then(|| seeds.child("noise").stream()) });
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if args.threads == 0 { cores } else { args.threads }.min(args.batch);
+    let threads = cores(args.threads).min(args.batch);
     run_batch(&mut batch, WARM_UP, WARM_UP, threads, |_, _, _| Ok(()))?;
     let clock = Instant::now();
     run_batch(&mut batch, args.steps, args.steps, threads, |_, _, _| Ok(()))?;

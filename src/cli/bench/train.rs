@@ -7,11 +7,12 @@ use ndarray::Array3;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use super::{Machine, median_and_least, threads};
+use super::{Machine, median_and_least};
 use crate::config::{Config, LatentConfig, LatentTraining, ModelConfig, Padding, Preset, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::infer::{Conv, Fno, Network};
+use crate::pool::cores;
 use crate::rng::SeedTree;
 use crate::train::{Lesson, Run, Workers};
 
@@ -132,7 +133,7 @@ pub(super) fn run(args: &TrainBench) -> Result<()> {
 }
 
 fn time(args: &TrainBench) -> Result<TrainTiming> {
-    let threads = threads(args.threads);
+    let threads = cores(args.threads);
     let (mut model, n) = args.model.config()?;
     let forever = |train: &mut TrainConfig| {
         (train.steps, train.validate_every, train.patience) = (usize::MAX / 2, usize::MAX / 2, 0);

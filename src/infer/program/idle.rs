@@ -110,7 +110,7 @@ mod tests {
                 let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
                 let run = |seed: usize, fields: usize| {
                     let weights = weights(&network, seed);
-                    let mut adjoint = ConvAdjoint::new(&desc, encoder, &weights, 8).unwrap();
+                    let mut adjoint = ConvAdjoint::new(&desc, encoder, weights.clone(), 8).unwrap();
                     let mut gradient = vec![0.0; weights.len()];
                     let mut tapes = Vec::new();
                     for field in 0..fields {

@@ -7,8 +7,33 @@ pub(super) use crate::vector::vectorised;
 
 /// Channels summed together.
 const MAX_SUMS: usize = 64;
+/// So many channels and fewer are summed in rows of repeated channels.
+const FEW: usize = 8;
 /// Points summed in one run.
 const RUN: usize = 64;
+/// Longest row of repeated channels: many vectors, few of them cut short.
+pub(super) const ROW: usize = 256;
+
+/// One row of values per channel, repeated in `buffer` as often as whole rows fit: loops over fields of few channels would
+/// otherwise end before a vector is full.
+#[inline(always)]
+pub(super) fn tile<'a>(values: &'a [f32], buffer: &'a mut [f32; ROW]) -> &'a [f32] {
+    let times = ROW / values.len();
+    if times < 2 {
+        return values;
+    }
+    let row = &mut buffer[..times * values.len()];
+    row.chunks_exact_mut(values.len()).for_each(|row| row.copy_from_slice(values));
+    row
+}
+
+/// sums ← sums + `parts`, which hold one sum for each value of a row of repeated channels.
+#[inline(always)]
+pub(super) fn fold(parts: &[f32], sums: &mut [f32]) {
+    for parts in parts.chunks_exact(sums.len()) {
+        sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+    }
+}
 
 /// exp(x) to 2e-7 relative for −87 ≤ x ≤ 88; clamped beyond.
 ///
@@ -58,8 +83,10 @@ pub(super) fn gelu(x: f32) -> f32 {
 vectorised! {
     /// u ← u + shift, out ← GELU(u), `shift` per channel.
     pub(in crate::infer) fn shift_gelu(u: &mut [f32], shift: &[f32], out: &mut [f32]) {
+        let mut buffer = [0.0; ROW];
+        let shift = tile(shift, &mut buffer);
         let c = shift.len();
-        for (u, out) in u.chunks_exact_mut(c).zip(out.chunks_exact_mut(c)) {
+        for (u, out) in u.chunks_mut(c).zip(out.chunks_mut(c)) {
             for ((u, out), shift) in u.iter_mut().zip(out).zip(shift) {
                 *u += shift;
                 *out = gelu(*u);
@@ -71,7 +98,9 @@ vectorised! {
 vectorised! {
     /// h ← h + shift, `shift` per channel.
     pub(in crate::infer) fn shift(h: &mut [f32], shift: &[f32]) {
-        for row in h.chunks_exact_mut(shift.len()) {
+        let mut buffer = [0.0; ROW];
+        let shift = tile(shift, &mut buffer);
+        for row in h.chunks_mut(shift.len()) {
             for (h, shift) in row.iter_mut().zip(shift) {
                 *h += shift;
             }
@@ -82,8 +111,11 @@ vectorised! {
 vectorised! {
     /// out ← scale ⊙ h + shift, per channel.
     pub(in crate::infer) fn affine(h: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        let mut buffers = [[0.0; ROW]; 2];
+        let [first, second] = &mut buffers;
+        let (scale, shift) = (tile(scale, first), tile(shift, second));
         let c = scale.len();
-        for (out, h) in out.chunks_exact_mut(c).zip(h.chunks_exact(c)) {
+        for (out, h) in out.chunks_mut(c).zip(h.chunks(c)) {
             for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale).zip(shift) {
                 *out = scale * h + shift;
             }
@@ -94,8 +126,11 @@ vectorised! {
 vectorised! {
     /// out ← SiLU(scale ⊙ h + shift), per channel.
     pub(in crate::infer) fn affine_silu(h: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        let mut buffers = [[0.0; ROW]; 2];
+        let [first, second] = &mut buffers;
+        let (scale, shift) = (tile(scale, first), tile(shift, second));
         let c = scale.len();
-        for (out, h) in out.chunks_exact_mut(c).zip(h.chunks_exact(c)) {
+        for (out, h) in out.chunks_mut(c).zip(h.chunks(c)) {
             for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale).zip(shift) {
                 *out = silu(scale * h + shift);
             }
@@ -160,6 +195,17 @@ vectorised! {
     /// sums ← sums + Σ over points of h, per channel: runs of points in f32, so that no sum has thousands of terms.
     pub(in crate::infer) fn channel_sums(h: &[f32], sums: &mut [f32]) {
         let c = sums.len();
+        if c <= FEW {
+            let width = MAX_SUMS / c * c;
+            for run in h.chunks(RUN * width) {
+                let mut part = [0.0f32; MAX_SUMS];
+                for row in run.chunks(width) {
+                    part.iter_mut().zip(row).for_each(|(part, h)| *part += h);
+                }
+                fold(&part[..width], sums);
+            }
+            return;
+        }
         let mut part = [0.0f32; MAX_SUMS];
         for first in (0..c).step_by(MAX_SUMS) {
             let width = MAX_SUMS.min(c - first);
@@ -180,6 +226,20 @@ vectorised! {
     /// sums ← sums + Σ over points of (h − mean)², per channel, in runs like [`channel_sums`].
     pub(in crate::infer) fn channel_squares(h: &[f32], mean: &[f32], sums: &mut [f32]) {
         let c = sums.len();
+        if c <= FEW {
+            let mut buffer = [0.0; ROW];
+            let (mean, width) = (tile(mean, &mut buffer), MAX_SUMS / c * c);
+            for run in h.chunks(RUN * width) {
+                let mut part = [0.0f32; MAX_SUMS];
+                for row in run.chunks(width) {
+                    for ((part, h), mean) in part.iter_mut().zip(row).zip(mean) {
+                        *part += (h - mean) * (h - mean);
+                    }
+                }
+                fold(&part[..width], sums);
+            }
+            return;
+        }
         let mut part = [0.0f32; MAX_SUMS];
         for first in (0..c).step_by(MAX_SUMS) {
             let width = MAX_SUMS.min(c - first);

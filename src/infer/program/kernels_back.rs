@@ -1,6 +1,6 @@
 //! Elementwise loops of backward passes, compiled like those of [`super::kernels`].
 
-use super::kernels::{erf, exp, vectorised};
+use super::kernels::{ROW, erf, exp, fold, tile, vectorised};
 
 /// Points summed in one run of f32.
 const RUN: usize = 64;
@@ -153,19 +153,38 @@ vectorised! {
         sums: &mut [f32],
         weighted: &mut [f32],
     ) {
-        let c = sums.len();
-        let [mean, inverse, weight, bias] = params.map(|p| &p[..c]);
-        let weighted = &mut weighted[..c];
-        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
-            for k in 0..c {
-                let y = (h[k] - mean[k]) * inverse[k];
-                let u = weight[k] * y + bias[k];
-                let s = 1.0 / (1.0 + exp(-u));
-                let du = d[k] * s * (1.0 + u * (1.0 - s));
-                d[k] = du;
-                sums[k] += du;
-                weighted[k] += du * y;
-            }
+        let mut buffers = [[0.0; ROW]; 4];
+        let [first, second, third, fourth] = &mut buffers;
+        let [mean, inverse, weight, bias] = params;
+        let tiled = [tile(mean, first), tile(inverse, second), tile(weight, third), tile(bias, fourth)];
+        let c = tiled[0].len();
+        if c == sums.len() {
+            return norm_silu_rows(h, params, d, sums, weighted);
+        }
+        let mut parts = [[0.0; ROW]; 2];
+        let [part, weighted_part] = &mut parts;
+        norm_silu_rows(h, tiled, d, &mut part[..c], &mut weighted_part[..c]);
+        fold(&part[..c], sums);
+        fold(&weighted_part[..c], weighted);
+    }
+}
+
+/// The sums of [`norm_silu_sums`] for rows as long as each of `params`.
+#[inline(always)]
+fn norm_silu_rows(h: &[f32], params: [&[f32]; 4], d: &mut [f32], sums: &mut [f32], weighted: &mut [f32]) {
+    let c = params[0].len();
+    for (h, d) in h.chunks(c).zip(d.chunks_mut(c)) {
+        let n = h.len();
+        let [mean, inverse, weight, bias] = params.map(|p| &p[..n]);
+        let (d, sums, weighted) = (&mut d[..n], &mut sums[..n], &mut weighted[..n]);
+        for k in 0..n {
+            let y = (h[k] - mean[k]) * inverse[k];
+            let u = weight[k] * y + bias[k];
+            let s = 1.0 / (1.0 + exp(-u));
+            let du = d[k] * s * (1.0 + u * (1.0 - s));
+            d[k] = du;
+            sums[k] += du;
+            weighted[k] += du * y;
         }
     }
 }
@@ -173,10 +192,17 @@ vectorised! {
 vectorised! {
     /// d ← inverse·(weight·d − first − y·second) with y as in [`norm_silu_sums`]; `params` are mean, inverse, weight, first, second.
     pub(in crate::infer) fn norm_input(h: &[f32], params: [&[f32]; 5], d: &mut [f32]) {
-        let c = params[0].len();
-        let [mean, inverse, weight, first, second] = params.map(|p| &p[..c]);
-        for (h, d) in h.chunks_exact(c).zip(d.chunks_exact_mut(c)) {
-            for k in 0..c {
+        let mut buffers = [[0.0; ROW]; 5];
+        let [a, b, e, f, g] = &mut buffers;
+        let [mean, inverse, weight, first, second] = params;
+        let (mean, inverse, weight) = (tile(mean, a), tile(inverse, b), tile(weight, e));
+        let (first, second) = (tile(first, f), tile(second, g));
+        let c = mean.len();
+        for (h, d) in h.chunks(c).zip(d.chunks_mut(c)) {
+            let n = h.len();
+            let (d, mean, inverse, weight) = (&mut d[..n], &mean[..n], &inverse[..n], &weight[..n]);
+            let (first, second) = (&first[..n], &second[..n]);
+            for k in 0..n {
                 let y = (h[k] - mean[k]) * inverse[k];
                 d[k] = inverse[k] * (weight[k] * d[k] - first[k] - y * second[k]);
             }

@@ -2,7 +2,8 @@
 //!
 //! Fields are channels-last, (point, channel), so that pointwise layers are one matrix product, the two transforms of a
 //! spectral convolution are products without transposition, and a row of a 3×3 convolution reads three runs of contiguous
-//! memory. Weights are packed and scratch is allocated when a program is made; a call allocates nothing and uses one thread.
+//! memory. Weights are packed and scratch is allocated when a program is made; a call allocates nothing. It uses one thread unless
+//! told otherwise ([`FnoProgram::set_threads`]).
 
 mod conv;
 mod fno;
@@ -16,6 +17,7 @@ mod resize;
 mod spectral;
 #[cfg(feature = "learn")]
 mod spectral_back;
+mod spread;
 mod stencil;
 #[cfg(feature = "learn")]
 mod stencil_back;

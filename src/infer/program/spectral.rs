@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use super::kernels::vectorised;
 use super::matrix::{Matrix, product};
+use super::spread;
 
 /// Output channels mixed together: one AVX2 register.
 pub(super) const LANES: usize = 8;
@@ -108,11 +109,17 @@ impl Transforms {
 
     /// `out` ← `out` + S h, both (n², fields, channels); the coefficients of h, (K, 2m, fields · channels), are left in `modes`.
     pub(super) fn convolve(&mut self, filter: &Filter, h: &[f32], modes: &mut Vec<f32>, out: &mut [f32]) {
+        self.begin(filter, h, modes);
+        self.finish(out);
+    }
+
+    /// All of [`Transforms::convolve`] but the last transform, [`Transforms::add_rows`].
+    pub(super) fn begin(&mut self, filter: &Filter, h: &[f32], modes: &mut Vec<f32>) {
         modes.resize(self.coefficients(h.len()), 0.0);
         self.analyse(false, h, modes);
         self.mixed.resize(modes.len(), 0.0);
         mix(&filter.packed, self.modes, self.channels, modes, &mut self.mixed);
-        self.synthesise(false, out);
+        self.back_along_y(false);
     }
 
     /// The coefficients of h; with `adjoint` those that the adjoint of [`Transforms::synthesise`] makes.
@@ -121,24 +128,46 @@ impl Transforms {
         let width = h.len() / (n * n);
         let (rows, wide, tall) = (2 * m + 1, n * width, 2 * m * width);
         self.half.resize(rows * wide, 0.0);
-        product([rows, n, wide], Matrix::strided(&self.x, n), Matrix::strided(h, wide), &mut self.half, wide, false);
-        let y = Matrix::strided(if adjoint { &self.y_back } else { &self.y }, n);
-        for (half, full) in self.half.chunks_exact(wide).zip(modes.chunks_exact_mut(tall)) {
-            product([2 * m, n, width], y, Matrix::strided(half, width), full, width, false);
-        }
+        let Self { x, y, y_back, half, .. } = self;
+        let y = Matrix::strided(if adjoint { y_back } else { y }, n);
+        spread::rows_of_two((half, modes), [wide, tall], |first, half, modes| {
+            let left = Matrix::strided(&x[first * n..], n);
+            product([half.len() / wide, n, wide], left, Matrix::strided(h, wide), half, wide, false);
+            for (half, full) in half.chunks_exact(wide).zip(modes.chunks_exact_mut(tall)) {
+                product([2 * m, n, width], y, Matrix::strided(half, width), full, width, false);
+            }
+        });
     }
 
     /// `out` ← `out` + the fields of the coefficients `mixed`; with `adjoint` the adjoint of [`Transforms::analyse`].
     pub(super) fn synthesise(&mut self, adjoint: bool, out: &mut [f32]) {
+        self.back_along_y(adjoint);
+        self.finish(out);
+    }
+
+    /// Makes of `mixed` what [`Transforms::add_rows`] adds.
+    fn back_along_y(&mut self, adjoint: bool) {
         let Self { n, modes: m, .. } = *self;
-        let width = out.len() / (n * n);
-        let (rows, wide, tall) = (2 * m + 1, n * width, 2 * m * width);
-        let y = Matrix::strided(if adjoint { &self.y } else { &self.y_back }, n).t();
-        for (half, full) in self.half.chunks_exact_mut(wide).zip(self.mixed.chunks_exact(tall)) {
+        let width = self.mixed.len() / ((2 * m + 1) * 2 * m);
+        let (wide, tall) = (n * width, 2 * m * width);
+        let Self { y, y_back, half, mixed, .. } = self;
+        half.resize((2 * m + 1) * wide, 0.0);
+        let y = Matrix::strided(if adjoint { y } else { y_back }, n).t();
+        for (half, full) in half.chunks_exact_mut(wide).zip(mixed.chunks_exact(tall)) {
             product([n, 2 * m, width], y, Matrix::strided(full, width), half, width, false);
         }
-        let x = Matrix::strided(&self.x, n).t();
-        product([n, rows, wide], x, Matrix::strided(&self.half, wide), out, wide, true);
+    }
+
+    fn finish(&self, out: &mut [f32]) {
+        spread::rows(out, out.len() / self.n, |first, out| self.add_rows(first, out));
+    }
+
+    /// The transform along x: `out`, rows of n points from row `first` on, is added to.
+    pub(super) fn add_rows(&self, first: usize, out: &mut [f32]) {
+        let rows = 2 * self.modes + 1;
+        let wide = self.half.len() / rows;
+        let left = Matrix::strided(&self.x[first..], self.n).t();
+        product([out.len() / wide, rows, wide], left, Matrix::strided(&self.half, wide), out, wide, true);
     }
 }
 

@@ -1,5 +1,6 @@
 //! 3×3 convolutions of one field, channels-last.
 
+use super::kernels::{shift, vectorised};
 #[cfg(feature = "learn")]
 use super::matrix::transpose;
 use super::matrix::{Matrix, product};
@@ -8,6 +9,9 @@ use crate::config::Padding;
 /// Rows that are read or written side by side when weights are packed.
 pub(super) const BLOCK: usize = 16;
 
+/// With so many output channels or fewer, the three x offsets share a product: alone they would leave vector registers half empty.
+const NARROW: usize = 16;
+
 /// Packed weights of a 3×3 convolution.
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
@@ -15,6 +19,8 @@ pub(super) struct Kernel {
     to: usize,
     /// (3, 3·from, to): one matrix for each of the three x offsets.
     packed: Vec<f32>,
+    /// The same side by side, (3·from, 3·to), for few output channels.
+    joined: Vec<f32>,
 }
 
 impl Kernel {
@@ -31,7 +37,16 @@ impl Kernel {
                 }
             }
         }
-        Self { from, to, packed }
+        Self::of(from, to, packed)
+    }
+
+    fn of(from: usize, to: usize, packed: Vec<f32>) -> Self {
+        let mut joined = vec![0.0; if to <= NARROW { packed.len() } else { 0 }];
+        for (at, joined) in joined.chunks_exact_mut(to).enumerate() {
+            let (row, i) = (at / 3, at % 3);
+            joined.copy_from_slice(&packed[(i * 3 * from + row) * to..][..to]);
+        }
+        Self { from, to, packed, joined }
     }
 
     /// The kernel of the adjoint: the adjoint of a correlation is the correlation with the transposed, point-reflected kernel.
@@ -44,7 +59,7 @@ impl Kernel {
             let block = &self.packed[(8 - tap) * size..][..size];
             transpose(block, to, &mut packed[tap * size..][..size]);
         }
-        Self { from: to, to: from, packed }
+        Self::of(to, from, packed)
     }
 
     /// Input channels.
@@ -89,6 +104,73 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Convolves the framed `padded` ((n + 2)², from) into `out` (n², to) and adds `bias`, if there is one. `wide` is scratch.
+    pub(super) fn apply(&self, padded: &[f32], n: usize, bias: &[f32], wide: &mut Vec<f32>, out: &mut [f32]) {
+        let Self { from, to, .. } = *self;
+        let out = &mut out[..n * n * to];
+        if self.joined.is_empty() {
+            grow(wide, n * (n + 2) * to);
+            self.convolve(padded, n, 1, wide);
+            for (row, out) in wide.chunks_exact((n + 2) * to).zip(out.chunks_exact_mut(n * to)) {
+                out.copy_from_slice(&row[..n * to]);
+            }
+            if !bias.is_empty() {
+                shift(out, bias);
+            }
+        } else {
+            // Every window times all its matrices; an output point sums what three rows have for it.
+            let windows = (n + 2) * (n + 2) - 2;
+            grow(wide, (windows + 2) * 3 * to);
+            let (left, right) = (Matrix::strided(padded, from), Matrix::strided(&self.joined, 3 * to));
+            product([windows, 3 * from, 3 * to], left, right, wide, 3 * to, false);
+            gather_rows(wide, n, to, bias, out);
+        }
+    }
+}
+
+vectorised! {
+    /// out (n², c) ← sums of the i-th thirds of rows x + i of `thirds`, ((n + 2)², 3, c), and `bias`, if there is one.
+    fn gather_rows(thirds: &[f32], n: usize, c: usize, bias: &[f32], out: &mut [f32]) {
+        // Loops of known length become single instructions.
+        match c {
+            4 => gather_known::<4>(thirds, n, bias, out),
+            8 => gather_known::<8>(thirds, n, bias, out),
+            16 => gather_known::<16>(thirds, n, bias, out),
+            _ => gather_any(thirds, n, c, bias, out),
+        }
+    }
+}
+
+#[inline(always)]
+fn gather_known<const C: usize>(thirds: &[f32], n: usize, bias: &[f32], out: &mut [f32]) {
+    let (thirds, out) = (thirds.as_chunks::<C>().0, out.as_chunks_mut::<C>().0);
+    let bias = bias.first_chunk::<C>().copied().unwrap_or([0.0; C]);
+    let line = (n + 2) * 3;
+    for (x, out) in out.chunks_exact_mut(n).enumerate() {
+        let [first, second, third] = [0, 1, 2].map(|i| thirds[(x + i) * line + i..].iter().step_by(3));
+        for (((out, first), second), third) in out.iter_mut().zip(first).zip(second).zip(third) {
+            for k in 0..C {
+                out[k] = first[k] + second[k] + third[k] + bias[k];
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn gather_any(thirds: &[f32], n: usize, c: usize, bias: &[f32], out: &mut [f32]) {
+    let line = (n + 2) * 3 * c;
+    for (x, out) in out.chunks_exact_mut(n * c).enumerate() {
+        let [first, second, third] = [0, 1, 2].map(|i| &thirds[(x + i) * line + i * c..]);
+        let points = first.chunks(3 * c).zip(second.chunks(3 * c)).zip(third.chunks(3 * c));
+        for (out, ((first, second), third)) in out.chunks_exact_mut(c).zip(points) {
+            for (k, out) in out.iter_mut().enumerate() {
+                *out = first[k] + second[k] + third[k] + bias.get(k).copied().unwrap_or(0.0);
+            }
+        }
+    }
+}
+
 /// Fills the frame of the (n + 2)² field `padded`, whose inside is set.
 pub(super) fn frame(padded: &mut [f32], n: usize, channels: usize, padding: Padding) {
     let (line, c) = ((n + 2) * channels, channels);
@@ -115,4 +197,11 @@ pub(super) fn frame(padded: &mut [f32], n: usize, channels: usize, padding: Padd
 /// The inside of row `x` of a padded field.
 pub(super) fn inside(padded: &mut [f32], x: usize, n: usize, channels: usize) -> &mut [f32] {
     &mut padded[((x + 1) * (n + 2) + 1) * channels..][..n * channels]
+}
+
+/// Makes `buffer` at least `len` long.
+pub(super) fn grow(buffer: &mut Vec<f32>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
 }

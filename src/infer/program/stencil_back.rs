@@ -1,7 +1,7 @@
 //! 3×3 convolutions backwards, one field at a time.
 
 use super::matrix::{Matrix, product};
-use super::stencil::{BLOCK, Kernel, frame, inside};
+use super::stencil::{BLOCK, Kernel, frame, grow, inside};
 use crate::config::Padding;
 
 /// Scratch; buffers grow to what the largest convolution needs.
@@ -11,19 +11,12 @@ pub(super) struct Slopes {
     pub(super) padded: Vec<f32>,
     /// Gradient of what it made (unstrided), of what it saw (strided).
     pub(super) d_padded: Vec<f32>,
-    /// Gradient of what it saw, in rows of n + 2 points of which the last two are to be ignored (unstrided).
-    pub(super) wide: Vec<f32>,
+    /// Scratch of the adjoint (unstrided).
+    wide: Vec<f32>,
     /// Gradient of the packed kernel.
     packed: Vec<f32>,
     /// Windows of a strided convolution, (made², 3·from).
     columns: Vec<f32>,
-}
-
-/// Makes `buffer` at least `len` long.
-pub(super) fn grow(buffer: &mut Vec<f32>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
 }
 
 impl Slopes {
@@ -32,13 +25,13 @@ impl Slopes {
         let (framed, from, to) = ((n + 2) * (n + 2), kernel.from(), kernel.to());
         grow(&mut self.padded, framed * from);
         grow(&mut self.d_padded, framed * from.max(to));
-        grow(&mut self.wide, n * (n + 2) * from);
         self.packed.clear();
         self.packed.resize(9 * from * to, 0.0);
     }
 
-    /// Makes `wide` of the insides of `padded` and `d_padded`; adds to the gradient of the kernel.
-    pub(super) fn unstrided(&mut self, kernel: &Kernel, adjoint: &Kernel, n: usize, padding: Padding) {
+    /// Makes `d`, the gradient of what the convolution saw, of the insides of `padded` and `d_padded`; adds to the gradient of the
+    /// kernel.
+    pub(super) fn unstrided(&mut self, kernel: &Kernel, adjoint: &Kernel, n: usize, padding: Padding, d: &mut [f32]) {
         let (from, to) = (kernel.from(), kernel.to());
         frame(&mut self.padded, n, from, padding);
         // With zeros around it, the gradient meets the window of point p at p + n + 3 in rows of n + 2 points.
@@ -52,7 +45,7 @@ impl Slopes {
         if padding != Padding::Zero {
             frame(&mut self.d_padded, n, to, padding);
         }
-        adjoint.convolve(&self.d_padded, n, 1, &mut self.wide);
+        adjoint.apply(&self.d_padded, n, &[], &mut self.wide, d);
     }
 
     /// Makes the inside of `d_padded`, the gradient of what the convolution saw, of the inside of `padded` and `d_out`, the gradient

@@ -3,7 +3,7 @@
 //! The forward pass keeps the input of every block and the statistics of every norm; the backward pass makes everything else
 //! again. One field at a time, channels-last, with the matrix products and kernels of [`super::ConvProgram`].
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::attention_back::{Attended, Attention};
 use super::parts_back::{Cutter, Layer, Norm, Pointwise, Scratch, UpLayer};
@@ -29,9 +29,18 @@ struct Prepared {
     units: Vec<Unit>,
 }
 
-static IDLE: Idle<ConvAdjoint> = Idle::new();
-/// What is in use: networks with the same weights share them.
-static PREPARED: Idle<Weak<Prepared>> = Idle::new();
+impl Prepared {
+    fn fits(&self, desc: &Conv, encoder: bool, n: usize) -> bool {
+        self.desc == *desc && self.encoder == encoder && self.n == n
+    }
+}
+
+/// Scratch that waits for its next use: description, encoder or decoder, points per side.
+static IDLE: Idle<(Conv, bool, usize, Scratch)> = Idle::new();
+/// Prepared weights of this step, shared by all fields.
+static PREPARED: Idle<Arc<Prepared>> = Idle::new();
+/// Held while weights are prepared: who needs the same ones waits for them instead of making a second copy.
+static PREPARING: Mutex<()> = Mutex::new(());
 
 /// What one forward pass leaves behind.
 #[derive(Debug, Clone, Default)]
@@ -74,31 +83,38 @@ enum Unit {
 impl ConvAdjoint {
     /// Prepares a network for fields of `n`² values at the given flat weights, reusing an idle one of [`ConvAdjoint::rest`];
     /// `None` where it does not fit the grid.
-    pub(crate) fn new(desc: &Conv, encoder: bool, weights: &[f32], n: usize) -> Option<Self> {
-        let same = |it: &Prepared| it.desc == *desc && it.encoder == encoder && it.n == n;
-        let idle = IDLE.take(|idle| same(&idle.prepared).then(|| u8::from(idle.prepared.flat == weights)));
-        let fits = |it: &Weak<Prepared>| it.upgrade().filter(|it| same(it) && it.flat == weights);
-        let prepared = match PREPARED.find(fits) {
+    pub(crate) fn new(desc: &Conv, encoder: bool, weights: Vec<f32>, n: usize) -> Option<Self> {
+        let scratch = IDLE.take(|(d, e, m, _)| (d == desc && *e == encoder && *m == n).then_some(0));
+        let scratch = scratch.map(|idle| idle.3).unwrap_or_default();
+        let find = || PREPARED.find(|it| (it.fits(desc, encoder, n) && it.flat == weights).then(|| Arc::clone(it)));
+        if let Some(prepared) = find() {
+            return Some(Self { prepared, scratch });
+        }
+        let _turn = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
+        let prepared = match find() {
             Some(prepared) => prepared,
             None => {
-                let units = units(desc, encoder, weights, n)?;
-                let made = Arc::new(Prepared { desc: desc.clone(), encoder, n, flat: weights.to_vec(), units });
-                PREPARED.give(Arc::downgrade(&made));
+                // What nobody uses now is of an earlier step.
+                PREPARED.retain(|it| Arc::strong_count(it) > 1 || !it.fits(desc, encoder, n));
+                let units = units(desc, encoder, &weights, n)?;
+                let made = Arc::new(Prepared { desc: desc.clone(), encoder, n, flat: weights, units });
+                PREPARED.give(Arc::clone(&made));
                 made
             }
         };
-        PREPARED.retain(|it| it.strong_count() > 0);
-        Some(Self { prepared, scratch: idle.map(|idle| idle.scratch).unwrap_or_default() })
+        Some(Self { prepared, scratch })
     }
 
     /// Waits for the next [`ConvAdjoint::new`].
     pub(crate) fn rest(self) {
-        IDLE.give(self);
+        let Prepared { desc, encoder, n, .. } = &*self.prepared;
+        IDLE.give((desc.clone(), *encoder, *n, self.scratch));
     }
 
     /// Frees what is idle.
     pub(crate) fn forget() {
         IDLE.clear();
+        PREPARED.clear();
     }
 
     /// Evaluates the network on a field of `n`² values, keeping what the backward pass needs.

@@ -15,7 +15,7 @@ use self::attention::Attention;
 use super::kernels::{affine_silu, channel_squares, channel_sums, shift};
 use super::matrix::{Matrix, product, transposed};
 use super::resize::Resize;
-use super::stencil::{Kernel, frame, inside};
+use super::stencil::{Kernel, frame, grow, inside};
 use super::upsample::UpKernel;
 use crate::config::Padding;
 use crate::error::{Error, Result};
@@ -209,12 +209,6 @@ impl ConvProgram {
     }
 }
 
-fn grow(buffer: &mut Vec<f32>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-}
-
 fn residual(named: &Named, name: &str, from: usize, to: usize) -> Kind {
     let part = |part: &str| format!("{name}.{part}");
     Kind::Residual {
@@ -307,20 +301,15 @@ impl Layer {
         n: usize,
         stride: usize,
         padding: Padding,
-        wide: &mut [f32],
+        wide: &mut Vec<f32>,
         out: &mut [f32],
     ) {
-        let (to, made) = (self.kernel.to(), n / stride);
         frame(padded, n, self.from, padding);
         if stride == 1 {
-            self.kernel.convolve(padded, n, 1, wide);
-            for (row, out) in wide.chunks_exact((n + 2) * to).zip(out.chunks_exact_mut(n * to)).take(n) {
-                out.copy_from_slice(&row[..n * to]);
-            }
-        } else {
-            self.kernel.convolve(padded, n, stride, out);
+            return self.kernel.apply(padded, n, &self.bias, wide, out);
         }
-        shift(&mut out[..made * made * to], &self.bias);
+        self.kernel.convolve(padded, n, stride, out);
+        shift(&mut out[..n / stride * (n / stride) * self.kernel.to()], &self.bias);
     }
 }
 

@@ -9,8 +9,8 @@ use crate::infer::program::kernels::{affine_silu, channel_squares, channel_sums,
 use crate::infer::program::kernels_back::{norm_input, norm_silu_sums, norm_sums};
 use crate::infer::program::matrix::{Matrix, product, transposed};
 use crate::infer::program::resize::Resize;
-use crate::infer::program::stencil::{Kernel, frame, inside};
-use crate::infer::program::stencil_back::{Slopes, grow, unframe};
+use crate::infer::program::stencil::{Kernel, frame, grow, inside};
+use crate::infer::program::stencil_back::{Slopes, unframe};
 use crate::infer::program::upsample::{UpAdjoint, UpKernel, UpScratch};
 use crate::infer::{NORM_EPSILON, groups};
 
@@ -170,15 +170,11 @@ impl Layer {
         let Scratch { slopes, wide, .. } = scratch;
         frame(&mut slopes.padded, n, self.from, padding);
         if stride == 1 {
-            grow(wide, n * (n + 2) * to);
-            self.kernel.convolve(&slopes.padded, n, 1, wide);
-            for (row, out) in wide.chunks_exact((n + 2) * to).zip(out.chunks_exact_mut(n * to)) {
-                out.copy_from_slice(&row[..n * to]);
-            }
+            self.kernel.apply(&slopes.padded, n, &self.bias_values, wide, &mut out);
         } else {
             self.kernel.convolve(&slopes.padded, n, stride, &mut out);
+            shift(&mut out, &self.bias_values);
         }
-        shift(&mut out, &self.bias_values);
         out
     }
 
@@ -202,10 +198,7 @@ impl Layer {
             for (x, row) in d_out.chunks_exact(n * to).enumerate() {
                 inside(&mut slopes.d_padded, x, n, to).copy_from_slice(row);
             }
-            slopes.unstrided(&self.kernel, &self.adjoint, n, padding);
-            for (row, d) in slopes.wide.chunks_exact((n + 2) * from).zip(d.chunks_exact_mut(n * from)) {
-                d.copy_from_slice(&row[..n * from]);
-            }
+            slopes.unstrided(&self.kernel, &self.adjoint, n, padding, &mut d);
         } else {
             slopes.strided(&self.kernel, d_out, n, stride, padding);
             unframe(&mut slopes.d_padded, n, from, &mut d);

@@ -39,11 +39,12 @@ pub(super) enum Mixing {
     Pointwise(Vec<f32>),
 }
 
-/// Scratch of the 3×3 convolutions: one padded field, and one output in rows of n + 2 points.
+/// Scratch of the 3×3 convolutions: one padded field, what the kernel needs, and one output.
 #[derive(Debug, Clone)]
 struct Stencil {
     padded: Vec<f32>,
     wide: Vec<f32>,
+    made: Vec<f32>,
 }
 
 impl Gated {
@@ -76,7 +77,11 @@ impl Gated {
             noise,
             head: get("head.weight"),
             head_bias: named.get("head.bias")[0],
-            stencil: Stencil { padded: vec![0.0; (n + 2) * (n + 2) * c], wide: vec![0.0; n * (n + 2) * 2 * c] },
+            stencil: Stencil {
+                padded: vec![0.0; (n + 2) * (n + 2) * c],
+                wide: Vec::new(),
+                made: vec![0.0; n * n * 2 * c],
+            },
         }
     }
 
@@ -160,12 +165,12 @@ impl GatedLayer {
                 product([points, c, 2 * c], Matrix::strided(r, c), Matrix::strided(weight, 2 * c), ab, 2 * c, false);
             }
             Mixing::Stencil(kernel) => {
-                let (fields, Stencil { padded, wide }) = (points / (n * n), stencil);
+                let (fields, Stencil { padded, wide, made }) = (points / (n * n), stencil);
                 for field in 0..fields {
                     gather(r, fields, field, n, c, padded);
                     frame(padded, n, c, Padding::Periodic);
-                    kernel.convolve(padded, n, 1, wide);
-                    scatter(wide, fields, field, n, 2 * c, ab);
+                    kernel.apply(padded, n, &[], wide, made);
+                    scatter(made, fields, field, 2 * c, ab);
                 }
             }
         }
@@ -185,12 +190,12 @@ pub(super) fn gather(h: &[f32], fields: usize, field: usize, n: usize, c: usize,
     }
 }
 
-/// Copies rows of n + 2 points, of which the last two are left out, to one field of a group.
-pub(super) fn scatter(wide: &[f32], fields: usize, field: usize, n: usize, c: usize, h: &mut [f32]) {
-    let run = if fields == 1 { n } else { 1 };
-    for (x, row) in wide.chunks_exact((n + 2) * c).take(n).enumerate() {
-        for (y, from) in row[..n * c].chunks_exact(run * c).enumerate() {
-            h[((x * n + y * run) * fields + field) * c..][..run * c].copy_from_slice(from);
-        }
+/// Copies a field to its place in a group.
+pub(super) fn scatter(made: &[f32], fields: usize, field: usize, c: usize, h: &mut [f32]) {
+    if fields == 1 {
+        return h.copy_from_slice(made);
+    }
+    for (from, group) in made.chunks_exact(c).zip(h.chunks_exact_mut(fields * c)) {
+        group[field * c..][..c].copy_from_slice(from);
     }
 }

@@ -20,10 +20,13 @@ mod paper_back;
 #[cfg(feature = "learn")]
 pub(crate) use back::{FnoAdjoint, FnoTape};
 
+use std::sync::Arc;
+
 use self::gated::Gated;
 use self::paper::Paper;
 use super::matrix::{Matrix, product, transposed};
 use super::spectral::{MAX_CHANNELS, Transforms};
+use super::spread;
 use crate::config::Variant;
 use crate::error::{Error, Result};
 use crate::infer::network::Named;
@@ -36,6 +39,7 @@ use crate::infer::{Fno, Network};
 pub struct FnoProgram {
     operator: Operator,
     kept: Kept,
+    pool: Option<Arc<rayon::ThreadPool>>,
 }
 
 /// The prepared network and its scratch.
@@ -124,10 +128,17 @@ impl Dense {
 
     /// `out` ← weights times `h` at every point, without the bias.
     fn apply(&self, h: &[f32], out: &mut [f32]) {
-        let (from, to) = (self.weight.len() / self.bias.len(), self.bias.len());
-        let (left, right) = (Matrix::strided(h, from), Matrix::strided(&self.weight, to));
-        product([h.len() / from, from, to], left, right, out, to, false);
+        multiply(h, &self.weight, self.bias.len(), out, false);
     }
+}
+
+/// `out` (points, to) ← h (points, from) times `weight` (from, to), on top of what is there if `add`.
+fn multiply(h: &[f32], weight: &[f32], to: usize, out: &mut [f32], add: bool) {
+    let from = weight.len() / to;
+    spread::rows(out, to, |first, out| {
+        let (left, right) = (Matrix::strided(&h[first * from..], from), Matrix::strided(weight, to));
+        product([out.len() / to, from, to], left, right, out, to, add);
+    });
 }
 
 impl Operator {
@@ -187,12 +198,26 @@ impl FnoProgram {
     /// # Errors
     /// Weights of another length; an odd grid or one with fewer than 2·modes points; more channels than a program holds.
     pub fn new(desc: &Fno, weights: &[f32], n: usize) -> Result<Self> {
-        let mut program = Self { operator: Operator::new(desc, weights, n)?, kept: Kept::scratch() };
+        let mut program = Self { operator: Operator::new(desc, weights, n)?, kept: Kept::scratch(), pool: None };
         // Scratch grows to its size once, here, and not within a call that somebody times or that must not allocate.
         let nothing = vec![0.0; n * n];
         program.condition(&nothing);
         program.eval(&nothing, 0.0, &mut vec![0.0; n * n]);
         Ok(program)
+    }
+
+    /// Spreads each evaluation over so many threads; the results are the same. Worth it where one field at a time is evaluated.
+    ///
+    /// # Errors
+    /// The system does not give the threads.
+    pub fn set_threads(&mut self, threads: usize) -> Result<()> {
+        self.pool = None;
+        if threads > 1 && spread::pays(self.operator.work.h.len()) {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let failed = |error| Error::Process { what: format!("cannot start a thread: {error}") };
+            self.pool = Some(Arc::new(pool.map_err(failed)?));
+        }
+        Ok(())
     }
 
     /// Points per side.
@@ -206,7 +231,11 @@ impl FnoProgram {
     /// On another number of values.
     pub fn condition(&mut self, w: &[f32]) {
         assert_eq!(w.len(), self.n() * self.n(), "ω of a program for {0} × {0} points", self.n());
-        self.operator.condition(w, &mut self.kept);
+        let Self { operator, kept, pool } = self;
+        match pool {
+            Some(pool) => pool.install(|| operator.condition(w, kept)),
+            None => operator.condition(w, kept),
+        }
     }
 
     /// Evaluates the network at noise level `level` (what that is depends on the variant, see [`Fno`]) on `x`, n² values, into
@@ -222,6 +251,10 @@ impl FnoProgram {
             Body::Paper(body) => body.noise.is_some(),
         };
         assert!(!noisy || x.len() == points, "x of {} values in a program for {1} × {1} points", x.len(), self.n());
-        self.operator.eval(x, &[level], &mut self.kept, out);
+        let Self { operator, kept, pool } = self;
+        match pool {
+            Some(pool) => pool.install(|| operator.eval(x, &[level], kept, out)),
+            None => operator.eval(x, &[level], kept, out),
+        }
     }
 }

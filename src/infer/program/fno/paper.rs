@@ -1,11 +1,11 @@
 //! The published variant.
 
 use super::noise::Noise;
-use super::{Dense, Kept, Layer, Work};
+use super::{Dense, Kept, Layer, Work, multiply};
 use crate::infer::network::Named;
 use crate::infer::program::kernels::{lift, project, shift, shift_gelu};
-use crate::infer::program::matrix::{Matrix, product};
 use crate::infer::program::spectral::{Filter, Transforms};
+use crate::infer::program::spread;
 use crate::infer::{Fno, HEAD};
 
 /// Points that the head evaluates at once: its wide hidden layer then stays in the nearest caches.
@@ -21,8 +21,8 @@ pub(super) struct Paper {
     pub(super) merge: Option<Merge>,
     pub(super) fc1: Dense,
     pub(super) fc2: Dense,
-    /// (TILE, HEAD): before and after the activation.
-    pub(super) hidden: [Vec<f32>; 2],
+    /// (TILE, HEAD): before and after the activation; a pair for each thread.
+    pub(super) hidden: Vec<[Vec<f32>; 2]>,
 }
 
 /// Weights of the field, and of the coordinates with the bias at every point.
@@ -89,14 +89,14 @@ impl Paper {
             merge,
             fc1: Dense::new(named, "fc1", c),
             fc2: Dense::new(named, "fc2", HEAD),
-            hidden: [0, 1].map(|_| vec![0.0; TILE * HEAD]),
+            hidden: vec![[0, 1].map(|_| vec![0.0; TILE * HEAD])],
         }
     }
 
     pub(super) fn condition(&mut self, work: &mut Work, w: &[f32], kept: &mut Kept) {
         let Work { n, transforms, features, h, shift: bias, .. } = work;
         let fields = w.len() / (*n * *n);
-        lift(w, &self.lift_w.weight, &self.lift_w.base, fields, h);
+        self.lift_w.apply(w, fields, h);
         branch(&self.w, None, fields, transforms, bias, &mut kept.w, h);
         match &self.merge {
             Some(merge) => {
@@ -110,29 +110,62 @@ impl Paper {
     pub(super) fn eval(&mut self, work: &mut Work, x: &[f32], levels: &[f32], kept: &mut Kept, out: &mut [f32]) {
         let Work { width: c, transforms, features, h, r, shift: bias, .. } = work;
         let (c, fields) = (*c, levels.len());
+        let part = self.part(out.len());
         if let (Some(noise), Some(merge)) = (&mut self.noise, &self.merge) {
             noise.eval(levels);
-            lift(x, &self.lift_x.weight, &self.lift_x.base, fields, h);
+            self.lift_x.apply(x, fields, h);
             branch(&self.x, Some(&noise.out), fields, transforms, bias, &mut kept.x, h);
-            let [first, second] = &mut kept.merge;
-            first.clone_from(features);
-            product([x.len(), c, c], Matrix::strided(h, c), Matrix::strided(&merge.x, c), first, c, true);
             bias.clear();
             bias.resize(c, 0.0);
-            shift_gelu(first, bias, r);
-            second.resize(r.len(), 0.0);
-            merge.second.apply(r, second);
-            shift_gelu(second, &merge.second.bias, h);
+            let Kept { merge: [first, second], .. } = kept;
+            first.resize(h.len(), 0.0);
+            second.resize(h.len(), 0.0);
+            let nothing = bias.as_slice();
+            // Point by point from here on: one visit of each thread.
+            let buffers = h.chunks_mut(part * c).zip(r.chunks_mut(part * c)).zip(features.chunks(part * c));
+            let inner = first.chunks_mut(part * c).zip(second.chunks_mut(part * c));
+            let parts = buffers.zip(inner).zip(out.chunks_mut(part)).zip(&mut self.hidden);
+            let (fc1, fc2) = (&self.fc1, &self.fc2);
+            spread::each(parts, |(((((h, r), features), (first, second)), out), hidden)| {
+                first.copy_from_slice(features);
+                multiply(h, &merge.x, c, first, true);
+                shift_gelu(first, nothing, r);
+                merge.second.apply(r, second);
+                shift_gelu(second, &merge.second.bias, h);
+                head(fc1, fc2, hidden, h, out);
+            });
         } else {
+            let (fc1, fc2) = (&self.fc1, &self.fc2);
+            let parts = features.chunks(part * c).zip(out.chunks_mut(part)).zip(&mut self.hidden);
+            spread::each(parts, |((features, out), hidden)| head(fc1, fc2, hidden, features, out));
             h.copy_from_slice(features);
         }
-        let [u, hidden] = &mut self.hidden;
-        for (h, out) in h.chunks(TILE * c).zip(out.chunks_mut(TILE)) {
-            let (u, hidden) = (&mut u[..out.len() * HEAD], &mut hidden[..out.len() * HEAD]);
-            self.fc1.apply(h, u);
-            shift_gelu(u, &self.fc1.bias, hidden);
-            project(hidden, &self.fc2.weight, &self.fc2.bias, out);
-        }
+    }
+
+    /// Points of a thread's part of the head, for which scratch is made.
+    fn part(&mut self, points: usize) -> usize {
+        let threads = spread::threads(HEAD * points);
+        self.hidden.resize(threads.max(self.hidden.len()), self.hidden[0].clone());
+        points.div_ceil(threads)
+    }
+}
+
+fn head(fc1: &Dense, fc2: &Dense, [u, hidden]: &mut [Vec<f32>; 2], h: &[f32], out: &mut [f32]) {
+    let c = h.len() / out.len();
+    for (h, out) in h.chunks(TILE * c).zip(out.chunks_mut(TILE)) {
+        let (u, hidden) = (&mut u[..out.len() * HEAD], &mut hidden[..out.len() * HEAD]);
+        fc1.apply(h, u);
+        shift_gelu(u, &fc1.bias, hidden);
+        project(hidden, &fc2.weight, &fc2.bias, out);
+    }
+}
+
+impl Lift {
+    fn apply(&self, field: &[f32], fields: usize, h: &mut [f32]) {
+        let c = self.weight.len();
+        spread::rows(h, fields * c, |first, h| {
+            lift(&field[first * fields..], &self.weight, &self.base[first * c..], fields, h);
+        });
     }
 }
 
@@ -149,18 +182,25 @@ fn branch(
     for (i, layer) in layers.iter().enumerate() {
         let Layer { modes, u, .. } = Kept::layer(kept, i);
         u.resize(h.len(), 0.0);
-        layer.dense.apply(h, u);
-        transforms.convolve(&layer.filter, h, modes, u);
+        transforms.begin(&layer.filter, h, modes);
         bias.clear();
         (0..fields).for_each(|_| bias.extend_from_slice(&layer.dense.bias));
         if let Some(time) = time {
             bias.iter_mut().zip(time).for_each(|(bias, time)| *bias += time);
         }
-        if i + 1 < layers.len() {
-            shift_gelu(u, bias, h);
-        } else {
-            shift(u, bias);
-            h.copy_from_slice(u);
-        }
+        let last = i + 1 == layers.len();
+        let line = h.len() / transforms.n;
+        let (transforms, bias) = (&*transforms, &*bias);
+        // Row by row: what a row becomes needs nothing of the others any more.
+        spread::rows_of_two((u, h), [line, line], |first, u, h| {
+            layer.dense.apply(h, u);
+            transforms.add_rows(first, u);
+            if last {
+                shift(u, bias);
+                h.copy_from_slice(u);
+            } else {
+                shift_gelu(u, bias, h);
+            }
+        });
     }
 }

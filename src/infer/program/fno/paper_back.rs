@@ -21,7 +21,7 @@ impl Paper {
         let Group { w, x, levels, kept } = group;
         let Kept { w: kept_w, x: kept_x, merge: [first, second], .. } = kept;
         let (Some(merge), Some(noise)) = (&self.merge, &mut self.noise) else {
-            head([&self.fc1, &self.fc2], &mut self.hidden, output(kept_w), &mut back.d, g, sink);
+            head([&self.fc1, &self.fc2], &mut self.hidden[0], output(kept_w), &mut back.d, g, sink);
             let branch = Branch { letter: "w", layers: &self.w, lift: &self.lift_w, field: w, kept: kept_w, n };
             return branch.backward(transforms, back, None, sink);
         };
@@ -30,7 +30,7 @@ impl Paper {
         back.sums.resize(c, 0.0);
         shift_gelu(second, &back.sums, &mut back.h);
         let Back { d, next, h, .. } = back;
-        head([&self.fc1, &self.fc2], &mut self.hidden, h, d, g, sink);
+        head([&self.fc1, &self.fc2], &mut self.hidden[0], h, d, g, sink);
         gelu_back(second, d, h);
         merge.second.back(d, next, false);
         gelu_back(first, next, h);

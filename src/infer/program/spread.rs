@@ -1,0 +1,63 @@
+//! One evaluation on several threads: loops and products over rows, each row made by one thread, so that the bits are those of
+//! one thread.
+//!
+//! Work is spread inside a pool of rayon only, and over as many threads as that has: whoever evaluates many fields at a time
+//! gives each a thread of its own, and nothing here competes with them.
+
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
+/// Fewer values are not worth waking a thread.
+const LEAST: usize = 1 << 15;
+
+/// Whether an evaluation whose fields have so many values gains anything.
+pub(super) fn pays(values: usize) -> bool {
+    values > LEAST
+}
+
+/// Threads for `values` values.
+pub(super) fn threads(values: usize) -> usize {
+    if !pays(values) || rayon::current_thread_index().is_none() { 1 } else { rayon::current_num_threads() }
+}
+
+/// `work(first, rows)` on parts of `out`, whole rows of `stride` values; `first` is the number of the part's first row.
+pub(super) fn rows(out: &mut [f32], stride: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let count = out.len() / stride;
+    match threads(out.len()).min(count) {
+        0 | 1 => work(0, out),
+        threads => {
+            let part = count.div_ceil(threads);
+            out.par_chunks_mut(part * stride).enumerate().for_each(|(i, rows)| work(i * part, rows));
+        }
+    }
+}
+
+/// [`rows`] of two arrays with the same number of rows, of `strides` values.
+pub(super) fn rows_of_two(
+    (a, b): (&mut [f32], &mut [f32]),
+    strides: [usize; 2],
+    work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    let count = a.len() / strides[0];
+    match threads(a.len()).min(count) {
+        0 | 1 => work(0, a, b),
+        threads => {
+            let part = count.div_ceil(threads);
+            let [a, b] = [(a, strides[0]), (b, strides[1])].map(|(all, stride)| all.par_chunks_mut(part * stride));
+            a.zip(b).enumerate().for_each(|(i, (a, b))| work(i * part, a, b));
+        }
+    }
+}
+
+/// `work` on each of a few parts, at the same time inside a pool.
+pub(super) fn each<T: Send>(parts: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
+    if rayon::current_thread_index().is_none() {
+        return parts.for_each(work);
+    }
+    rayon::scope(|scope| {
+        for part in parts {
+            let work = &work;
+            scope.spawn(move |_| work(part));
+        }
+    });
+}
