@@ -19,6 +19,7 @@ fn tiny() -> Config {
     config.rollout.closures = vec!["none".into()];
     config.study.frontier.models.clear();
     config.study.horizon.closures.clear();
+    config.study.ensemble.closures.clear();
     (config.flow.n, config.flow.dt) = (32, 0.01);
     let data = &mut config.data;
     (data.n, data.train, data.validation, data.test) = (16, 4, 1, 2);

@@ -130,6 +130,9 @@ pub struct Rollout {
     /// The closure: none, exact, or a model; all of the configuration by default.
     #[arg(long)]
     closure: Vec<String>,
+    /// The rollouts of the spread study (`study.ensemble`).
+    #[arg(long, conflicts_with = "horizon")]
+    large: bool,
     /// The rollouts of the long-horizon study (`study.horizon`).
     #[arg(long)]
     horizon: bool,
@@ -141,7 +144,11 @@ pub struct Rollout {
 impl Rollout {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
-        let lab = if self.horizon { lab.horizon()? } else { lab };
+        let lab = match (self.horizon, self.large) {
+            (true, _) => lab.horizon()?,
+            (_, true) => lab.large_ensemble()?,
+            _ => lab,
+        };
         say!("{}", lab.reference()?);
         let all = lab.config().rollout.closures.clone();
         for closure in if self.closure.is_empty() { all } else { self.closure.clone() } {

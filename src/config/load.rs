@@ -213,7 +213,7 @@ mod tests {
         let path = folder.path().join("mine.toml");
         std::fs::write(
             &path,
-            "seed = 3\nrollout.closures = [\"none\", \"leith\", \"wide\"]\nstudy.horizon.closures = [\"none\"]\n[flow]\nn = 128\nviscosity = 2e-3\n[models.wide]\nlike = \"spectral\"\nnetwork.width = 24\n\
+            "seed = 3\nrollout.closures = [\"none\", \"leith\", \"wide\"]\nstudy.horizon.closures = [\"none\"]\nstudy.ensemble.closures = [\"none\"]\n[flow]\nn = 128\nviscosity = 2e-3\n[models.wide]\nlike = \"spectral\"\nnetwork.width = 24\n\
              [data.term]\nkind = \"subgrid\"\nfilter = { kind = \"sharp\" }\n",
         )
         .unwrap();

@@ -21,9 +21,9 @@ pub use model::{
 };
 pub use presets::Preset;
 pub use stage::{SHORT, Stage};
-pub use study::{FrontierConfig, HorizonConfig, StudyConfig};
+pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
 pub(crate) use validate::halvings;
-pub use validate::{BUILT_IN_CLOSURES, SUBGRID_CLOSURES, is_built_in, split_mean};
+pub use validate::{BUILT_IN_CLOSURES, SUBGRID_CLOSURES, is_built_in, split_mean, subgrid_constant};
 
 /// Everything that determines a run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -97,7 +97,7 @@ fn desk() -> Config {
         },
         study: StudyConfig {
             frontier: FrontierConfig {
-                models: names(&["spectral-12", "spectral-16", "spectral"]),
+                models: names(&["spectral-12", "spectral-16", "spectral", "p-cdm"]),
                 steps: vec![2, 4, 10],
                 every: vec![5, 20],
                 members: 4,
@@ -107,6 +107,10 @@ fn desk() -> Config {
                 snapshots: 50,
                 members: 8,
                 closures: names(&["none", "exact", "exact/mean", "spectral", "regression", "regression/mean"]),
+            },
+            ensemble: EnsembleConfig {
+                members: 64,
+                closures: names(&["none", "exact", "spectral", "two-phase", "joint"]),
             },
         },
     }
@@ -196,7 +200,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
             // Validation loss of 250 steps of batch 16: 0.185 with 2e-3 (bias 0.076), 0.119 with 5e-3.
             ModelConfig {
                 latent: autoencoder(joint),
-                train: TrainConfig { steps: 2000, batch: 16, ..model.train.clone() },
+                train: TrainConfig { steps: 4000, batch: 16, ..model.train.clone() },
                 ..model.clone()
             },
         ),
@@ -269,6 +273,7 @@ fn smoke() -> Config {
                 members: 2,
                 closures: names(&["none", "exact", "spectral", "spectral/mean"]),
             },
+            ensemble: EnsembleConfig { members: 8, closures: names(&["none", "exact", "spectral"]) },
         },
         ..desk
     }
@@ -343,6 +348,8 @@ fn paper() -> Config {
                 closures: names(&["none", "exact", "p-cdm", "joint", "joint/mean"]),
                 ..desk.study.horizon
             },
+            // The paper's Table 5.
+            ensemble: EnsembleConfig { members: 1000, closures: names(&["none", "exact", "p-cdm", "joint"]) },
         },
         ..desk
     }
@@ -398,6 +405,7 @@ fn les() -> Config {
         study: StudyConfig {
             frontier: FrontierConfig { models: Vec::new(), ..desk.study.frontier },
             horizon: HorizonConfig { closures: names(&["none"]), ..desk.study.horizon },
+            ensemble: EnsembleConfig { closures: names(&["none"]), ..desk.study.ensemble },
         },
         eval: EvalConfig { also: Vec::new(), ..desk.eval },
         ..desk

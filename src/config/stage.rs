@@ -153,11 +153,11 @@ impl Config {
         Ok(Stage::new("cost", "cost", settings))
     }
 
-    /// What a closure's draws depend on: its training and its sampler; nothing for the built-in ones.
+    /// What a closure's draws depend on: its training and its sampler, or its constant.
     fn law(&self, closure: &str) -> Result<Value> {
         match super::split_mean(closure) {
             (base, true) => Ok(json!({ "mean": self.law(base)? })),
-            (base, false) if super::is_built_in(base) => Ok(Value::Null),
+            (base, false) if super::is_built_in(base) => Ok(json!(super::subgrid_constant(base))),
             (model, false) => {
                 Ok(json!({ "train": self.train_stage(model)?.hash, "sampler": self.model(model)?.sampler }))
             }

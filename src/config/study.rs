@@ -13,6 +13,8 @@ pub struct StudyConfig {
     pub frontier: FrontierConfig,
     /// How a closure does in the long run.
     pub horizon: HorizonConfig,
+    /// How large the spread is.
+    pub ensemble: EnsembleConfig,
 }
 
 /// Cost against accuracy: every model with every number of sampling steps and every redraw interval, each a rollout of its own
@@ -44,7 +46,25 @@ pub struct HorizonConfig {
     pub closures: Vec<String>,
 }
 
+/// The closed loop with more members. Few directions hold most of the variance of an ensemble, and they grow unevenly: sixteen
+/// members know their own spread to some 20 %.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleConfig {
+    /// Ensemble members.
+    pub members: usize,
+    /// Closures to compare, named as in `rollout.closures`.
+    pub closures: Vec<String>,
+}
+
 impl Config {
+    /// This configuration with the ensembles of the spread study.
+    pub fn large_ensemble(&self) -> Self {
+        let EnsembleConfig { members, ref closures } = self.study.ensemble;
+        let rollout = RolloutConfig { members, closures: closures.clone(), ..self.rollout.clone() };
+        Self { rollout, ..self.clone() }
+    }
+
     /// This configuration with the closed loop of the long-horizon study.
     pub fn horizon(&self) -> Self {
         let HorizonConfig { duration, snapshots, members, ref closures } = self.study.horizon;
@@ -83,6 +103,7 @@ impl Config {
                 return Err(Error::config(format!("study.frontier.{field}"), format!("{value}; at least 1 is needed")));
             }
         }
+        self.large_ensemble().validate_rollout("study.ensemble")?;
         self.horizon().validate_rollout("study.horizon")
     }
 }

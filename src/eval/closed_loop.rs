@@ -37,6 +37,8 @@ struct Point {
     member: f64,
     /// Root of the mean ensemble variance.
     spread: f64,
+    /// Its bootstrap standard error over members.
+    spread_se: f64,
     /// √((M+1)/M) spread / error of the mean: 1 for a calibrated ensemble.
     ratio: f64,
     crps: f64,
@@ -103,6 +105,7 @@ fn point(reference: &Reference, ensemble: &Ensemble, k: usize, rng: &mut Stream)
         error_se: 0.0,
         member: 0.0,
         spread: 0.0,
+        spread_se: f64::NAN,
         ratio: f64::NAN,
         crps: 0.0,
         energy: 0.0,
@@ -115,7 +118,7 @@ fn point(reference: &Reference, ensemble: &Ensemble, k: usize, rng: &mut Stream)
     let share = 1.0 / realisations as f64;
     let (mut error2, mut variance) = (0.0, 0.0);
     // The same members are redrawn for every realisation, so that the replicates carry their common part.
-    let mut replicates = vec![0.0; REPLICATES];
+    let (mut replicates, mut spreads) = (vec![0.0; REPLICATES], vec![0.0; REPLICATES]);
     let weights: Vec<Vec<f64>> = (0..REPLICATES).map(|_| resampled(m, rng)).collect();
     for r in 0..realisations {
         let outcome = reference.fields.slice(s![k, r, .., ..]);
@@ -129,20 +132,29 @@ fn point(reference: &Reference, ensemble: &Ensemble, k: usize, rng: &mut Stream)
         point.crps += share * mean_crps(&members, outcome) / scale;
         error2 += share * square / (scale * scale);
         variance += share * gram.variance() / (scale * scale);
-        for (replicate, weights) in replicates.iter_mut().zip(&weights) {
+        for ((replicate, spread), weights) in replicates.iter_mut().zip(&mut spreads).zip(&weights) {
             *replicate += share * gram.mean_error2(weights).sqrt() / scale;
+            *spread += share * gram.replicate_variance(weights).sqrt() / scale;
         }
     }
     if m > 1 && error2 > 0.0 {
         point.ratio = ((m as f64 + 1.0) / m as f64 * variance / error2).sqrt();
     }
-    let mean = replicates.iter().sum::<f64>() / REPLICATES as f64;
-    let spread2 = replicates.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (REPLICATES as f64 - 1.0);
+    if m > 1 {
+        (point.error_se, point.spread_se) = (deviation(&replicates), deviation(&spreads));
+    } else {
+        point.error_se = f64::NAN;
+    }
+    point
+}
+
+/// Standard deviation of bootstrap replicates.
+fn deviation(replicates: &[f64]) -> f64 {
     /// Replicates of members that agree differ by round-off, which is no uncertainty.
     const ROUND_OFF: f64 = 1e-12;
-    let error_se = if spread2.sqrt() > ROUND_OFF * mean { spread2.sqrt() } else { 0.0 };
-    point.error_se = if m > 1 { error_se } else { f64::NAN };
-    point
+    let mean = replicates.iter().sum::<f64>() / REPLICATES as f64;
+    let square = replicates.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (REPLICATES as f64 - 1.0);
+    if square.sqrt() > ROUND_OFF * mean { square.sqrt() } else { 0.0 }
 }
 
 /// Weights of one bootstrap replicate: how often each of `m` members was drawn, over m.
@@ -187,6 +199,16 @@ fn summary(
         (Some(none), Some(exact)) => (none[last].error - p[last].error) / (none[last].error - exact[last].error),
         _ => f64::NAN,
     };
+    // Ratio of two independent ensembles, to first order in their errors.
+    let spread = |p: &Vec<Point>| match exact.map(|exact| exact[last]) {
+        Some(_) if exact.is_some_and(|exact| std::ptr::eq(exact, p)) => (1.0, 0.0),
+        Some(law) if p[last].spread > 0.0 && law.spread > 0.0 => {
+            let (own, ratio) = (p[last], p[last].spread / law.spread);
+            (ratio, ratio * (own.spread_se / own.spread).hypot(law.spread_se / law.spread))
+        }
+        _ => (f64::NAN, f64::NAN),
+    };
+    let spreads: Vec<(f64, f64)> = points.iter().map(spread).collect();
     let failures: Vec<i64> = ensembles.iter().map(|e| e.failures.iter().flatten().count() as i64).collect();
     let first = ensembles.iter().map(|e| e.failures.iter().flatten().copied().reduce(f64::min));
     let costs: Vec<(f64, f64)> = ensembles.iter().map(cost).collect();
@@ -206,6 +228,12 @@ fn summary(
             Column::new(format!("error of mean{UNCERTAINTY}").into(), at(|p| p.error_se)),
             Column::new("error of member".into(), at(|p| p.member)),
             Column::new("spread".into(), at(|p| p.spread)),
+            Column::new(format!("spread{UNCERTAINTY}").into(), at(|p| p.spread_se)),
+            Column::new("spread/exact".into(), spreads.iter().map(|s| known(s.0)).collect::<Vec<_>>()),
+            Column::new(
+                format!("spread/exact{UNCERTAINTY}").into(),
+                spreads.iter().map(|s| known(s.1)).collect::<Vec<_>>(),
+            ),
             Column::new("spread/skill".into(), at(|p| p.ratio)),
             Column::new("CRPS".into(), at(|p| p.crps)),
             Column::new("energy score".into(), at(|p| p.energy)),

@@ -145,6 +145,13 @@ impl Gram {
         ((trace - self.g.iter().sum::<f64>() / self.m as f64) / (self.m as f64 - 1.0)).max(0.0)
     }
 
+    /// [`Gram::variance`] of a bootstrap replicate, in which member m has weight `weights[m]`.
+    pub fn replicate_variance(&self, weights: &[f64]) -> f64 {
+        let m = self.m as f64;
+        let trace: f64 = weights.iter().enumerate().map(|(a, w)| w * self.g[a * self.m + a]).sum();
+        (m / (m - 1.0) * (trace - self.mean_error2(weights))).max(0.0)
+    }
+
     /// Fair energy score with the root-mean-square norm; NaN for one member:
     #[doc = include_str!("../equations/energy_score.html")]
     pub fn energy_score(&self) -> f64 {

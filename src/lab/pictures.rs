@@ -134,7 +134,7 @@ impl Lab {
         }
         let caption = "Validation loss of each model during training, relative to its first validation.";
         let source = self.source("lab.loss_curves()", caption, &parents.iter().collect::<Vec<_>>());
-        self.keep(plot::loss_curves("loss", series)?, &source)
+        self.keep(plot::training_curves("loss", "validation loss relative to its first", series)?, &source)
     }
 
     /// Every closure of the configuration, ready to draw from, with the results it comes from.

@@ -16,7 +16,7 @@ use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::infer::Checkpoint;
-use crate::latent::Space;
+use crate::latent::{ACTIVE, Space};
 use crate::plot::{self, Chart, Figure, Scale, Series};
 use crate::rng::Stream;
 use crate::spectral::shell_spectrum;
@@ -25,8 +25,6 @@ use crate::spectral::shell_spectrum;
 const SNAPSHOTS: usize = 40;
 /// Size of the perturbation that shows the amplification, relative to the latent: small, but far above round-off.
 const PERTURBATION: f64 = 0.1;
-/// Share of the mean variance above which a dimension counts as active.
-const ACTIVE: f64 = 0.01;
 /// What the figure of a training shows besides the total.
 const WATCHED: [&str; 6] = ["mse_h", "mse_w", "score", "kl_h", "std_h", "rank_h"];
 
@@ -154,7 +152,14 @@ impl Lab {
             "Components of the validation loss of {model} during training, with spread and effective rank of its H latents."
         );
         let source = self.source(&format!("lab.loss_parts(\"{model}\")"), &caption, &[&artifact]);
-        self.keep(plot::loss_curves(&format!("loss-parts-{model}"), series)?, &source)
+        self.keep(
+            plot::training_curves(
+                &format!("loss-parts-{model}"),
+                "part of the loss, std or rank of the latents",
+                series,
+            )?,
+            &source,
+        )
     }
 }
 

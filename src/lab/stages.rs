@@ -9,20 +9,13 @@ use polars::prelude::Column;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
-use crate::config::{FlowConfig, Stage, is_built_in, split_mean};
+use crate::config::{FlowConfig, Stage, is_built_in, split_mean, subgrid_constant};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::rollout::{self, Ensemble, Reference};
 #[cfg(feature = "learn")]
 use crate::train::{Controls, train_until};
-
-/// Constants of the classical subgrid models: those with which each takes about as much enstrophy out of the resolved flow of
-/// preset `les` as the stored term does (with 0.17, 1.0 and 4.0 it was 0.81, 12.5 and 2.2 times as much).
-const SMAGORINSKY: f64 = 0.19;
-const LEITH: f64 = 0.43;
-/// Rate at which hyperviscosity damps the smallest dealiased scale, per unit time.
-const HYPER_RATE: f64 = 1.8;
 
 /// File names in results.
 pub(super) const CHECKPOINT: &str = "checkpoint.lacuna";
@@ -291,14 +284,17 @@ impl Lab {
         }
         let (n, length) = (self.config.data.n, self.config.flow.length);
         let subgrid = |model: Result<Subgrid>| Ok(AnyClosure::new(model?).named(name));
-        match name {
-            "smagorinsky" => subgrid(Subgrid::smagorinsky(SMAGORINSKY, n, length)),
-            "dynamic-smagorinsky" => subgrid(Subgrid::dynamic(n, length)),
-            "leith" => subgrid(Subgrid::leith(LEITH, n, length)),
-            "hyperviscosity" => {
+        match (name, subgrid_constant(name)) {
+            ("smagorinsky", Some(constant)) => return subgrid(Subgrid::smagorinsky(constant, n, length)),
+            ("leith", Some(constant)) => return subgrid(Subgrid::leith(constant, n, length)),
+            ("hyperviscosity", Some(rate)) => {
                 let smallest = (n as f64 / 3.0) * std::f64::consts::TAU / length;
-                subgrid(Subgrid::hyperviscosity(HYPER_RATE / smallest.powi(4), 2, n, length))
+                return subgrid(Subgrid::hyperviscosity(rate / smallest.powi(4), 2, n, length));
             }
+            _ => {}
+        }
+        match name {
+            "dynamic-smagorinsky" => subgrid(Subgrid::dynamic(n, length)),
             "none" => Ok(AnyClosure::new(NoClosure)),
             "exact" => Ok(AnyClosure::new(ExactLaw::new(&self.config.flow, self.config.data.n)?)),
             model => {

@@ -33,6 +33,15 @@ impl Lab {
         Ok(Self { view: "horizon".into(), ..lab })
     }
 
+    /// The spread study: this lab with the ensembles of `study.ensemble`. Its figures and tables are named `large-…`.
+    ///
+    /// # Errors
+    /// Impossible values.
+    pub fn large_ensemble(&self) -> Result<Self> {
+        let lab = self.with(self.config.large_ensemble())?;
+        Ok(Self { view: "large".into(), ..lab })
+    }
+
     /// Large-eddy simulation: preset `les` in this lab's folders. Its figures and tables are named `les-…`.
     ///
     /// # Errors
@@ -66,10 +75,11 @@ impl Lab {
             let (config, closure) = variation?;
             stages.push(config.rollout_stage(&closure)?);
         }
-        let horizon = self.config.horizon();
-        stages.push(horizon.reference_stage());
-        for closure in &horizon.rollout.closures {
-            stages.push(horizon.rollout_stage(closure)?);
+        for study in [self.config.horizon(), self.config.large_ensemble()] {
+            stages.push(study.reference_stage());
+            for closure in &study.rollout.closures {
+                stages.push(study.rollout_stage(closure)?);
+            }
         }
         let mut seen = std::collections::BTreeSet::new();
         stages.retain(|stage| seen.insert(stage.folder()));
@@ -96,7 +106,8 @@ impl Lab {
         settings
     }
 
-    /// All studies: hold policies of the exact law, frontier, long horizon; tables and figures go into the gallery.
+    /// All studies: hold policies of the exact law, frontier, long horizon, large ensembles; tables and figures go into the
+    /// gallery.
     ///
     /// # Errors
     /// As [`Lab::rollout`].
@@ -107,7 +118,11 @@ impl Lab {
         horizon.closed_loop()?;
         horizon.error_curves()?;
         horizon.spread_curves()?;
-        horizon.statistics().map(|_| ())
+        horizon.statistics()?;
+        let large = self.large_ensemble()?;
+        large.closed_loop()?;
+        large.spread_curves()?;
+        large.rank_histogram().map(|_| ())
     }
 
     /// Table `hold-study` of one closure: error and cost against the redraw interval and the policy in between.

@@ -27,6 +27,9 @@ use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, ConvProgram, LatentStats};
 use modes::Truncation;
 
+/// A dimension of a latent space is active when its variance is above this share of the mean variance.
+pub(crate) const ACTIVE: f64 = 0.01;
+
 /// What ω and H are divided by before anything else sees them.
 pub fn field_scales(variant: Variant, stats: &Stats) -> (f64, f64) {
     match variant {

@@ -249,20 +249,28 @@ pub fn spectra(name: &str, y_label: &str, series: Vec<Series>) -> Result<Figure>
     .draw()
 }
 
-/// Training and validation loss against the optimiser step, on a logarithmic ordinate.
+/// Curves against the optimiser step, on a logarithmic ordinate.
 ///
 /// # Errors
 /// As [`Chart::draw`].
-pub fn loss_curves(name: &str, series: Vec<Series>) -> Result<Figure> {
+pub fn training_curves(name: &str, y_label: &str, series: Vec<Series>) -> Result<Figure> {
     Chart {
         name: name.into(),
         title: String::new(),
         x_label: "optimiser step".into(),
-        y_label: "loss".into(),
+        y_label: y_label.into(),
         x_scale: Scale::Linear,
         y_scale: Scale::Log,
         levels: Vec::new(),
         series,
     }
     .draw()
+}
+
+/// [`training_curves`] of losses.
+///
+/// # Errors
+/// As there.
+pub fn loss_curves(name: &str, series: Vec<Series>) -> Result<Figure> {
+    training_curves(name, "loss", series)
 }

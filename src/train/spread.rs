@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::latent::ACTIVE;
+
 /// Keeps ln finite for a dimension without variance, as published.
 const KL_EPSILON: f64 = 1e-8;
-/// A unit is active when its variance is above this share of the mean variance.
-const ACTIVE: f64 = 0.01;
 /// Latents are collapsed when their effective rank is below this share of that of the fields they stand for …
 const RANK_SHARE: f64 = 0.25;
 /// … or when fewer than this share of their units is active.

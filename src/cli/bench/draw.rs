@@ -124,6 +124,8 @@ pub struct RolloutTiming {
     pub ms_per_solver_step: f64,
     /// The part of it spent in the closure, by the clocks of the threads.
     pub closure_fraction: f64,
+    /// The rate of the layers' additions and multiplications relative to that of large matrix products.
+    pub fraction_of_matrix_peak: f64,
     /// What the machine can do.
     #[serde(flatten)]
     pub machine: Machine,
@@ -281,7 +283,7 @@ pub(super) fn run_rollout(args: &RolloutBench) -> Result<()> {
 fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
     let threads = cores(args.threads);
     let flow = FlowConfig { n: N, ..FlowConfig::default() };
-    let (closure, _) = args.model.closure()?;
+    let (closure, operations) = args.model.closure()?;
     let closure = AnyClosure::new(Scaled::new(SCALE, closure));
     let run = |steps: usize| {
         let rollout = RolloutConfig {
@@ -301,12 +303,17 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
     if let Some(t) = done.failures.iter().flatten().next() {
         return Err(Error::config("bench", format!("a member left its bounds at t = {t}")));
     }
+    let ms_per_solver_step = done.cost.wall_s * 1e3 / args.steps as f64;
+    let machine = Machine::measure(threads);
+    let draws = args.steps.div_ceil(args.every.max(1)) as f64 / args.steps as f64;
+    let gflop = 2e-9 * draws * (args.members * operations) as f64;
     Ok(RolloutTiming {
         model: args.model,
         members: args.members,
         every: args.every,
-        ms_per_solver_step: done.cost.wall_s * 1e3 / args.steps as f64,
+        ms_per_solver_step,
         closure_fraction: done.cost.closure_s / done.cost.thread_s,
-        machine: Machine::measure(threads),
+        fraction_of_matrix_peak: gflop / (ms_per_solver_step * 1e-3) / machine.matrix_peak_gflops,
+        machine,
     })
 }

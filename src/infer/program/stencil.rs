@@ -205,3 +205,45 @@ pub(super) fn grow(buffer: &mut Vec<f32>, len: usize) {
         buffer.resize(len, 0.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_and_wide_kernels_are_the_sum_over_their_taps() {
+        // Sums of up to 9 · 20 products of numbers below one in f32.
+        const BOUND: f64 = 2e-5;
+        let n = 6;
+        for padding in [Padding::Zero, Padding::Periodic] {
+            for (from, to) in [(1, 4), (3, 8), (20, 16), (5, 7), (2, NARROW + 1)] {
+                let wave =
+                    |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
+                let (h, weight, bias) = (wave(0.7, n * n * from), wave(1.3, 9 * from * to), wave(0.4, to));
+                let mut padded = vec![0.0; (n + 2) * (n + 2) * from];
+                for x in 0..n {
+                    inside(&mut padded, x, n, from).copy_from_slice(&h[x * n * from..][..n * from]);
+                }
+                frame(&mut padded, n, from, padding);
+                let mut out = vec![0.0; n * n * to];
+                Kernel::new(&weight, from, to).apply(&padded, n, &bias, &mut Vec::new(), &mut out);
+                for (at, &value) in out.iter().enumerate() {
+                    let (x, y, o) = (at / to / n, at / to % n, at % to);
+                    let mut sum = f64::from(bias[o]);
+                    for (tap, f) in (0..9).flat_map(|tap| (0..from).map(move |f| (tap, f))) {
+                        let (i, j) = (x + n + tap / 3 - 1, y + n + tap % 3 - 1);
+                        let seen = (n..2 * n).contains(&i) && (n..2 * n).contains(&j);
+                        if seen || padding == Padding::Periodic {
+                            let value = h[(i % n * n + j % n) * from + f];
+                            sum += f64::from(value) * f64::from(weight[(o * from + f) * 9 + tap]);
+                        }
+                    }
+                    assert!(
+                        (f64::from(value) - sum).abs() < BOUND,
+                        "{padding:?} {from} to {to} at {at}: {value}, {sum}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -258,3 +258,35 @@ impl FnoProgram {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::SeedTree;
+
+    #[test]
+    fn threads_inside_an_evaluation_change_no_bit() {
+        // Fields large enough to be spread.
+        let (n, points) = (64, 64 * 64);
+        for variant in [Variant::Paper, Variant::Gated] {
+            for noisy in [true, false] {
+                let desc = Fno { variant, width: 12, modes: 4, layers: 2, layers_x: 2, embed: 16, noisy };
+                assert!(spread::pays(points * desc.width));
+                let mut weights = Network::Fno(desc.clone()).init(&mut SeedTree::new(5).stream());
+                weights.iter_mut().enumerate().for_each(|(i, w)| *w += 0.01 * ((i % 7) as f32 - 3.0));
+                let field = |step: f32| -> Vec<f32> { (0..points).map(|i| (step * i as f32).sin()).collect() };
+                let run = |threads: usize| {
+                    let mut program = FnoProgram::new(&desc, &weights, n).unwrap();
+                    program.set_threads(threads).unwrap();
+                    program.condition(&field(0.37));
+                    let mut out = vec![0.0; points];
+                    program.eval(&field(0.91), 0.4, &mut out);
+                    out
+                };
+                let one = run(1);
+                assert!(one.iter().any(|&x| x != one[0]));
+                assert!([2, 3].into_iter().all(|threads| run(threads) == one), "{desc:?}");
+            }
+        }
+    }
+}
