@@ -87,13 +87,13 @@ def line(r):
     peak = "" if r["fraction_of_matrix_peak"] is None else f"{r['fraction_of_matrix_peak']:.2f}"
     return (
         f"| {LABEL[r['what']]} | {r['model']} | {size} | {r['lacuna_ms']:.4g} | {torch} | {r['ratio']:.2f} | {r['aim']} "
-        f"| {r['lacuna_memory_mb']:.0f} | {r['pytorch_memory_mb']:.0f} | {peak} |"
+        f"| {r['lacuna_memory_mb']:.0f} | {r['pytorch_memory_mb']:.0f} | {peak} | {r['matrix_peak_gflops']:.0f} | {r['memory_gb_s']:.0f} |"
     )
 
 
 HEAD = [
-    "| what | model | size | lacuna ms | PyTorch ms, eager / compiled | ratio | aim | lacuna MB | PyTorch MB | of matrix peak |",
-    "|---|---|---|---|---|---|---|---|---|---|",
+    "| what | model | size | lacuna ms | PyTorch ms, eager / compiled | ratio | aim | lacuna MB | PyTorch MB | of matrix peak | GFLOP/s | GB/s |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
 ]
 
 

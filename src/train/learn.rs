@@ -100,7 +100,7 @@ impl Lesson<'_> {
             Joint::new(nets, parts, (&train, &validation), config, &self.seeds, self.workers, self.place()?);
         let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
         let index: Vec<usize> = (0..train.w.len()).collect();
-        let made = Kept::of(&state).map(|kept| -> Result<Checkpoint> {
+        let [checkpoint, last] = Kept::both(&state, |kept| {
             let mut checkpoint = self.empty(model);
             // Weights without a law: the model that needs least.
             checkpoint.model.law = Law::Mean;
@@ -110,9 +110,8 @@ impl Lesson<'_> {
                 checkpoint.latent = LatentStats { w_mean, w_std, h_mean, h_std };
             }
             checkpoint.networks = joint.split(kept.params);
-            Ok(self.signed(checkpoint, &kept))
-        });
-        let [checkpoint, last] = both(made)?;
+            Ok(self.signed(checkpoint, kept))
+        })?;
         Ok(Some(Learned { checkpoint, last, spread }))
     }
 
@@ -132,12 +131,12 @@ impl Lesson<'_> {
         let mut joint =
             Joint::new(nets, parts, (&train, &validation), config, &self.seeds, self.workers, self.place()?);
         let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
-        let [checkpoint, last] = Kept::of(&state).map(|kept| {
+        let [checkpoint, last] = Kept::both(&state, |kept| {
             let mut checkpoint = self.empty(model);
             checkpoint.latent = joint.latent_stats(kept.buffers);
             checkpoint.networks = joint.split(kept.params);
-            self.signed(checkpoint, &kept)
-        });
+            Ok(self.signed(checkpoint, kept))
+        })?;
         Ok(Some(Learned { checkpoint, last, spread }))
     }
 
@@ -192,15 +191,14 @@ impl Lesson<'_> {
             return Ok(None);
         }
         let role = if desc.noisy { "score" } else { "regression" };
-        let made = Kept::of(&state).map(|kept| -> Result<Checkpoint> {
+        let [checkpoint, last] = Kept::both(&state, |kept| {
             let mut checkpoint = base.clone();
             if model.law == Law::Gaussian {
                 checkpoint.residual = Some(self.residual(&desc, &network, kept.params, train, model.train.batch)?);
             }
             checkpoint.networks.insert(role.into(), (network.clone(), kept.params.to_vec()));
-            Ok(self.signed(checkpoint, &kept))
-        });
-        let [checkpoint, last] = both(made)?;
+            Ok(self.signed(checkpoint, kept))
+        })?;
         Ok(Some(Learned { checkpoint, last, spread }))
     }
 
@@ -308,18 +306,15 @@ struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    /// Those of the best validation, and the last ones.
-    fn of(state: &'a State) -> [Self; 2] {
-        [
-            Self { params: &state.best, buffers: &state.best_buffers, step: state.best_step, loss: state.best_loss },
-            Self { params: &state.ema, buffers: &state.buffers, step: state.step, loss: state.last_loss },
-        ]
+    /// What `make` makes of the weights of the best validation, and of the last ones; once where they are the same.
+    fn both(state: &'a State, make: impl Fn(&Self) -> Result<Checkpoint>) -> Result<[Checkpoint; 2]> {
+        let best =
+            Self { params: &state.best, buffers: &state.best_buffers, step: state.best_step, loss: state.best_loss };
+        let last = Self { params: &state.ema, buffers: &state.buffers, step: state.step, loss: state.last_loss };
+        let made = make(&best)?;
+        let last = if last.step == best.step { made.clone() } else { make(&last)? };
+        Ok([made, last])
     }
-}
-
-/// Both, or the first error.
-fn both([best, last]: [Result<Checkpoint>; 2]) -> Result<[Checkpoint; 2]> {
-    Ok([best?, last?])
 }
 
 /// Trains a joint objective; weights and spread of the best validation.
