@@ -1,7 +1,7 @@
 """Fill the results section of README.md from the tables of a preset.
 
 The section lies between `<!-- results:begin -->` and `<!-- results:end -->`; what is there is replaced by
-the tables of figures/PRESET named below with their captions, so no number in the README is typed by hand.
+columns of the tables of figures/PRESET named below with their captions, so no number in the README is typed by hand.
 """
 
 import argparse
@@ -11,7 +11,27 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-TABLES = ("offline.md", "closed-loop.md", "cost.md", "horizon-closed-loop.md")
+LOOP = ("closure", "members", "error of mean", "spread", "spread/exact", "spread/skill", "CRPS", "skill", "failures")
+# Tables and the columns that are shown of them; the files have all.
+TABLES = {
+    "ledger.md": ("source", "method", "closure", "quantity", "relation", "published", "ours"),
+    "offline.md": ("closure", "bias", "std/exact", "D_RE single", "D_RE single excess", "CRPS/exact", "W1"),
+    "closed-loop.md": LOOP + ("ms/step",),
+    "large-closed-loop.md": LOOP,
+    "cost.md": ("closure", "encode", "denoise", "decode", "draw", "per step", "cheaper"),
+    "horizon-closed-loop.md": LOOP,
+}
+
+
+def chosen(table, columns):
+    """The caption and the named columns of a Markdown table."""
+    caption, _, *lines = table.split("\n")
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+    missing = [column for column in columns if column not in rows[0]]
+    if missing:
+        raise SystemExit(f"no column {', '.join(missing)} in: {caption}")
+    at = [rows[0].index(column) for column in columns]
+    return "\n".join([caption, "", *("| " + " | ".join(row[i] for i in at) + " |" for row in rows)])
 
 
 def section(figures):
@@ -20,10 +40,10 @@ def section(figures):
         line = json.loads(text)
         lines[line["file"]] = line
     parts = []
-    for name in TABLES:
+    for name, columns in TABLES.items():
         line = lines[name]
         table = (figures / name).read_text(encoding="utf-8").strip()
-        parts.append(table)
+        parts.append(chosen(table, columns))
         parts.append(
             f"<sub>`{line['call']}`, preset `{figures.name}`, seed {line['seed']}, configuration "
             f"`{line['config_hash'][:12]}`, lacuna {line['version']}; "

@@ -5,6 +5,9 @@
 //! allocation per call), which rollouts and notebooks use, and the tensor room, which trains.
 //! A [`Checkpoint`] is a description, its weights, and everything else that a draw needs, in one file.
 
+// Builds for GPUs train by compositions of tensor operations and leave the backward programs unused.
+#![cfg_attr(feature = "cuda", allow(dead_code, unused_imports))]
+
 mod checkpoint;
 mod conv;
 mod dft;
