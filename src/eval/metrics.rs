@@ -142,7 +142,10 @@ impl Gram {
             return f64::NAN;
         }
         let trace: f64 = (0..self.m).map(|a| self.g[a * self.m + a]).sum();
-        ((trace - self.g.iter().sum::<f64>() / self.m as f64) / (self.m as f64 - 1.0)).max(0.0)
+        let variance = (trace - self.g.iter().sum::<f64>() / self.m as f64) / (self.m as f64 - 1.0);
+        /// Members that agree differ by the round-off of these sums, relative to their errors.
+        const ROUND_OFF: f64 = 1e-12;
+        if variance > ROUND_OFF * trace / self.m as f64 { variance } else { 0.0 }
     }
 
     /// [`Gram::variance`] of a bootstrap replicate, in which member m has weight `weights[m]`.

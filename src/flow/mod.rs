@@ -42,4 +42,6 @@ pub use batch::{Trajectory, run_batch};
 pub use core::Real;
 pub use noise::QWiener;
 pub use reduced::{Advection, Reduced, initial_vorticity};
+#[cfg(feature = "learn")]
+pub(crate) use reduced::{Linear, linear};
 pub use solver::{Pair, Solver};

@@ -201,6 +201,32 @@ impl Reduced {
     }
 }
 
+/// Coefficients of [`Reduced`] for the missing-physics problem, for solvers of another kind.
+#[cfg(feature = "learn")]
+pub(crate) struct Linear {
+    /// ω̂' = keep·ω̂ + gain·(Ĥ + f̂), mode by mode of the transposed half spectrum, index l·N + i.
+    pub keep: Vec<f64>,
+    /// See `keep`.
+    pub gain: Vec<f64>,
+    /// The steady forcing f, (N, N).
+    pub forcing: Field,
+}
+
+/// [`Linear`] of a configuration.
+///
+/// # Errors
+/// [`Error::Config`] for impossible values.
+#[cfg(feature = "learn")]
+pub(crate) fn linear(config: &FlowConfig) -> Result<Linear> {
+    let grid = Grid::new(config.n, config.length)?;
+    let CrankNicolson { keep, gain } = CrankNicolson::new(&damping(config, &grid)?, config.dt);
+    let mut spectrum = Spectrum::zeros((config.n, config.n / 2 + 1));
+    for (at, value) in forcing(config) {
+        spectrum[(at % config.n, at / config.n)] = value;
+    }
+    Ok(Linear { keep, gain, forcing: irfft2(&spectrum, config.n) })
+}
+
 /// A draw of the periodic Gaussian random field Re ifft2(s_n (a + ib)), a and b standard normal,
 /// s_n = N²√2 τ^{α−1} (|k|² + τ²)^{−α/2}, s_0 = 0 (arXiv 2506.20771, initial condition of the stochastic Navier–Stokes
 /// example; α = 2.5, τ = 7).

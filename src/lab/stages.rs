@@ -9,10 +9,16 @@ use polars::prelude::Column;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
+#[cfg(feature = "learn")]
+use crate::config::Law;
 use crate::config::{FlowConfig, Stage, is_built_in, split_mean, subgrid_constant};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
+#[cfg(feature = "learn")]
+use crate::infer::Checkpoint;
+#[cfg(feature = "learn")]
+use crate::rollout::OnDevice;
 use crate::rollout::{self, Ensemble, Reference};
 #[cfg(feature = "learn")]
 use crate::train::{Controls, train_until};
@@ -262,7 +268,18 @@ impl Lab {
         let (base, _) = split_mean(closure);
         let parents = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
         let parents: Vec<&Artifact> = std::iter::once(&reference).chain(parents.as_ref()).collect();
-        let (config, law, store) = (&self.config, self.closure(closure)?, &self.store);
+        let (config, store) = (&self.config, &self.store);
+        // Learned laws run where they are told to; everything else is for the CPU.
+        #[cfg(feature = "learn")]
+        if let (true, None, Some(model)) = (self.device != "cpu", shard, config.models.get(closure))
+            && model.law == Law::Diffusion
+        {
+            let checkpoint = Checkpoint::load(&self.train_artifact(closure)?.path(CHECKPOINT))?;
+            let device = &crate::train::device(&self.device)?;
+            let law = OnDevice { name: closure, checkpoint: &checkpoint, sampler: &model.sampler, device };
+            return rollout::rollout_on_device(config, &law, &self.device, &parents, store, &mut say).map(Some);
+        }
+        let law = self.closure(closure)?;
         match shard {
             None => rollout::rollout(config, closure, law, &parents, store, &mut say).map(Some),
             Some(shard) => rollout::rollout_shard(config, closure, law, &parents, shard, store, &mut say),

@@ -41,24 +41,56 @@ pub fn compose(
     w: Tensor<3>,
     level: Option<Tensor<1>>,
 ) -> Tensor<3> {
-    let net = Net { desc, weights, fourier: Fourier::new(w.dims()[1], desc.modes, weights.device()) };
+    let net = Prepared::new(desc, weights, w.dims()[1]);
     let noisy = desc.noisy.then(|| (x.expect("a noisy input"), level.expect("noise levels")));
-    match desc.variant {
-        Variant::Paper => net.paper(noisy, w),
-        Variant::Gated => net.gated(noisy, w),
-    }
+    net.evaluate(net.condition(w), noisy)
 }
 
-struct Net<'a> {
-    desc: &'a Fno,
-    weights: &'a Weights,
+/// A network and its constants on a device, for many evaluations about one condition.
+pub(crate) struct Prepared {
+    desc: Fno,
+    weights: Weights,
     fourier: Fourier,
+    /// Of the noise-level embedding (gated), (1, half).
+    frequencies: Option<Tensor<2>>,
+    /// x and y at every point (paper), (1, 2, n, n).
+    coordinates: Option<Tensor<4>>,
 }
 
-impl Net<'_> {
-    fn gated(&self, noisy: Option<(Tensor<3>, Tensor<1>)>, w: Tensor<3>) -> Tensor<3> {
+impl Prepared {
+    /// Prepares the network for n × n fields.
+    pub(crate) fn new(desc: &Fno, weights: &Weights, n: usize) -> Self {
+        let device = weights.device();
+        let gated = desc.variant == Variant::Gated;
+        let at = |i: usize| i as f32 / (n - 1) as f32;
+        let coordinates = || (0..n * n).map(|k| at(k / n)).chain((0..n * n).map(|k| at(k % n))).collect();
+        Self {
+            desc: desc.clone(),
+            weights: weights.clone(),
+            fourier: Fourier::new(n, desc.modes, device),
+            frequencies: gated.then(|| constant(desc.frequencies(), [1, desc.embed / 2], device)),
+            coordinates: (!gated).then(|| constant(coordinates(), [1, 2, n, n], device)),
+        }
+    }
+
+    /// What the ω branch makes of `w` (batch, n, n), (batch, width, n, n).
+    pub(crate) fn condition(&self, w: Tensor<3>) -> Tensor<4> {
+        match self.desc.variant {
+            Variant::Gated => self.gated_condition(w),
+            Variant::Paper => self.branch("w", self.lift("fc0_w", w), None),
+        }
+    }
+
+    /// The network after [`Prepared::condition`], for noisy networks at (x, level).
+    pub(crate) fn evaluate(&self, condition: Tensor<4>, noisy: Option<(Tensor<3>, Tensor<1>)>) -> Tensor<3> {
+        match self.desc.variant {
+            Variant::Gated => self.gated(condition, noisy),
+            Variant::Paper => self.paper(condition, noisy),
+        }
+    }
+
+    fn gated_condition(&self, w: Tensor<3>) -> Tensor<4> {
         let c = self.desc.width;
-        let get = |name: &str| self.weights.get::<1>(name, [c]);
         let channel = |name: &str| self.weights.get(name, [1, c, 1, 1]);
         let mut h = w.unsqueeze_dim::<4>(1) * channel("lift_w.weight") + channel("lift_w.bias");
         for i in 0..self.desc.layers {
@@ -66,13 +98,19 @@ impl Net<'_> {
             let kernel = self.weights.get(&format!("w{i}.gate.weight"), [2 * c, c, 3, 3]);
             h = self.gate(&format!("w{i}"), h, conv3(r, kernel, None, 1, Padding::Periodic));
         }
+        h
+    }
+
+    fn gated(&self, condition: Tensor<4>, noisy: Option<(Tensor<3>, Tensor<1>)>) -> Tensor<3> {
+        let c = self.desc.width;
+        let mut h = condition;
         if let Some((x, level)) = noisy {
             let modulation = self.modulation(level);
             let modulate = |h: Tensor<4>, i: usize| {
                 let part = |at: usize| modulation.clone().narrow(1, at * c, c).unsqueeze_dims::<4>(&[2, 3]);
                 h.clone() + h * part(2 * i) + part(2 * i + 1)
             };
-            h = h + x.unsqueeze_dim::<4>(1) * channel("lift_x.weight");
+            h = h + x.unsqueeze_dim::<4>(1) * self.weights.get("lift_x.weight", [1, c, 1, 1]);
             for i in 0..self.desc.layers_x {
                 let q = modulate(h.clone(), i);
                 let r = q.clone() + self.spectral(&format!("x{i}"), q);
@@ -81,7 +119,7 @@ impl Net<'_> {
             }
             h = modulate(h, self.desc.layers_x);
         }
-        let head = get("head.weight").reshape([1, c]);
+        let head = self.weights.get("head.weight", [1, c]);
         pointwise(h, head, Some(self.weights.get("head.bias", [1]))).squeeze_dim::<3>(1)
     }
 
@@ -105,7 +143,8 @@ impl Net<'_> {
     /// γ and β of all layers, (batch, modulations).
     fn modulation(&self, level: Tensor<1>) -> Tensor<2> {
         let (e, out) = (self.desc.embed, self.desc.modulations());
-        let features = waves(level, constant(self.desc.frequencies(), [1, e / 2], self.weights.device()));
+        let Some(frequencies) = &self.frequencies else { unreachable!("the gated variant has frequencies") };
+        let features = waves(level, frequencies.clone());
         let hidden = silu(self.linear("embed.0", features, e));
         self.linear("embed.1", hidden, out)
     }
@@ -117,9 +156,8 @@ impl Net<'_> {
         input.matmul(weight.transpose()) + self.weights.get(&format!("{name}.bias"), [1, to])
     }
 
-    fn paper(&self, noisy: Option<(Tensor<3>, Tensor<1>)>, w: Tensor<3>) -> Tensor<3> {
+    fn paper(&self, condition: Tensor<4>, noisy: Option<(Tensor<3>, Tensor<1>)>) -> Tensor<3> {
         let c = self.desc.width;
-        let condition = self.branch("w", self.lift("fc0_w", w), None);
         let h = match noisy {
             None => condition,
             Some((x, tau)) => {
@@ -162,9 +200,8 @@ impl Net<'_> {
     /// (field, x, y) at every point to `width` channels.
     fn lift(&self, name: &str, field: Tensor<3>) -> Tensor<4> {
         let [batch, n, _] = field.dims();
-        let at = |i: usize| i as f32 / (n - 1) as f32;
-        let values = (0..n * n).map(|k| at(k / n)).chain((0..n * n).map(|k| at(k % n))).collect();
-        let coordinates = constant(values, [1, 2, n, n], self.weights.device()).expand([batch, 2, n, n]);
+        let Some(coordinates) = &self.coordinates else { unreachable!("the published variant has coordinates") };
+        let coordinates = coordinates.clone().expand([batch, 2, n, n]);
         self.dense(name, Tensor::cat(vec![field.unsqueeze_dim(1), coordinates], 1), self.desc.width)
     }
 }

@@ -13,6 +13,7 @@ mod ops;
 mod weights;
 
 pub use conv::{compose as compose_conv, decode, encode};
+pub(crate) use fno::Prepared;
 pub use fno::{compose as compose_fno, fno};
 pub use weights::Weights;
 

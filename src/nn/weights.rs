@@ -18,6 +18,7 @@ pub struct Weights {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // a handful of them
 enum Leaves {
     /// One leaf for all, of which parameters are slices: what networks that are one operation take.
     Flat(Tensor<1>, HashMap<String, Range<usize>>),

@@ -27,11 +27,17 @@
 //! A member fails where its closure term or state is not finite or |ω|Δt exceeds `flow.max_courant` somewhere. That is a
 //! result: the time is kept, the fields are NaN from there on, the others go on.
 
+#[cfg(feature = "learn")]
+mod device;
 mod member;
 mod parts;
 mod run;
 mod store;
 
+#[cfg(feature = "learn")]
+pub use device::{OnDevice, run_on_device};
+#[cfg(feature = "learn")]
+pub use run::rollout_on_device;
 pub use run::{reference, rollout, rollout_shard, run_ensemble, run_ensemble_with};
 
 use ndarray::{Array2, Array4};

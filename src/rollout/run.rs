@@ -9,6 +9,8 @@ use serde_json::json;
 use super::member::{self, Member, Plan, Problem};
 use super::parts::{Parts, collect, stack};
 use super::{Cost, Ensemble, Reference};
+#[cfg(feature = "learn")]
+use super::{OnDevice, run_on_device};
 use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, FlowConfig, MissingTerm, RolloutConfig, hash};
@@ -116,6 +118,35 @@ pub fn rollout(
     let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
     job.finish(&config.seeds().child(ROLLOUT), store.begin(&stage)?, &parents, progress)
+}
+
+/// [`rollout`] of a trained diffusion law on a tensor device ([`run_on_device`]), `device` by name. All members run as one batch,
+/// so that a run that was killed starts again.
+///
+/// # Errors
+/// As [`rollout`] and [`run_on_device`].
+#[cfg(feature = "learn")]
+pub fn rollout_on_device(
+    config: &Config,
+    law: &OnDevice,
+    device: &str,
+    parents: &[&Artifact],
+    store: &Store,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Artifact> {
+    let stage = config.rollout_stage(law.name)?;
+    if let Some(found) = store.find(&stage)? {
+        return Ok(found);
+    }
+    let true_flow = reference(config, store, progress)?;
+    let start = Reference::load(&true_flow.path(REFERENCE))?.start;
+    let work = store.begin(&stage)?;
+    let (problem, seeds) = ((config.data.term, &config.flow), config.seeds().child(ROLLOUT));
+    let mut made = run_on_device(problem, start.view(), law, &config.rollout, &seeds, progress)?;
+    made.config_hash = stage.hash.clone();
+    made.save(&work.path(ENSEMBLE))?;
+    let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
+    work.finish(&[made.seeds], &parents, device)
 }
 
 /// One shard's part of [`rollout`]: every n-th member from the i-th on for `shard = (i, n)`, 1 ≤ i ≤ n, so that several machines

@@ -16,6 +16,8 @@ mod levels;
 mod sampler;
 
 pub use levels::{NoiseLevels, Preconditioning, SIGMA_MAX, SIGMA_MIN, Schedule, VeSde};
+#[cfg(feature = "learn")]
+pub(crate) use sampler::{SECOND_LOOK, ancestral};
 pub use sampler::{Scratch, conditional_mean, sample};
 
 /// The conditional expectation D(x, σ) = E[x₀ | x₀ + σξ = x]: all that a sampler needs to know of a law.

@@ -89,7 +89,7 @@ pub fn sample<D: Denoiser + ?Sized>(
 /// Level at which [`conditional_mean`] looks a second time, relative to the largest one: the rms of the data for the default
 /// schedule. Measured on three trained models, the error of the mean is then that of the mean of many draws; with the first
 /// look alone it is half as large again.
-const SECOND_LOOK: f64 = 1.0 / 8.0;
+pub(crate) const SECOND_LOOK: f64 = 1.0 / 8.0;
 
 /// The conditional mean E\[x₀\] with three evaluations: the denoiser at the largest level on pure noise, where x carries next to
 /// nothing about x₀, gives m; then the average of D(m + σξ) and D(m − σξ) at an eighth of that level, where trained networks
@@ -130,7 +130,7 @@ fn start(schedule: &Schedule, rng: &mut Stream, out: &mut [f32]) {
 }
 
 /// Pull and spread of the Gaussian posterior between two levels.
-fn ancestral(from: f64, to: f64) -> (f64, f64) {
+pub(crate) fn ancestral(from: f64, to: f64) -> (f64, f64) {
     let ratio = (to / from).powi(2);
     (1.0 - ratio, to * (1.0 - ratio).sqrt())
 }
