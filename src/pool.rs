@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Per cent of the work between two progress lines, and the shortest and the longest silence.
 const PER_CENT: usize = 5;
@@ -23,6 +23,19 @@ pub(crate) struct Task<'a> {
     pub steps: usize,
     /// Threads; 0 is one per core.
     pub threads: usize,
+}
+
+/// `work` inside a pool of `threads` threads, over which draws of large networks then spread; as it is for fewer than two.
+///
+/// # Errors
+/// The system does not give the threads.
+pub(crate) fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
+    if threads < 2 {
+        return Ok(work());
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let failed = |error| Error::Process { what: format!("cannot start a thread: {error}") };
+    Ok(pool.map_err(failed)?.install(work))
 }
 
 /// `threads`, or one per core for 0.
@@ -137,7 +150,6 @@ fn span(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     fn task(threads: usize) -> Task<'static> {
         Task { what: "squares", unit: "numbers", steps: 5, threads }
@@ -173,6 +185,18 @@ mod tests {
         let error = run_all(&task(1), &[0, 1, 2], fail, keep, &mut |_| ()).unwrap_err();
         assert!(error.to_string().contains("job"));
         assert_eq!(seen, [0]);
+    }
+
+    #[test]
+    fn work_within_a_pool_has_its_threads_and_may_fail() {
+        let seen = |threads: usize| within(threads, || (rayon::current_thread_index(), rayon::current_num_threads()));
+        assert_eq!(seen(1).unwrap().0, None);
+        let (index, count) = seen(3).unwrap();
+        assert!(index.is_some() && count == 3);
+        let sums = within(2, || rayon::join(|| (0..100).sum::<u32>(), || (100..200).sum::<u32>())).unwrap();
+        assert_eq!(sums, (4950, 14950));
+        // A panic ends the waiting of the others, too.
+        assert!(std::panic::catch_unwind(|| within(2, || panic!("on purpose"))).is_err());
     }
 
     #[test]

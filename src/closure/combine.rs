@@ -42,10 +42,6 @@ impl<C: Closure> Closure for Deterministic<C> {
     fn split(&self) -> Option<Split> {
         self.0.split()
     }
-
-    fn set_threads(&mut self, threads: usize) -> Result<()> {
-        self.0.set_threads(threads)
-    }
 }
 
 /// The sum of two closures, drawn independently one after the other from the same stream.
@@ -90,11 +86,6 @@ impl<A: Closure, B: Closure> Closure for Sum<A, B> {
         self.scratch = scratch;
         Ok(known)
     }
-
-    fn set_threads(&mut self, threads: usize) -> Result<()> {
-        self.first.set_threads(threads)?;
-        self.second.set_threads(threads)
-    }
 }
 
 /// A closure times a constant: mean and fluctuation alike.
@@ -126,10 +117,6 @@ impl<C: Closure> Closure for Scaled<C> {
         let known = self.closure.mean(w, t, h.view_mut())?;
         h *= self.factor;
         Ok(known)
-    }
-
-    fn set_threads(&mut self, threads: usize) -> Result<()> {
-        self.closure.set_threads(threads)
     }
 }
 
@@ -202,9 +189,5 @@ impl Closure for AnyClosure {
 
     fn split(&self) -> Option<Split> {
         self.inner.split()
-    }
-
-    fn set_threads(&mut self, threads: usize) -> Result<()> {
-        self.inner.set_threads(threads)
     }
 }

@@ -237,13 +237,6 @@ impl Closure for Learned {
         Some(self.split)
     }
 
-    fn set_threads(&mut self, threads: usize) -> Result<()> {
-        match &mut self.body {
-            Body::Diffusion { denoiser, .. } => denoiser.set_threads(threads),
-            Body::Regression { program, .. } => program.set_threads(threads),
-        }
-    }
-
     fn fluctuation(
         &mut self,
         w: ArrayView2<f64>,

@@ -110,16 +110,6 @@ pub trait Closure {
     fn split(&self) -> Option<Split> {
         None
     }
-
-    /// Tells the closure that so many threads are its own during a call; what it draws must not depend on them. Ensembles
-    /// with fewer members than there are threads say so; most closures have no use for it.
-    ///
-    /// # Errors
-    /// The system does not give the threads.
-    fn set_threads(&mut self, threads: usize) -> Result<()> {
-        let _ = threads;
-        Ok(())
-    }
 }
 
 /// H = 0: the reduced solver on its own, the baseline of every comparison.

@@ -50,14 +50,6 @@ impl ModelDenoiser {
         self.program.condition(w);
     }
 
-    /// As [`FnoProgram::set_threads`].
-    ///
-    /// # Errors
-    /// The system does not give the threads.
-    pub fn set_threads(&mut self, threads: usize) -> Result<()> {
-        self.program.set_threads(threads)
-    }
-
     /// The score (D − x)/σ² at noise level `sigma`; `level` is τ for a published network and `sigma` otherwise.
     pub(super) fn score(&mut self, x: &[f32], level: f64, sigma: f64, out: &mut [f32]) {
         match self.form {

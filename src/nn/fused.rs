@@ -23,9 +23,10 @@ pub(super) fn conv(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor
     let input = input.try_into_primitive::<Tracked>().ok()?;
     let weights = weights.try_into_primitive::<Tracked>().ok()?;
     let parents = [input.node(), weights.node()];
-    let (input, weights) = (values::<3>(input.into_primitive()), values::<1>(weights.into_primitive()));
-    let count = weights.len();
-    let mut adjoint = ConvAdjoint::new(desc, encoder, weights, n)?;
+    let (input, weights) = (values::<3>(input.into_primitive()), weights.into_primitive());
+    let flat = weights.as_slice::<f32>()?;
+    let count = flat.len();
+    let mut adjoint = ConvAdjoint::new(desc, encoder, flat, weights.data_arc(), n)?;
     let mut tapes = Vec::with_capacity(batch);
     let mut out = Vec::new();
     for field in input.chunks_exact(n * n) {

@@ -17,7 +17,7 @@ use crate::config::{Config, FlowConfig, MissingTerm, RolloutConfig, hash};
 use crate::data::Recorder;
 use crate::error::{Error, Result};
 use crate::flow::{Reduced, Solver, initial_vorticity};
-use crate::pool::{Task, cores, run_all};
+use crate::pool::{Task, cores, run_all, within};
 use crate::rng::SeedTree;
 use crate::spectral::{Field, check_square};
 
@@ -270,11 +270,11 @@ impl<'a> Job<'a> {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<Member>> {
         let problem = Problem { flow: &self.flow, solver: &self.solver, rollout: self.rollout, plan: &self.plan };
-        // Threads that have no member of their own help with the draws of the others.
-        let mut closure = self.closure.clone();
-        closure.set_threads(cores(self.threads) / jobs.len().max(1))?;
-        let run =
-            |m: usize, done: &AtomicUsize| member::run(&problem, self.start, &closure, seeds.child(m).stream(), done);
+        // Threads that have no member of their own help with the draws of the others: each member runs in a pool of its own.
+        let help = cores(self.threads) / jobs.len().max(1);
+        let run = |m: usize, done: &AtomicUsize| {
+            within(help, || member::run(&problem, self.start, self.closure, seeds.child(m).stream(), done))?
+        };
         let what = format!("rollout of {}", self.name);
         let words = (what.as_str(), "members", self.threads);
         match work {

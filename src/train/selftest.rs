@@ -246,7 +246,8 @@ fn autoencoder(name: &str, desc: &Conv, device: &Device, seeds: &SeedTree, check
             gradient
         };
         let found = step(device);
-        if let Some(mut adjoint) = ConvAdjoint::new(desc, encoder, flat.clone(), n) {
+        let owner = std::sync::Arc::new(flat.clone());
+        if let Some(mut adjoint) = ConvAdjoint::new(desc, encoder, &owner, std::sync::Arc::clone(&owner) as _, n) {
             let mut wanted = vec![0.0; flat.len()];
             for (field, slope) in input.chunks_exact(n * n).zip(slope.chunks_exact(m * m)) {
                 let mut tape = Tape::default();

@@ -61,6 +61,8 @@ impl Spare {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::config::{Padding, Variant};
     use crate::infer::{Conv, ConvAdjoint, Fno, FnoAdjoint, Network, Tape};
     use crate::rng::SeedTree;
@@ -109,8 +111,8 @@ mod tests {
             for encoder in [true, false] {
                 let network = if encoder { Network::Encoder(desc.clone()) } else { Network::Decoder(desc.clone()) };
                 let run = |seed: usize, fields: usize| {
-                    let weights = weights(&network, seed);
-                    let mut adjoint = ConvAdjoint::new(&desc, encoder, weights.clone(), 8).unwrap();
+                    let weights = Arc::new(weights(&network, seed));
+                    let mut adjoint = ConvAdjoint::new(&desc, encoder, &weights, Arc::clone(&weights) as _, 8).unwrap();
                     let mut gradient = vec![0.0; weights.len()];
                     let mut tapes = Vec::new();
                     for field in 0..fields {

@@ -10,14 +10,9 @@ use rayon::slice::ParallelSliceMut;
 /// Fewer values are not worth waking a thread.
 const LEAST: usize = 1 << 15;
 
-/// Whether an evaluation whose fields have so many values gains anything.
-pub(super) fn pays(values: usize) -> bool {
-    values > LEAST
-}
-
 /// Threads for `values` values.
 pub(super) fn threads(values: usize) -> usize {
-    if !pays(values) || rayon::current_thread_index().is_none() { 1 } else { rayon::current_num_threads() }
+    if values <= LEAST || rayon::current_thread_index().is_none() { 1 } else { rayon::current_num_threads() }
 }
 
 /// `work(first, rows)` on parts of `out`, whole rows of `stride` values; `first` is the number of the part's first row.

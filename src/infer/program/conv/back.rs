@@ -3,6 +3,7 @@
 //! The forward pass keeps the input of every block and the statistics of every norm; the backward pass makes everything else
 //! again. One field at a time, channels-last, with the matrix products and kernels of [`super::ConvProgram`].
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::attention_back::{Attended, Attention};
@@ -25,8 +26,31 @@ struct Prepared {
     desc: Conv,
     encoder: bool,
     n: usize,
-    flat: Vec<f32>,
+    source: Source,
     units: Vec<Unit>,
+}
+
+/// What keeps weights in memory, unchanged.
+pub(crate) type Owner = Arc<dyn Any + Send + Sync>;
+
+/// Where prepared weights come from. As long as the owner is held nothing else can lie there, so that the same place means the
+/// same weights, without a look at them.
+struct Source {
+    at: usize,
+    len: usize,
+    _owner: Owner,
+}
+
+impl Source {
+    fn same(&self, other: &Self) -> bool {
+        (self.at, self.len) == (other.at, other.len)
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} weights", self.len)
+    }
 }
 
 impl Prepared {
@@ -81,12 +105,14 @@ enum Unit {
 }
 
 impl ConvAdjoint {
-    /// Prepares a network for fields of `n`² values at the given flat weights, reusing an idle one of [`ConvAdjoint::rest`];
+    /// Prepares a network for fields of `n`² values at the given flat weights, which lie in what `owner` keeps, reusing an idle one of [`ConvAdjoint::rest`];
     /// `None` where it does not fit the grid.
-    pub(crate) fn new(desc: &Conv, encoder: bool, weights: Vec<f32>, n: usize) -> Option<Self> {
+    pub(crate) fn new(desc: &Conv, encoder: bool, weights: &[f32], owner: Owner, n: usize) -> Option<Self> {
+        let source = Source { at: weights.as_ptr() as usize, len: weights.len(), _owner: owner };
         let scratch = IDLE.take(|(d, e, m, _)| (d == desc && *e == encoder && *m == n).then_some(0));
         let scratch = scratch.map(|idle| idle.3).unwrap_or_default();
-        let find = || PREPARED.find(|it| (it.fits(desc, encoder, n) && it.flat == weights).then(|| Arc::clone(it)));
+        let find =
+            || PREPARED.find(|it| (it.fits(desc, encoder, n) && it.source.same(&source)).then(|| Arc::clone(it)));
         if let Some(prepared) = find() {
             return Some(Self { prepared, scratch });
         }
@@ -96,8 +122,8 @@ impl ConvAdjoint {
             None => {
                 // What nobody uses now is of an earlier step.
                 PREPARED.retain(|it| Arc::strong_count(it) > 1 || !it.fits(desc, encoder, n));
-                let units = units(desc, encoder, &weights, n)?;
-                let made = Arc::new(Prepared { desc: desc.clone(), encoder, n, flat: weights, units });
+                let units = units(desc, encoder, weights, n)?;
+                let made = Arc::new(Prepared { desc: desc.clone(), encoder, n, source, units });
                 PREPARED.give(Arc::clone(&made));
                 made
             }

@@ -20,8 +20,6 @@ mod paper_back;
 #[cfg(feature = "learn")]
 pub(crate) use back::{FnoAdjoint, FnoTape};
 
-use std::sync::Arc;
-
 use self::gated::Gated;
 use self::paper::Paper;
 use super::matrix::{Matrix, product, transposed};
@@ -39,7 +37,6 @@ use crate::infer::{Fno, Network};
 pub struct FnoProgram {
     operator: Operator,
     kept: Kept,
-    pool: Option<Arc<rayon::ThreadPool>>,
 }
 
 /// The prepared network and its scratch.
@@ -198,26 +195,12 @@ impl FnoProgram {
     /// # Errors
     /// Weights of another length; an odd grid or one with fewer than 2·modes points; more channels than a program holds.
     pub fn new(desc: &Fno, weights: &[f32], n: usize) -> Result<Self> {
-        let mut program = Self { operator: Operator::new(desc, weights, n)?, kept: Kept::scratch(), pool: None };
+        let mut program = Self { operator: Operator::new(desc, weights, n)?, kept: Kept::scratch() };
         // Scratch grows to its size once, here, and not within a call that somebody times or that must not allocate.
         let nothing = vec![0.0; n * n];
         program.condition(&nothing);
         program.eval(&nothing, 0.0, &mut vec![0.0; n * n]);
         Ok(program)
-    }
-
-    /// Spreads each evaluation over so many threads; the results are the same. Worth it where one field at a time is evaluated.
-    ///
-    /// # Errors
-    /// The system does not give the threads.
-    pub fn set_threads(&mut self, threads: usize) -> Result<()> {
-        self.pool = None;
-        if threads > 1 && spread::pays(self.operator.work.h.len()) {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            let failed = |error| Error::Process { what: format!("cannot start a thread: {error}") };
-            self.pool = Some(Arc::new(pool.map_err(failed)?));
-        }
-        Ok(())
     }
 
     /// Points per side.
@@ -231,11 +214,7 @@ impl FnoProgram {
     /// On another number of values.
     pub fn condition(&mut self, w: &[f32]) {
         assert_eq!(w.len(), self.n() * self.n(), "ω of a program for {0} × {0} points", self.n());
-        let Self { operator, kept, pool } = self;
-        match pool {
-            Some(pool) => pool.install(|| operator.condition(w, kept)),
-            None => operator.condition(w, kept),
-        }
+        self.operator.condition(w, &mut self.kept);
     }
 
     /// Evaluates the network at noise level `level` (what that is depends on the variant, see [`Fno`]) on `x`, n² values, into
@@ -251,11 +230,7 @@ impl FnoProgram {
             Body::Paper(body) => body.noise.is_some(),
         };
         assert!(!noisy || x.len() == points, "x of {} values in a program for {1} × {1} points", x.len(), self.n());
-        let Self { operator, kept, pool } = self;
-        match pool {
-            Some(pool) => pool.install(|| operator.eval(x, &[level], kept, out)),
-            None => operator.eval(x, &[level], kept, out),
-        }
+        self.operator.eval(x, &[level], &mut self.kept, out);
     }
 }
 
@@ -271,17 +246,18 @@ mod tests {
         for variant in [Variant::Paper, Variant::Gated] {
             for noisy in [true, false] {
                 let desc = Fno { variant, width: 12, modes: 4, layers: 2, layers_x: 2, embed: 16, noisy };
-                assert!(spread::pays(points * desc.width));
                 let mut weights = Network::Fno(desc.clone()).init(&mut SeedTree::new(5).stream());
                 weights.iter_mut().enumerate().for_each(|(i, w)| *w += 0.01 * ((i % 7) as f32 - 3.0));
                 let field = |step: f32| -> Vec<f32> { (0..points).map(|i| (step * i as f32).sin()).collect() };
                 let run = |threads: usize| {
-                    let mut program = FnoProgram::new(&desc, &weights, n).unwrap();
-                    program.set_threads(threads).unwrap();
-                    program.condition(&field(0.37));
-                    let mut out = vec![0.0; points];
-                    program.eval(&field(0.91), 0.4, &mut out);
-                    out
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    pool.install(|| {
+                        let mut program = FnoProgram::new(&desc, &weights, n).unwrap();
+                        program.condition(&field(0.37));
+                        let mut out = vec![0.0; points];
+                        program.eval(&field(0.91), 0.4, &mut out);
+                        out
+                    })
                 };
                 let one = run(1);
                 assert!(one.iter().any(|&x| x != one[0]));
