@@ -102,63 +102,56 @@ impl Transforms {
         }
     }
 
-    /// Number of coefficients of `len` values of fields.
-    pub(super) fn coefficients(&self, len: usize) -> usize {
-        len / (self.n * self.n) * (2 * self.modes + 1) * 2 * self.modes
-    }
-
     /// `out` ← `out` + S h, both (n², fields, channels); the coefficients of h, (K, 2m, fields · channels), are left in `modes`.
     pub(super) fn convolve(&mut self, filter: &Filter, h: &[f32], modes: &mut Vec<f32>, out: &mut [f32]) {
-        self.begin(filter, h, modes);
+        self.begin(false, filter, h, modes);
         self.finish(out);
     }
 
-    /// All of [`Transforms::convolve`] but the last transform, [`Transforms::add_rows`].
-    pub(super) fn begin(&mut self, filter: &Filter, h: &[f32], modes: &mut Vec<f32>) {
-        modes.resize(self.coefficients(h.len()), 0.0);
-        self.analyse(false, h, modes);
-        self.mixed.resize(modes.len(), 0.0);
-        mix(&filter.packed, self.modes, self.channels, modes, &mut self.mixed);
-        self.back_along_y(false);
-    }
-
-    /// The coefficients of h; with `adjoint` those that the adjoint of [`Transforms::synthesise`] makes.
-    pub(super) fn analyse(&mut self, adjoint: bool, h: &[f32], modes: &mut [f32]) {
-        let Self { n, modes: m, .. } = *self;
-        let width = h.len() / (n * n);
-        let (rows, wide, tall) = (2 * m + 1, n * width, 2 * m * width);
-        self.half.resize(rows * wide, 0.0);
-        let Self { x, y, y_back, half, .. } = self;
-        let y = Matrix::strided(if adjoint { y_back } else { y }, n);
-        spread::rows_of_two((half, modes), [wide, tall], |first, half, modes| {
-            let left = Matrix::strided(&x[first * n..], n);
-            product([half.len() / wide, n, wide], left, Matrix::strided(h, wide), half, wide, false);
-            for (half, full) in half.chunks_exact(wide).zip(modes.chunks_exact_mut(tall)) {
-                product([2 * m, n, width], y, Matrix::strided(half, width), full, width, false);
+    /// All of [`Transforms::convolve`] but the last transform, [`Transforms::add_rows`]; with `adjoint` the transforms along y
+    /// change places.
+    ///
+    /// Nothing of a |k_x| depends on the others: each thread takes some from the field to the mixed coefficients and back to
+    /// `half`.
+    pub(super) fn begin(&mut self, adjoint: bool, filter: &Filter, h: &[f32], modes: &mut Vec<f32>) {
+        let Self { n, modes: m, channels, .. } = *self;
+        let (rows, width) = (2 * m + 1, h.len() / (n * n));
+        let (wide, tall) = (n * width, 2 * m * width);
+        let Self { x, y, y_back, half, mixed, .. } = self;
+        half.resize(rows * wide, 0.0);
+        modes.resize(rows * tall, 0.0);
+        mixed.resize(rows * tall, 0.0);
+        let (there, back) = if adjoint { (y_back, y) } else { (y, y_back) };
+        let (there, back) = (Matrix::strided(there, n), Matrix::strided(back, n).t());
+        let step = (m + 1).div_ceil(spread::threads(half.len()));
+        let parts = waves(half, m, step, wide).zip(waves(modes, m, step, tall)).zip(waves(mixed, m, step, tall));
+        spread::each(parts.enumerate(), |(part, ((half, full), mixed))| {
+            let first = part * step;
+            let [cosines, sines] = half;
+            for (row, half) in [(first, &mut *cosines), (m + first.max(1), &mut *sines)] {
+                if !half.is_empty() {
+                    let left = Matrix::strided(&x[row * n..], n);
+                    product([half.len() / wide, n, wide], left, Matrix::strided(h, wide), half, wide, false);
+                }
+            }
+            let [full_cosines, full_sines] = full;
+            for (half, full) in [(&*cosines, &mut *full_cosines), (&*sines, &mut *full_sines)] {
+                for (half, full) in half.chunks_exact(wide).zip(full.chunks_exact_mut(tall)) {
+                    product([2 * m, n, width], there, Matrix::strided(half, width), full, width, false);
+                }
+            }
+            let [mixed_cosines, mixed_sines] = mixed;
+            let (from, to) = ([&*full_cosines, &*full_sines], [&mut *mixed_cosines, &mut *mixed_sines]);
+            mix(&filter.packed, Part { modes: m, channels, width, first }, from, to);
+            for (half, mixed) in [(cosines, mixed_cosines), (sines, mixed_sines)] {
+                for (half, mixed) in half.chunks_exact_mut(wide).zip(mixed.chunks_exact(tall)) {
+                    product([n, 2 * m, width], back, Matrix::strided(mixed, width), half, width, false);
+                }
             }
         });
     }
 
-    /// `out` ← `out` + the fields of the coefficients `mixed`; with `adjoint` the adjoint of [`Transforms::analyse`].
-    pub(super) fn synthesise(&mut self, adjoint: bool, out: &mut [f32]) {
-        self.back_along_y(adjoint);
-        self.finish(out);
-    }
-
-    /// Makes of `mixed` what [`Transforms::add_rows`] adds.
-    fn back_along_y(&mut self, adjoint: bool) {
-        let Self { n, modes: m, .. } = *self;
-        let width = self.mixed.len() / ((2 * m + 1) * 2 * m);
-        let (wide, tall) = (n * width, 2 * m * width);
-        let Self { y, y_back, half, mixed, .. } = self;
-        half.resize((2 * m + 1) * wide, 0.0);
-        let y = Matrix::strided(if adjoint { y } else { y_back }, n).t();
-        for (half, full) in half.chunks_exact_mut(wide).zip(mixed.chunks_exact(tall)) {
-            product([n, 2 * m, width], y, Matrix::strided(full, width), half, width, false);
-        }
-    }
-
-    fn finish(&self, out: &mut [f32]) {
+    pub(super) fn finish(&self, out: &mut [f32]) {
         spread::rows(out, out.len() / self.n, |first, out| self.add_rows(first, out));
     }
 
@@ -195,14 +188,44 @@ impl Rows {
     }
 }
 
+/// Coefficients of some wavenumbers |k_x|, from `first` on.
+#[derive(Clone, Copy)]
+struct Part {
+    modes: usize,
+    channels: usize,
+    /// fields · channels.
+    width: usize,
+    first: usize,
+}
+
+/// Rows of `stride` values in parts of `step` wavenumbers |k_x|: those of the cosines, k = 0…m, and of the sines, k = 1…m.
+fn waves(
+    rows: &mut [f32],
+    modes: usize,
+    step: usize,
+    stride: usize,
+) -> impl Iterator<Item = [&mut [f32]; 2]> + Send {
+    let (cosines, sines) = rows.split_at_mut((modes + 1) * stride);
+    let (first, rest) = sines.split_at_mut((step - 1) * stride);
+    let sines = std::iter::once(first).chain(rest.chunks_mut(step * stride));
+    cosines.chunks_mut(step * stride).zip(sines).map(|(cosines, sines)| [cosines, sines])
+}
+
 vectorised! {
-    /// `mixed` ← every mode of `full` times its matrix; both hold (K, 2m, fields, channels) coefficients.
-    fn mix(packed: &[f32], modes: usize, channels: usize, full: &[f32], mixed: &mut [f32]) {
+    /// `mixed` ← every mode of `full` times its matrix, for some |k_x| from `first` on: cosines and sines of (·, 2m, fields,
+    /// channels) coefficients.
+    fn mix(packed: &[f32], part: Part, full: [&[f32]; 2], mixed: [&mut [f32]; 2]) {
+        let Part { modes, channels, width, first } = part;
         let (stride, blocks) = (stride(channels), channels.div_ceil(LANES));
-        let wide = full.len() / ((2 * modes + 1) * 2 * modes);
+        let ([full, full_sines], [mixed, mixed_sines]) = (full, mixed);
+        let count = full.len() / (2 * modes * width);
+        // Of each |k_x| there are 2m rows; none of sines for zero.
+        let (before, before_sines) = (2 * modes * first, 2 * modes * (modes + first.max(1)));
         for ky in 0..modes {
-            for k in 0..=modes {
+            for k in first..first + count {
                 let Rows { cc, cs, sines, plus, minus } = Rows::new(modes, k, ky);
+                let (cc, cs) = (cc - before, cs - before);
+                let sines = sines.map(|rows| rows.map(|row| row - before_sines));
                 let weights = |row: usize, block: usize| {
                     packed[row * stride + block * channels * 2 * LANES..][..channels * 2 * LANES]
                         .as_chunks::<{ 2 * LANES }>()
@@ -210,13 +233,14 @@ vectorised! {
                 };
                 for block in 0..blocks {
                     let lanes = LANES.min(channels - block * LANES);
-                    for field in (0..wide).step_by(channels) {
-                        let row = |row: usize| &full[row * wide + field..][..channels];
+                    for field in (0..width).step_by(channels) {
+                        let row = |row: usize| &full[row * width + field..][..channels];
+                        let row_of_sines = |row: usize| &full_sines[row * width + field..][..channels];
                         let (mut plus_sum, mut minus_sum) = ([[0.0f32; LANES]; 2], [[0.0f32; LANES]; 2]);
                         let (cc_in, cs_in) = (row(cc), row(cs));
                         match (sines, plus, minus) {
                             (Some([sc, ss]), Some(plus), Some(minus)) => {
-                                let (sc, ss) = (row(sc), row(ss));
+                                let (sc, ss) = (row_of_sines(sc), row_of_sines(ss));
                                 let (plus, minus) = (weights(plus, block), weights(minus, block));
                                 for from in 0..channels {
                                     // exp(−i(kx + k_y y)) = cc − ss − i(sc + cs), exp(−i(−kx + k_y y)) = cc + ss + i(sc − cs).
@@ -226,7 +250,8 @@ vectorised! {
                                 }
                             }
                             (Some([sc, ss]), _, Some(minus)) => {
-                                let (sc, ss, minus) = (row(sc), row(ss), weights(minus, block));
+                                let (sc, ss) = (row_of_sines(sc), row_of_sines(ss));
+                                let minus = weights(minus, block);
                                 for from in 0..channels {
                                     let (re, im) = (cc_in[from] + ss[from], sc[from] - cs_in[from]);
                                     multiply(re, im, &minus[from], &mut minus_sum);
@@ -241,30 +266,21 @@ vectorised! {
                             _ => {}
                         }
                         let ([re_plus, im_plus], [re_minus, im_minus]) = (plus_sum, minus_sum);
-                        let to = |row: usize| row * wide + field + block * LANES;
+                        let to = |row: usize| row * width + field + block * LANES;
                         for lane in 0..lanes {
                             mixed[to(cc) + lane] = re_plus[lane] + re_minus[lane];
                             mixed[to(cs) + lane] = -im_plus[lane] - im_minus[lane];
                         }
                         if let Some([sc, ss]) = sines {
                             for lane in 0..lanes {
-                                mixed[to(ss) + lane] = re_minus[lane] - re_plus[lane];
-                                mixed[to(sc) + lane] = im_minus[lane] - im_plus[lane];
+                                mixed_sines[to(ss) + lane] = re_minus[lane] - re_plus[lane];
+                                mixed_sines[to(sc) + lane] = im_minus[lane] - im_plus[lane];
                             }
                         }
                     }
                 }
             }
         }
-    }
-}
-
-impl Transforms {
-    /// `mixed` ← `full` times the weights `packed`.
-    #[cfg(feature = "learn")]
-    pub(super) fn mix(&mut self, filter: &Filter, full: &[f32]) {
-        self.mixed.resize(full.len(), 0.0);
-        mix(&filter.packed, self.modes, self.channels, full, &mut self.mixed);
     }
 }
 

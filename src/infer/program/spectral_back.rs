@@ -55,10 +55,8 @@ impl Transforms {
     /// `d_h` ← `d_h` + S† `d_out`, given the `adjoint` filter; leaves the coefficients of `d_out`, which the gradient of the filter
     /// needs, in `d_modes`.
     pub(super) fn convolve_back(&mut self, adjoint: &Filter, d_out: &[f32], d_modes: &mut Vec<f32>, d_h: &mut [f32]) {
-        d_modes.resize(self.coefficients(d_out.len()), 0.0);
-        self.analyse(true, d_out, d_modes);
-        self.mix(adjoint, d_modes);
-        self.synthesise(true, d_h);
+        self.begin(true, adjoint, d_out, d_modes);
+        self.finish(d_h);
     }
 }
 

@@ -45,14 +45,17 @@ pub(super) fn rows_of_two(
 }
 
 /// `work` on each of a few parts, at the same time inside a pool.
-pub(super) fn each<T: Send>(parts: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
+pub(super) fn each<T: Send>(mut parts: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
     if rayon::current_thread_index().is_none() {
         return parts.for_each(work);
     }
-    rayon::scope(|scope| {
-        for part in parts {
-            let work = &work;
-            scope.spawn(move |_| work(part));
+    fn beside<T: Send>(part: T, parts: &mut (impl Iterator<Item = T> + Send), work: &(impl Fn(T) + Sync)) {
+        match parts.next() {
+            Some(next) => drop(rayon::join(|| work(part), || beside(next, parts, work))),
+            None => work(part),
         }
-    });
+    }
+    if let Some(part) = parts.next() {
+        beside(part, &mut parts, &work);
+    }
 }

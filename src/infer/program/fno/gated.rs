@@ -1,13 +1,14 @@
 //! The gated variant.
 
 use super::noise::Noise;
-use super::{Dense, Kept, Layer, Work};
+use super::{Dense, Kept, Layer, Work, multiply};
 use crate::config::Padding;
 use crate::infer::Fno;
 use crate::infer::network::Named;
 use crate::infer::program::kernels::{affine, gate, lift, project};
-use crate::infer::program::matrix::{Matrix, product, transposed};
+use crate::infer::program::matrix::transposed;
 use crate::infer::program::spectral::Filter;
+use crate::infer::program::spread;
 use crate::infer::program::stencil::{Kernel, frame, inside};
 
 #[derive(Debug, Clone)]
@@ -160,10 +161,8 @@ impl GatedLayer {
         let c = self.out.bias.len();
         let points = r.len() / c;
         ab.resize(2 * r.len(), 0.0);
-        match &self.mixing {
-            Mixing::Pointwise(weight) => {
-                product([points, c, 2 * c], Matrix::strided(r, c), Matrix::strided(weight, 2 * c), ab, 2 * c, false);
-            }
+        let pointwise = match &self.mixing {
+            Mixing::Pointwise(weight) => Some(weight),
             Mixing::Stencil(kernel) => {
                 let (fields, Stencil { padded, wide, made }) = (points / (n * n), stencil);
                 for field in 0..fields {
@@ -172,10 +171,19 @@ impl GatedLayer {
                     kernel.apply(padded, n, &[], wide, made);
                     scatter(made, fields, field, 2 * c, ab);
                 }
+                None
             }
-        }
-        gate(ab, &self.bias_ab, &self.out.bias, gated, h);
-        product([points, c, c], Matrix::strided(gated, c), Matrix::strided(&self.out.weight, c), h, c, true);
+        };
+        // Point by point from here on: one visit of each thread.
+        let part = points.div_ceil(spread::threads(ab.len()));
+        let parts = ab.chunks_mut(part * 2 * c).zip(gated.chunks_mut(part * c)).zip(h.chunks_mut(part * c));
+        spread::each(parts.zip(r.chunks(part * c)), |(((ab, gated), h), r)| {
+            if let Some(weight) = pointwise {
+                multiply(r, weight, 2 * c, ab, false);
+            }
+            gate(ab, &self.bias_ab, &self.out.bias, gated, h);
+            multiply(gated, &self.out.weight, c, h, true);
+        });
     }
 }
 

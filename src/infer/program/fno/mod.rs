@@ -24,7 +24,6 @@ use self::gated::Gated;
 use self::paper::Paper;
 use super::matrix::{Matrix, product, transposed};
 use super::spectral::{MAX_CHANNELS, Transforms};
-use super::spread;
 use crate::config::Variant;
 use crate::error::{Error, Result};
 use crate::infer::network::Named;
@@ -132,10 +131,7 @@ impl Dense {
 /// `out` (points, to) ← h (points, from) times `weight` (from, to), on top of what is there if `add`.
 fn multiply(h: &[f32], weight: &[f32], to: usize, out: &mut [f32], add: bool) {
     let from = weight.len() / to;
-    spread::rows(out, to, |first, out| {
-        let (left, right) = (Matrix::strided(&h[first * from..], from), Matrix::strided(weight, to));
-        product([out.len() / to, from, to], left, right, out, to, add);
-    });
+    product([out.len() / to, from, to], Matrix::strided(h, from), Matrix::strided(weight, to), out, to, add);
 }
 
 impl Operator {

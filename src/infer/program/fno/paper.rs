@@ -100,8 +100,11 @@ impl Paper {
         branch(&self.w, None, fields, transforms, bias, &mut kept.w, h);
         match &self.merge {
             Some(merge) => {
-                merge.w.apply(h, features);
-                shift(features, &merge.w.bias);
+                let c = merge.w.bias.len();
+                spread::rows(features, c, |first, features| {
+                    merge.w.apply(&h[first * c..], features);
+                    shift(features, &merge.w.bias);
+                });
             }
             None => features.copy_from_slice(h),
         }
@@ -182,7 +185,7 @@ fn branch(
     for (i, layer) in layers.iter().enumerate() {
         let Layer { modes, u, .. } = Kept::layer(kept, i);
         u.resize(h.len(), 0.0);
-        transforms.begin(&layer.filter, h, modes);
+        transforms.begin(false, &layer.filter, h, modes);
         bias.clear();
         (0..fields).for_each(|_| bias.extend_from_slice(&layer.dense.bias));
         if let Some(time) = time {
