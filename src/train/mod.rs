@@ -39,14 +39,27 @@ use crate::error::{Error, Result};
 /// The device named `cpu` or `cuda`.
 ///
 /// # Errors
-/// An unknown name, or `cuda` in a build without the feature.
+/// An unknown name; `cuda` in a build without the feature, or where no card answers.
 pub fn device(name: &str) -> Result<burn::tensor::Device> {
     match name {
         "cpu" => Ok(burn::tensor::Device::flex()),
         #[cfg(feature = "cuda")]
-        "cuda" => Ok(burn::tensor::Device::cuda(0)),
+        "cuda" => cuda(),
         #[cfg(not(feature = "cuda"))]
         "cuda" => Err(Error::config("device", "this build has no GPU support; build with `--features cuda`")),
         other => Err(Error::config("device", format!("unknown device `{other}`; known: cpu, cuda"))),
     }
+}
+
+/// The first card, after it has computed something: drivers are loaded at the first use, by a thread that panics without them.
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<burn::tensor::Device> {
+    use burn::tensor::{Device, Tensor};
+
+    let tried = std::panic::catch_unwind(|| {
+        let device = Device::cuda(0);
+        Tensor::<1>::ones([1], &device).into_data();
+        device
+    });
+    tried.map_err(|_| Error::config("device", "no CUDA card answers; it needs NVIDIA's driver and NVRTC (see above)"))
 }

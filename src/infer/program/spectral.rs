@@ -102,14 +102,8 @@ impl Transforms {
         }
     }
 
-    /// `out` ← `out` + S h, both (n², fields, channels); the coefficients of h, (K, 2m, fields · channels), are left in `modes`.
-    pub(super) fn convolve(&mut self, filter: &Filter, h: &[f32], modes: &mut Vec<f32>, out: &mut [f32]) {
-        self.begin(false, filter, h, modes);
-        self.finish(out);
-    }
-
-    /// All of [`Transforms::convolve`] but the last transform, [`Transforms::add_rows`]; with `adjoint` the transforms along y
-    /// change places.
+    /// Begins `out` ← `out` + S h, both (n², fields, channels), which [`Transforms::finish`] or [`Transforms::add_rows`] ends; the
+    /// coefficients of h, (K, 2m, fields · channels), are left in `modes`. With `adjoint` the transforms along y change places.
     ///
     /// Nothing of a |k_x| depends on the others: each thread takes some from the field to the mixed coefficients and back to
     /// `half`.
@@ -151,11 +145,12 @@ impl Transforms {
         });
     }
 
+    /// Adds what was begun.
     pub(super) fn finish(&self, out: &mut [f32]) {
         spread::rows(out, out.len() / self.n, |first, out| self.add_rows(first, out));
     }
 
-    /// The transform along x: `out`, rows of n points from row `first` on, is added to.
+    /// Adds what was begun to rows of n points, from row `first` on: the transform along x.
     pub(super) fn add_rows(&self, first: usize, out: &mut [f32]) {
         let rows = 2 * self.modes + 1;
         let wide = self.half.len() / rows;

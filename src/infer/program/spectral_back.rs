@@ -61,7 +61,7 @@ impl Transforms {
 }
 
 /// Writes to `gradient` the gradient of a filter with `modes` modes and `channels` channels: of all groups the coefficients that
-/// [`Transforms::convolve`] and [`Transforms::convolve_back`] left.
+/// [`Transforms::begin`] and [`Transforms::convolve_back`] left.
 pub(super) fn filter_gradient(gradient: &mut Filter, modes: usize, channels: usize, groups: &[(&[f32], &[f32])]) {
     let rows = (2 * modes + 1) * 2 * modes;
     let fields: usize = groups.iter().map(|(full, _)| full.len() / (rows * channels)).sum();

@@ -7,7 +7,7 @@ use crate::infer::Fno;
 use crate::infer::network::Named;
 use crate::infer::program::kernels::{affine, gate, lift, project};
 use crate::infer::program::matrix::transposed;
-use crate::infer::program::spectral::Filter;
+use crate::infer::program::spectral::{Filter, Transforms};
 use crate::infer::program::spread;
 use crate::infer::program::stencil::{Kernel, frame, inside};
 
@@ -93,14 +93,14 @@ impl Gated {
             let Layer { modes, u, r: seen, .. } = Kept::layer(&mut kept.w, i);
             seen.clear();
             seen.extend_from_slice(h);
-            transforms.convolve(&layer.filter, h, modes, seen);
-            layer.finish(*n, seen, u, r, h, &mut self.stencil);
+            transforms.begin(false, &layer.filter, h, modes);
+            layer.finish(transforms, seen, u, r, h, &mut self.stencil);
         }
         features.copy_from_slice(h);
     }
 
     pub(super) fn eval(&mut self, work: &mut Work, x: &[f32], levels: &[f32], kept: &mut Kept, out: &mut [f32]) {
-        let Work { n, width: c, transforms, features, h, r, scale, shift } = work;
+        let Work { width: c, transforms, features, h, r, scale, shift, .. } = work;
         let (c, fields) = (*c, levels.len());
         let Some(noise) = &mut self.noise else {
             if kept.all {
@@ -117,11 +117,14 @@ impl Gated {
             if kept.all {
                 before.clone_from(h);
             }
-            affine(h, scale, shift, r);
-            seen.clear();
-            seen.extend_from_slice(r);
-            transforms.convolve(&layer.filter, r, modes, seen);
-            layer.finish(*n, seen, u, r, h, &mut self.stencil);
+            seen.resize(h.len(), 0.0);
+            let wide = fields * c;
+            spread::rows_of_two((r, seen), [wide, wide], |first, r, seen| {
+                affine(&h[first * wide..][..r.len()], scale, shift, r);
+                seen.copy_from_slice(r);
+            });
+            transforms.begin(false, &layer.filter, r, modes);
+            layer.finish(transforms, seen, u, r, h, &mut self.stencil);
         }
         if kept.all {
             kept.last.clone_from(h);
@@ -156,15 +159,24 @@ pub(super) fn modulation(all: &[f32], c: usize, i: usize, scale: &mut Vec<f32>, 
 }
 
 impl GatedLayer {
-    /// h ← h + P(a ⊙ b) with (a, b) = K r; `ab` is left with (a, b), `product` with a ⊙ b.
-    fn finish(&self, n: usize, r: &[f32], ab: &mut Vec<f32>, gated: &mut [f32], h: &mut [f32], stencil: &mut Stencil) {
-        let c = self.out.bias.len();
-        let points = r.len() / c;
+    /// After [`Transforms::begin`]: r ← r + S r, h ← h + P(a ⊙ b) with (a, b) = K r; `ab` is left with (a, b), `product` with
+    /// a ⊙ b.
+    fn finish(
+        &self,
+        transforms: &Transforms,
+        r: &mut [f32],
+        ab: &mut Vec<f32>,
+        product: &mut [f32],
+        h: &mut [f32],
+        stencil: &mut Stencil,
+    ) {
+        let (n, c, line) = (transforms.n, self.out.bias.len(), r.len() / transforms.n);
         ab.resize(2 * r.len(), 0.0);
         let pointwise = match &self.mixing {
             Mixing::Pointwise(weight) => Some(weight),
             Mixing::Stencil(kernel) => {
-                let (fields, Stencil { padded, wide, made }) = (points / (n * n), stencil);
+                transforms.finish(r);
+                let (fields, Stencil { padded, wide, made }) = (line / (n * c), stencil);
                 for field in 0..fields {
                     gather(r, fields, field, n, c, padded);
                     frame(padded, n, c, Padding::Periodic);
@@ -174,15 +186,17 @@ impl GatedLayer {
                 None
             }
         };
-        // Point by point from here on: one visit of each thread.
-        let part = points.div_ceil(spread::threads(ab.len()));
-        let parts = ab.chunks_mut(part * 2 * c).zip(gated.chunks_mut(part * c)).zip(h.chunks_mut(part * c));
-        spread::each(parts.zip(r.chunks(part * c)), |(((ab, gated), h), r)| {
+        // Row by row from here on: one visit of each thread.
+        let part = n.div_ceil(spread::threads(ab.len()));
+        let rows = r.chunks_mut(part * line).zip(ab.chunks_mut(2 * part * line));
+        let rows = rows.zip(product.chunks_mut(part * line)).zip(h.chunks_mut(part * line));
+        spread::each(rows.enumerate(), |(i, (((r, ab), product), h))| {
             if let Some(weight) = pointwise {
+                transforms.add_rows(i * part, r);
                 multiply(r, weight, 2 * c, ab, false);
             }
-            gate(ab, &self.bias_ab, &self.out.bias, gated, h);
-            multiply(gated, &self.out.weight, c, h, true);
+            gate(ab, &self.bias_ab, &self.out.bias, product, h);
+            multiply(product, &self.out.weight, c, h, true);
         });
     }
 }
