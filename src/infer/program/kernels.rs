@@ -35,6 +35,26 @@ pub(super) fn fold(parts: &[f32], sums: &mut [f32]) {
     }
 }
 
+/// The block, for usual values of the variable with a constant in its place: loops of known length become single instructions.
+macro_rules! known {
+    ($c:ident, $body:block) => {
+        match $c {
+            4 => known!(@ $c = 4, $body),
+            8 => known!(@ $c = 8, $body),
+            16 => known!(@ $c = 16, $body),
+            20 => known!(@ $c = 20, $body),
+            24 => known!(@ $c = 24, $body),
+            40 => known!(@ $c = 40, $body),
+            _ => $body,
+        }
+    };
+    (@ $c:ident = $value:literal, $body:block) => {{
+        let $c = $value;
+        $body
+    }};
+}
+pub(super) use known;
+
 /// exp(x) to 2e-7 relative for −87 ≤ x ≤ 88; clamped beyond.
 ///
 /// x = k ln 2 + r with |r| ≤ ln(2)/2, Taylor polynomial of degree 7 in r (remainder 5e-9), 2^k by its exponent bits.
@@ -152,14 +172,17 @@ vectorised! {
     /// for all `fields`.
     pub(in crate::infer) fn lift(field: &[f32], scale: &[f32], base: &[f32], fields: usize, out: &mut [f32]) {
         let c = scale.len();
-        let rows = out.chunks_exact_mut(fields * c).zip(base.chunks_exact(c)).zip(field.chunks_exact(fields));
-        for ((out, base), values) in rows {
-            for (out, &value) in out.chunks_exact_mut(c).zip(values) {
-                for ((out, base), scale) in out.iter_mut().zip(base).zip(scale) {
-                    *out = base + scale * value;
+        known!(c, {
+            let scale = &scale[..c];
+            let rows = out.chunks_exact_mut(fields * c).zip(base.chunks_exact(c)).zip(field.chunks_exact(fields));
+            for ((out, base), values) in rows {
+                for (out, &value) in out.chunks_exact_mut(c).zip(values) {
+                    for k in 0..c {
+                        out[k] = base[k] + scale[k] * value;
+                    }
                 }
             }
-        }
+        });
     }
 }
 
@@ -167,14 +190,16 @@ vectorised! {
     /// Rows of `ab` hold a and b: product ← (a + bias_a) ⊙ (b + bias_b); h ← h + bias_h.
     pub(in crate::infer) fn gate(ab: &[f32], bias_ab: &[f32], bias_h: &[f32], product: &mut [f32], h: &mut [f32]) {
         let c = bias_h.len();
-        let (bias_a, bias_b) = bias_ab.split_at(c);
-        for ((ab, product), h) in ab.chunks_exact(2 * c).zip(product.chunks_exact_mut(c)).zip(h.chunks_exact_mut(c)) {
-            let (a, b) = ab.split_at(c);
-            for k in 0..c {
-                product[k] = (a[k] + bias_a[k]) * (b[k] + bias_b[k]);
-                h[k] += bias_h[k];
+        known!(c, {
+            let ((bias_a, bias_b), bias_h) = (bias_ab[..2 * c].split_at(c), &bias_h[..c]);
+            for ((ab, product), h) in ab.chunks_exact(2 * c).zip(product.chunks_exact_mut(c)).zip(h.chunks_exact_mut(c)) {
+                let (a, b) = ab.split_at(c);
+                for k in 0..c {
+                    product[k] = (a[k] + bias_a[k]) * (b[k] + bias_b[k]);
+                    h[k] += bias_h[k];
+                }
             }
-        }
+        });
     }
 }
 

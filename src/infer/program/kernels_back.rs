@@ -1,6 +1,6 @@
 //! Elementwise loops of backward passes, compiled like those of [`super::kernels`].
 
-use super::kernels::{ROW, exp, fold, normal_cdf, tile, vectorised};
+use super::kernels::{ROW, exp, fold, known, normal_cdf, tile, vectorised};
 
 /// Points summed in one run of f32.
 const RUN: usize = 64;
@@ -128,16 +128,18 @@ vectorised! {
     /// their gradients and d becomes p.
     pub(in crate::infer) fn gate_back(ab: &mut [f32], bias_ab: &[f32], d: &mut [f32]) {
         let c = bias_ab.len() / 2;
-        let (bias_a, bias_b) = bias_ab.split_at(c);
-        for (ab, d) in ab.chunks_exact_mut(2 * c).zip(d.chunks_exact_mut(c)) {
-            let (a, b) = ab.split_at_mut(c);
-            for k in 0..c {
-                let (left, right) = (a[k] + bias_a[k], b[k] + bias_b[k]);
-                a[k] = d[k] * right;
-                b[k] = d[k] * left;
-                d[k] = left * right;
+        known!(c, {
+            let (bias_a, bias_b) = bias_ab[..2 * c].split_at(c);
+            for (ab, d) in ab.chunks_exact_mut(2 * c).zip(d.chunks_exact_mut(c)) {
+                let (a, b) = ab.split_at_mut(c);
+                for k in 0..c {
+                    let (left, right) = (a[k] + bias_a[k], b[k] + bias_b[k]);
+                    a[k] = d[k] * right;
+                    b[k] = d[k] * left;
+                    d[k] = left * right;
+                }
             }
-        }
+        });
     }
 }
 
