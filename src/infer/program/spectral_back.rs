@@ -27,6 +27,20 @@ impl Filter {
         Self { packed: vec![0.0; 2 * modes * modes * stride(channels)] }
     }
 
+    /// Adds the real or the imaginary parts to `out`, (row, n_y, from, to).
+    pub(super) fn add_to(&self, imaginary: bool, channels: usize, out: &mut [f32]) {
+        let part = if imaginary { LANES } else { 0 };
+        let modes = self.packed.chunks_exact(stride(channels)).zip(out.chunks_exact_mut(channels * channels));
+        for (packed, out) in modes {
+            for (block, packed) in packed.chunks_exact(channels * 2 * LANES).enumerate() {
+                for (packed, out) in packed.chunks_exact(2 * LANES).zip(out.chunks_exact_mut(channels)) {
+                    let out = out[block * LANES..].iter_mut();
+                    out.zip(&packed[part..part + LANES]).for_each(|(out, value)| *out += value);
+                }
+            }
+        }
+    }
+
     /// Calls `write`(\[row, n_y, from, to\], re, im) for every entry: the inverse of [`Filter::new`], in its order.
     pub(super) fn unpack(&self, modes: usize, channels: usize, mut write: impl FnMut([usize; 4], f32, f32)) {
         for block in 0..channels.div_ceil(LANES) {

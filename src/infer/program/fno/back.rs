@@ -248,7 +248,7 @@ impl FnoAdjoint {
                 let pairs: Vec<_> = branches.map(|layers| (&layers[i].modes[..], &layers[i].d_modes[..])).collect();
                 filter_gradient(gradient, modes, channels, &pairs);
                 match &operator.body {
-                    Body::Gated(_) => super::gated_back::spectral(letter, i, gradient, modes, channels, &mut sink),
+                    Body::Gated(_) => super::gated_back::spectral(letter, i, gradient, channels, &mut sink),
                     Body::Paper(_) => super::paper_back::spectral(letter, i, gradient, modes, channels, &mut sink),
                 }
             }

@@ -144,11 +144,8 @@ impl GatedLayer {
 }
 
 /// Adds the gradient of the spectral weights of one layer.
-pub(super) fn spectral(letter: &str, i: usize, gradient: &Filter, m: usize, c: usize, sink: &mut Sink) {
+pub(super) fn spectral(letter: &str, i: usize, gradient: &Filter, c: usize, sink: &mut Sink) {
     for (part, imaginary) in [("re", false), ("im", true)] {
-        let out = sink.at(&format!("{letter}{i}.spectral.{part}"));
-        gradient.unpack(m, c, |[row, ky, from, to], re, im| {
-            out[((row * m + ky) * c + from) * c + to] += if imaginary { im } else { re };
-        });
+        gradient.add_to(imaginary, c, sink.at(&format!("{letter}{i}.spectral.{part}")));
     }
 }
