@@ -13,6 +13,7 @@ mod kernels;
 #[cfg(feature = "learn")]
 mod kernels_back;
 mod matrix;
+mod panels;
 mod resize;
 mod spectral;
 #[cfg(feature = "learn")]

@@ -3,7 +3,8 @@
 use std::f64::consts::TAU;
 
 use super::kernels::vectorised;
-use super::matrix::{Matrix, product};
+use super::matrix::{Matrix, product, transposed};
+use super::panels::products;
 use super::spread;
 
 /// Output channels mixed together: one AVX2 register.
@@ -23,14 +24,21 @@ pub(super) struct Transforms {
     pub(super) channels: usize,
     /// (K, n).
     x: Vec<f32>,
-    /// (2m, n), scaled by 1/n².
-    pub(super) y: Vec<f32>,
-    /// (2m, n), modes k_y > 0 counted twice.
-    pub(super) y_back: Vec<f32>,
+    /// Scaled by 1/n².
+    y: Both,
+    /// Modes k_y > 0 counted twice.
+    y_back: Both,
     /// (K, n, fields · channels).
     half: Vec<f32>,
     /// (K, 2m, fields · channels).
     pub(super) mixed: Vec<f32>,
+}
+
+/// A matrix (2m, n) and its transpose.
+#[derive(Debug, Clone)]
+struct Both {
+    matrix: Vec<f32>,
+    transposed: Vec<f32>,
 }
 
 /// Complex weights of one spectral convolution: per mode (row of n_x in FFT order, n_y), per block of output channels, per input
@@ -90,13 +98,14 @@ impl Transforms {
         let matrix = |rows: usize, entry: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
             (0..rows * n).map(|at| entry(at / n, at % n) as f32).collect()
         };
+        let both = |matrix: Vec<f32>| Both { transposed: transposed(&matrix, n), matrix };
         Self {
             n,
             modes,
             channels,
             x: matrix(rows, &x),
-            y: matrix(2 * modes, &|row, j| scale * y(row, j)),
-            y_back: matrix(2 * modes, &|row, j| twice(row) * y(row, j)),
+            y: both(matrix(2 * modes, &|row, j| scale * y(row, j))),
+            y_back: both(matrix(2 * modes, &|row, j| twice(row) * y(row, j))),
             half: Vec::new(),
             mixed: Vec::new(),
         }
@@ -116,7 +125,6 @@ impl Transforms {
         modes.resize(rows * tall, 0.0);
         mixed.resize(rows * tall, 0.0);
         let (there, back) = if adjoint { (y_back, y) } else { (y, y_back) };
-        let (there, back) = (Matrix::strided(there, n), Matrix::strided(back, n).t());
         let step = (m + 1).div_ceil(spread::threads(half.len()));
         let parts = waves(half, m, step, wide).zip(waves(modes, m, step, tall)).zip(waves(mixed, m, step, tall));
         spread::each(parts.enumerate(), |(part, ((half, full), mixed))| {
@@ -130,17 +138,13 @@ impl Transforms {
             }
             let [full_cosines, full_sines] = full;
             for (half, full) in [(&*cosines, &mut *full_cosines), (&*sines, &mut *full_sines)] {
-                for (half, full) in half.chunks_exact(wide).zip(full.chunks_exact_mut(tall)) {
-                    product([2 * m, n, width], there, Matrix::strided(half, width), full, width, false);
-                }
+                products(&there.matrix, [2 * m, n, width], half, full);
             }
             let [mixed_cosines, mixed_sines] = mixed;
             let (from, to) = ([&*full_cosines, &*full_sines], [&mut *mixed_cosines, &mut *mixed_sines]);
             mix(&filter.packed, Part { modes: m, channels, width, first }, from, to);
             for (half, mixed) in [(cosines, mixed_cosines), (sines, mixed_sines)] {
-                for (half, mixed) in half.chunks_exact_mut(wide).zip(mixed.chunks_exact(tall)) {
-                    product([n, 2 * m, width], back, Matrix::strided(mixed, width), half, width, false);
-                }
+                products(&back.transposed, [n, 2 * m, width], mixed, half);
             }
         });
     }
@@ -194,12 +198,7 @@ struct Part {
 }
 
 /// Rows of `stride` values in parts of `step` wavenumbers |k_x|: those of the cosines, k = 0…m, and of the sines, k = 1…m.
-fn waves(
-    rows: &mut [f32],
-    modes: usize,
-    step: usize,
-    stride: usize,
-) -> impl Iterator<Item = [&mut [f32]; 2]> + Send {
+fn waves(rows: &mut [f32], modes: usize, step: usize, stride: usize) -> impl Iterator<Item = [&mut [f32]; 2]> + Send {
     let (cosines, sines) = rows.split_at_mut((modes + 1) * stride);
     let (first, rest) = sines.split_at_mut((step - 1) * stride);
     let sines = std::iter::once(first).chain(rest.chunks_mut(step * stride));
