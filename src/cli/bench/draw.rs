@@ -1,13 +1,12 @@
 //! Draws of learned closures, alone and inside the running solver. The weights are random: time does not depend on them.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::{Machine, median_and_least};
+use super::Machine;
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
 use crate::config::{Config, FlowConfig, Hold, LatentConfig, Padding, Preset, RolloutConfig};
 use crate::data::Stats;
@@ -18,9 +17,12 @@ use crate::pool::{cores, within};
 use crate::rng::SeedTree;
 use crate::rollout::run_ensemble;
 use crate::spectral::truncate;
+use crate::stopwatch::Stopwatch;
 
 /// Points per side of the physical fields.
 const N: usize = 64;
+/// Repetitions before those that are timed.
+const WARM_UP: usize = 2;
 /// Untrained closures are scaled down to leave the flow alone.
 const SCALE: f64 = 1e-3;
 
@@ -222,8 +224,7 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
     let mut hands: Vec<(Learned, Array2<f64>)> =
         (0..threads).map(|_| (closure.clone(), Array2::zeros((N, N)))).collect();
     // Each thread draws every `threads`-th member.
-    let mut round = |round: usize| -> Result<f64> {
-        let clock = Instant::now();
+    let mut round = |round: usize| -> Result<()> {
         let work = |hand: usize, (closure, h): &mut (Learned, Array2<f64>)| -> Result<()> {
             for member in (hand..args.members).step_by(threads) {
                 let mut rng = seeds.child(round).child(member).stream();
@@ -243,20 +244,18 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
                 })
             })?;
         }
-        Ok(clock.elapsed().as_secs_f64() * 1e3)
+        Ok(())
     };
-    let times = within(cores / threads, || {
-        (0..2).try_for_each(|i| round(i).map(|_| ()))?;
-        (0..args.rounds).map(|i| round(2 + i)).collect::<Result<Vec<f64>>>()
-    })??;
-    let (ms_per_draw, least_ms_per_draw) = median_and_least(times);
+    let mut watch = Stopwatch::after(WARM_UP);
+    within(cores / threads, || (0..WARM_UP + args.rounds).try_for_each(|i| watch.time(|| round(i))))??;
+    let ms_per_draw = watch.median();
     let gflop_per_draw = 2e-9 * (args.members * operations) as f64;
     let machine = Machine::measure(cores);
     Ok(SampleTiming {
         model: args.model,
         members: args.members,
         ms_per_draw,
-        least_ms_per_draw,
+        least_ms_per_draw: watch.least(),
         gflop_per_draw,
         fraction_of_matrix_peak: gflop_per_draw / (ms_per_draw * 1e-3) / machine.matrix_peak_gflops,
         machine,

@@ -51,9 +51,3 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         BenchCommand::Rollout(args) => draw::run_rollout(args),
     }
 }
-
-/// The middle of `values`, and the least.
-fn median_and_least(mut values: Vec<f64>) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (values.get(values.len() / 2).copied().unwrap_or(f64::NAN), values.first().copied().unwrap_or(f64::NAN))
-}

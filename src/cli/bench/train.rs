@@ -7,13 +7,14 @@ use ndarray::Array3;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use super::{Machine, median_and_least};
+use super::Machine;
 use crate::config::{Config, LatentConfig, LatentTraining, ModelConfig, Padding, Preset, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::infer::{Conv, Fno, Network};
 use crate::pool::cores;
 use crate::rng::SeedTree;
+use crate::stopwatch::Stopwatch;
 use crate::train::{Lesson, Run, Workers};
 
 /// Networks to train, on white noise: time does not depend on the data.
@@ -176,8 +177,9 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
         Some(_) => lesson.autoencoder(&model, &mut run).map(|_| ())?,
         None => lesson.learn(&model, None, &mut run).map(|_| ())?,
     }
-    let times = marks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e3).collect();
-    let (ms_per_step, least_ms_per_step) = median_and_least(times);
+    let mut watch = Stopwatch::after(0);
+    marks.windows(2).for_each(|pair| watch.add(pair[1] - pair[0]));
+    let ms_per_step = watch.median();
     // A step evaluates once and goes back once, which costs two evaluations.
     let gflop_per_step = 3.0 * 2e-9 * batch as f64 * operations(&model, n, autoencoder.is_some())? as f64;
     let machine = Machine::measure(threads);
@@ -185,7 +187,7 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
         model: args.model,
         batch,
         ms_per_step,
-        least_ms_per_step,
+        least_ms_per_step: watch.least(),
         gflop_per_step,
         fraction_of_matrix_peak: gflop_per_step / (ms_per_step * 1e-3) / machine.matrix_peak_gflops,
         machine,
