@@ -7,8 +7,9 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use super::Machine;
+use super::models::{N, desk, published, published_of_width};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
-use crate::config::{Config, FlowConfig, Hold, LatentConfig, Padding, Preset, RolloutConfig};
+use crate::config::{FlowConfig, Hold, LatentConfig, RolloutConfig};
 use crate::data::Stats;
 use crate::error::{Error, Result};
 use crate::flow::initial_vorticity;
@@ -19,8 +20,6 @@ use crate::rollout::run_ensemble;
 use crate::spectral::truncate;
 use crate::stopwatch::Stopwatch;
 
-/// Points per side of the physical fields.
-const N: usize = 64;
 /// Repetitions before those that are timed.
 const WARM_UP: usize = 2;
 /// Untrained closures are scaled down to leave the flow alone.
@@ -136,21 +135,13 @@ pub struct RolloutTiming {
 impl DrawModel {
     /// The untrained closure, and the multiply-adds of a draw.
     fn closure(self) -> Result<(Learned, usize)> {
-        let of = |preset, name: &str| Config::preset(preset).model(name).cloned();
-        let latent = |width: usize| -> Result<_> {
-            let mut model = of(Preset::Paper, "joint")?;
-            if let LatentConfig::Autoencoder { width: w, attention, padding, .. } = &mut model.latent {
-                (*w, *attention, *padding) = (width, width == 64, Padding::Zero);
-            }
-            Ok(model)
-        };
         let model = match self {
-            Self::Latent4 => latent(4)?,
-            Self::Latent8 => latent(8)?,
-            Self::Latent64 => latent(64)?,
-            Self::PaperPhysical => of(Preset::Paper, "p-cdm")?,
-            Self::Spectral => of(Preset::Desk, "spectral")?,
-            Self::PCdm => of(Preset::Desk, "p-cdm")?,
+            Self::Latent4 => published_of_width("joint", 4)?,
+            Self::Latent8 => published_of_width("joint", 8)?,
+            Self::Latent64 => published_of_width("joint", 64)?,
+            Self::PaperPhysical => published("p-cdm")?,
+            Self::Spectral => desk("spectral")?,
+            Self::PCdm => desk("p-cdm")?,
         };
         let seeds = SeedTree::new(0).child("bench");
         let mut networks = BTreeMap::new();

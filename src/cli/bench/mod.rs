@@ -2,6 +2,7 @@
 
 mod draw;
 mod machine;
+mod models;
 mod solver;
 #[cfg(feature = "learn")]
 mod train;

@@ -8,7 +8,8 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
 use super::Machine;
-use crate::config::{Config, LatentConfig, LatentTraining, ModelConfig, Padding, Preset, TrainConfig};
+use super::models::{N, desk, published, published_of_width};
+use crate::config::{LatentConfig, LatentTraining, ModelConfig, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::infer::{Conv, Fno, Network};
@@ -88,30 +89,30 @@ pub struct TrainTiming {
 impl TrainModel {
     /// The model, and the points per side of the fields that it is trained on.
     fn config(self) -> Result<(ModelConfig, usize)> {
-        let of = |preset, name: &str| Config::preset(preset).model(name).cloned();
-        let autoencoder = |width, attention, batch| -> Result<(ModelConfig, usize)> {
-            let mut model = of(Preset::Paper, "two-phase")?;
-            let mut train = model.train.clone();
-            train.batch = batch;
-            let training = LatentTraining::TwoPhase { kl: 0.0, train };
-            model.latent = LatentConfig::Autoencoder { n: 16, width, attention, padding: Padding::Zero, training };
-            Ok((model, 64))
-        };
         let identity = |name, batch, n| -> Result<(ModelConfig, usize)> {
-            let mut model = of(Preset::Paper, name)?;
+            let mut model = published(name)?;
             model.latent = LatentConfig::Identity;
             model.train.batch = batch;
             Ok((model, n))
         };
+        let autoencoder = |width, batch| -> Result<(ModelConfig, usize)> {
+            let mut model = published_of_width("two-phase", width)?;
+            if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } =
+                &mut model.latent
+            {
+                train.batch = batch;
+            }
+            Ok((model, N))
+        };
         match self {
             Self::PaperLatent => identity("two-phase", 200, 16),
-            Self::PaperPhysical => identity("p-cdm", 20, 64),
-            Self::Spectral => Ok((of(Preset::Desk, "spectral")?, 64)),
-            Self::PCdm => Ok((of(Preset::Desk, "p-cdm")?, 64)),
-            Self::Joint => Ok((of(Preset::Desk, "joint")?, 64)),
-            Self::Ae8 => autoencoder(8, false, 32),
-            Self::Ae16 => autoencoder(16, false, 16),
-            Self::Ae64 => autoencoder(64, true, 4),
+            Self::PaperPhysical => identity("p-cdm", 20, N),
+            Self::Spectral => Ok((desk("spectral")?, N)),
+            Self::PCdm => Ok((desk("p-cdm")?, N)),
+            Self::Joint => Ok((desk("joint")?, N)),
+            Self::Ae8 => autoencoder(8, 32),
+            Self::Ae16 => autoencoder(16, 16),
+            Self::Ae64 => autoencoder(64, 4),
         }
     }
 }
