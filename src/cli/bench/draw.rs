@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::Machine;
 use super::models::{N, desk, published, published_of_width};
+use super::{Machine, report};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
 use crate::config::{FlowConfig, Hold, LatentConfig, RolloutConfig};
 use crate::data::Stats;
@@ -189,17 +189,11 @@ fn start(flow: &FlowConfig) -> Result<Array2<f64>> {
 /// Runs the command and prints its result.
 pub(super) fn run_sample(args: &SampleBench) -> Result<()> {
     let timing = sample(args)?;
-    if args.json {
-        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
-    } else {
-        say!(
-            "{:.3} ms for {} members, {} threads: {:.2} of the rate of large matrix products",
-            timing.ms_per_draw,
-            timing.members,
-            timing.machine.threads,
-            timing.fraction_of_matrix_peak
-        );
-    }
+    let words = format_args!(
+        "{:.3} ms for {} members, {} threads: {:.2} of the rate of large matrix products",
+        timing.ms_per_draw, timing.members, timing.machine.threads, timing.fraction_of_matrix_peak
+    );
+    report(&timing, args.json, words);
     Ok(())
 }
 
@@ -256,18 +250,15 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
 /// Runs the command and prints its result.
 pub(super) fn run_rollout(args: &RolloutBench) -> Result<()> {
     let timing = rollout(args)?;
-    if args.json {
-        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
-    } else {
-        say!(
-            "{:.3} ms a solver step of {} members with a draw every {}, {} threads; {:.0} % of it in the closure",
-            timing.ms_per_solver_step,
-            timing.members,
-            timing.every,
-            timing.machine.threads,
-            100.0 * timing.closure_fraction
-        );
-    }
+    let words = format_args!(
+        "{:.3} ms a solver step of {} members with a draw every {}, {} threads; {:.0} % of it in the closure",
+        timing.ms_per_solver_step,
+        timing.members,
+        timing.every,
+        timing.machine.threads,
+        100.0 * timing.closure_fraction
+    );
+    report(&timing, args.json, words);
     Ok(())
 }
 

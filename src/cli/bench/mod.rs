@@ -7,7 +7,10 @@ mod solver;
 #[cfg(feature = "learn")]
 mod train;
 
+use std::fmt::Arguments;
+
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 pub use draw::{DrawModel, RolloutBench, RolloutTiming, SampleBench, SampleTiming};
 pub use machine::Machine;
@@ -50,5 +53,14 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         BenchCommand::Train(args) => train::run(args),
         BenchCommand::Sample(args) => draw::run_sample(args),
         BenchCommand::Rollout(args) => draw::run_rollout(args),
+    }
+}
+
+/// Prints what was measured: as one JSON object, or in words.
+fn report(timing: &impl Serialize, json: bool, words: Arguments) {
+    if json {
+        say!("{}", serde_json::to_value(timing).unwrap_or_default());
+    } else {
+        say!("{words}");
     }
 }

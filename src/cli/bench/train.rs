@@ -7,8 +7,8 @@ use ndarray::Array3;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use super::Machine;
 use super::models::{N, desk, published, published_of_width};
+use super::{Machine, report};
 use crate::config::{LatentConfig, LatentTraining, ModelConfig, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
@@ -120,17 +120,11 @@ impl TrainModel {
 /// Runs the command and prints its result.
 pub(super) fn run(args: &TrainBench) -> Result<()> {
     let timing = time(args)?;
-    if args.json {
-        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
-    } else {
-        say!(
-            "{:.1} ms a step of batch {}, {} threads: {:.2} of the rate of large matrix products",
-            timing.ms_per_step,
-            timing.batch,
-            timing.machine.threads,
-            timing.fraction_of_matrix_peak
-        );
-    }
+    let words = format_args!(
+        "{:.1} ms a step of batch {}, {} threads: {:.2} of the rate of large matrix products",
+        timing.ms_per_step, timing.batch, timing.machine.threads, timing.fraction_of_matrix_peak
+    );
+    report(&timing, args.json, words);
     Ok(())
 }
 
