@@ -264,10 +264,9 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(Some(found));
         }
-        let reference = self.reference_artifact()?;
         let (base, _) = split_mean(closure);
-        let parents = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
-        let parents: Vec<&Artifact> = std::iter::once(&reference).chain(parents.as_ref()).collect();
+        let trained = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
+        let parents: Vec<&Artifact> = trained.iter().collect();
         let (config, store) = (&self.config, &self.store);
         // Learned laws run where they are told to; everything else is for the CPU.
         #[cfg(feature = "learn")]
