@@ -166,8 +166,8 @@ impl Lab {
     /// As [`Lab::rollout`].
     pub fn ledger(&self) -> Result<Table> {
         let (offline, mut parents) = self.offline_scores()?;
-        let (reconstruction, trained) = self.reconstruction_scores()?;
-        parents.extend(trained);
+        let (reconstruction, artifact) = self.reconstruction_scores()?;
+        parents.push(artifact);
         let (scores, rollouts) = self.scores()?;
         let mut artifacts = BTreeMap::new();
         for name in &self.config.scored() {

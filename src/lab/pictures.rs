@@ -348,6 +348,7 @@ impl Lab {
         }
         self.loss_curves()?;
         let offline = self.offline()?;
+        self.reconstruction_table()?;
         let closed_loop = self.closed_loop()?;
         self.error_curves()?;
         self.vorticity_panel()?;

@@ -48,6 +48,7 @@ impl Lab {
             stages.push(config.train_stage(model)?);
         }
         stages.push(config.offline_stage()?);
+        stages.push(config.reconstruction_stage()?);
         stages.push(config.reference_stage());
         for closure in &config.rollout.closures {
             stages.push(config.rollout_stage(closure)?);
@@ -102,6 +103,7 @@ impl Lab {
                     config.scored().len()
                 )
             }
+            "reconstruction" => format!("truncations and {} trained latents", config.autoencoder_models().count()),
             "reference" => format!(
                 "{} steps at {}², {} realisation(s) of {} steps",
                 steps(rollout.start),
