@@ -179,7 +179,7 @@ impl Lab {
     }
 
     /// As [`Lab::loop_results`], of some closures.
-    fn loop_results_of(&self, closures: &[&str]) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
+    pub(super) fn loop_results_of(&self, closures: &[&str]) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
         let artifact = self.reference_artifact()?;
         let reference = self.load_reference(&artifact)?;
         let mut parents = vec![artifact];
