@@ -38,6 +38,7 @@ mod pool;
 pub mod rng;
 pub mod rollout;
 pub mod spectral;
+mod stopwatch;
 #[cfg(feature = "learn")]
 pub mod train;
 pub mod transport;

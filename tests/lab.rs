@@ -87,8 +87,9 @@ fn everything_is_computed_once_and_comes_back_the_same_after_a_loss() {
     assert!(lab.rollout("p-cdm").unwrap().artifact.cached, "a rollout that does not depend on it was computed again");
     lab.vorticity_panel().unwrap();
     lab.error_curves().unwrap();
+    lab.reconstruction_table().unwrap();
     let second = files(lab.gallery().folder());
-    for name in ["fields.png", "vorticity.png", "error.svg"] {
+    for name in ["fields.png", "reconstruction.csv", "reconstruction.md", "vorticity.png", "error.svg"] {
         assert!(first[name] == second[name], "{name} differs");
     }
 }

@@ -1,6 +1,6 @@
 //! Manifest lines: what a result is, where it came from, and the checksum of every file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Entry {
     pub settings: Value,
     /// Labels of the seed-tree nodes it used.
     pub seeds: Vec<String>,
-    /// Folders of the results it was made from.
+    /// Folders of the results it was made from, each once.
     pub parents: Vec<String>,
     /// Version of this crate.
     pub version: String,
@@ -76,7 +76,7 @@ impl Entry {
             hash: stage.hash.clone(),
             settings: stage.settings.clone(),
             seeds: seeds.to_vec(),
-            parents: parents.iter().map(|parent| parent.name()).collect(),
+            parents: names(parents),
             version: env!("CARGO_PKG_VERSION").into(),
             device: device.into(),
             wall_s: wall.as_secs_f64(),
@@ -109,6 +109,12 @@ impl Entry {
         // Serialising plain strings, numbers and maps cannot fail.
         serde_json::to_value(self).unwrap_or_default()
     }
+}
+
+/// Names of results, each once, in the order in which they first come.
+fn names(artifacts: &[&Artifact]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    artifacts.iter().map(|artifact| artifact.name()).filter(|name| seen.insert(name.clone())).collect()
 }
 
 /// SHA-256 of a file, as hex.

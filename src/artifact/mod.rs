@@ -301,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_is_named_twice_is_one_parent() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let config = Config::load("smoke", None, &[]).unwrap();
+        let make =
+            |stage: &Stage, parents: &[&Artifact]| store.begin(stage).unwrap().finish(&[], parents, "cpu").unwrap();
+        let (data, reference) = (make(&config.data_stage(), &[]), make(&config.reference_stage(), &[]));
+        let made = make(&config.rollout_stage("none").unwrap(), &[&reference, &data, &reference]);
+        assert_eq!(made.entry.parents, [reference.name(), data.name()]);
+    }
+
+    #[test]
     fn interrupted_work_is_gone_on_with_and_shards_share() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();

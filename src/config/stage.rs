@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// computed once, different ones never overwrite each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// `data`, `autoencoder`, `train`, `offline`, `cost`, `reference` or `rollout`.
+    /// `data`, `autoencoder`, `train`, `offline`, `reconstruction`, `cost`, `reference` or `rollout`.
     pub kind: &'static str,
     /// What tables call it: the model or closure, or the kind itself.
     pub label: String,
@@ -135,6 +135,23 @@ impl Config {
     /// Closures that are scored offline.
     pub fn scored(&self) -> Vec<String> {
         self.rollout.closures.iter().chain(&self.eval.also).cloned().collect()
+    }
+
+    /// Errors of encoding and decoding in every latent space.
+    ///
+    /// # Errors
+    /// As [`Config::train_stage`].
+    pub fn reconstruction_stage(&self) -> Result<Stage> {
+        let trained: Vec<String> =
+            self.autoencoder_models().map(|model| Ok(self.train_stage(model)?.hash)).collect::<Result<_>>()?;
+        let settings = json!({ "data": self.data_stage().hash, "models": trained });
+        Ok(Stage::new("reconstruction", "reconstruction", settings))
+    }
+
+    /// Names of the models whose latents are trained.
+    pub fn autoencoder_models(&self) -> impl Iterator<Item = &str> {
+        let trained = |latent: &LatentConfig| matches!(latent, LatentConfig::Autoencoder { .. });
+        self.models.iter().filter(move |(_, model)| trained(&model.latent)).map(|(name, _)| name.as_str())
     }
 
     /// What drawing costs, closure by closure, on the machine that measured it.

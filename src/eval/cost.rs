@@ -1,6 +1,6 @@
 //! What a draw costs, and where its time goes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use polars::prelude::Column;
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::flow::Reduced;
 use crate::rng::SeedTree;
 use crate::spectral::Field;
+use crate::stopwatch::Stopwatch;
 
 /// Timed calls of each kind, after [`WARM_UP`] that are not counted.
 const TIMED: usize = 31;
@@ -79,34 +80,22 @@ struct Row {
 fn measure(closure: &AnyClosure, states: &[Field], seeds: &SeedTree) -> Result<Row> {
     let (mut closure, mut rng) = (closure.clone(), seeds.child("cost").stream());
     let mut h = Array2::zeros(states[0].dim());
-    let (mut draws, mut means) = (Vec::new(), Vec::new());
-    let mut parts: [Vec<f64>; 3] = Default::default();
-    for round in 0..WARM_UP + TIMED {
-        let w = states[round % states.len()].view();
+    let watch = Stopwatch::after(WARM_UP);
+    let (mut draw, mut mean, mut known) = (watch.clone(), watch.clone(), false);
+    let mut parts = closure.split().map(|_| [(); 3].map(|()| watch.clone()));
+    for w in states.iter().cycle().take(WARM_UP + TIMED) {
         let before = closure.split();
-        let clock = Instant::now();
-        closure.sample(w, 0.0, &mut rng, h.view_mut())?;
-        let draw = clock.elapsed();
-        let after = closure.split();
-        let clock = Instant::now();
-        let known = closure.mean(w, 0.0, h.view_mut())?;
-        let mean = clock.elapsed();
-        if round < WARM_UP {
-            continue;
-        }
-        draws.push(milliseconds(draw));
-        if known {
-            means.push(milliseconds(mean));
-        }
-        if let (Some(before), Some(after)) = (before, after) {
+        draw.time(|| closure.sample(w.view(), 0.0, &mut rng, h.view_mut()))?;
+        if let (Some(parts), Some(before), Some(after)) = (&mut parts, before, closure.split()) {
             let of: [fn(&Split) -> Duration; 3] = [|s| s.encode, |s| s.denoise, |s| s.decode];
             for (part, of) in parts.iter_mut().zip(of) {
-                part.push(milliseconds(of(&after) - of(&before)));
+                part.add(of(&after) - of(&before));
             }
         }
+        known = mean.time(|| closure.mean(w.view(), 0.0, h.view_mut()))?;
     }
-    let parts = (!parts[0].is_empty()).then(|| parts.map(median));
-    Ok(Row { parts, draw: median(draws), mean: (!means.is_empty()).then(|| median(means)) })
+    let parts = parts.map(|parts| parts.map(|part| part.median()));
+    Ok(Row { parts, draw: draw.median(), mean: known.then(|| mean.median()) })
 }
 
 /// Median milliseconds of a step of the reduced solver with a term given from outside.
@@ -115,25 +104,10 @@ fn solver_step(config: &Config, n: usize, w: ArrayView2<f64>) -> Result<f64> {
     let term: MissingTerm = config.data.term;
     let mut solver = Reduced::with_term(&flow, term)?;
     let h = Array2::zeros(w.dim());
-    let mut times = Vec::new();
-    for round in 0..WARM_UP + TIMED {
+    let mut watch = Stopwatch::after(WARM_UP);
+    for _ in 0..WARM_UP + TIMED {
         solver.set_vorticity(w)?;
-        let clock = Instant::now();
-        for _ in 0..STEPS {
-            solver.step(h.view())?;
-        }
-        if round >= WARM_UP {
-            times.push(milliseconds(clock.elapsed()) / STEPS as f64);
-        }
+        watch.time(|| (0..STEPS).try_for_each(|_| solver.step(h.view())))?;
     }
-    Ok(median(times))
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    1e3 * time.as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
+    Ok(watch.median() / STEPS as f64)
 }

@@ -285,6 +285,26 @@ mod tests {
     }
 
     #[test]
+    fn a_replicate_has_the_variance_of_the_members_that_were_drawn() {
+        let members = [array![[0.0, 1.0]], array![[2.0, 1.0]], array![[4.0, -5.0]]];
+        let outcome = array![[7.0, -2.0]];
+        let gram = Gram::new(&members.each_ref().map(|x| x.view()), outcome.view());
+        // First, first, third: 0, 0, 4 have variance 16/3, and 1, 1, −5 have 12.
+        assert_relative_eq!(gram.replicate_variance(&[2.0 / 3.0, 0.0, 1.0 / 3.0]), 26.0 / 3.0, max_relative = 1e-12);
+        let mut sum = 0.0;
+        for draw in 0..27 {
+            let drawn = [draw % 3, draw / 3 % 3, draw / 9];
+            let weights = [0, 1, 2].map(|m| drawn.iter().filter(|&&a| a == m).count() as f64 / 3.0);
+            let found = gram.replicate_variance(&weights);
+            let wanted = Gram::new(&drawn.map(|m| members[m].view()), outcome.view()).variance();
+            assert_relative_eq!(found, wanted, max_relative = 1e-12, epsilon = 1e-12);
+            sum += found;
+        }
+        // On average the variance of the law in which each member has a third.
+        assert_relative_eq!(sum / 27.0, gram.variance() * 2.0 / 3.0, max_relative = 1e-12);
+    }
+
+    #[test]
     fn the_jackknife_of_a_mean_is_its_standard_error() {
         let blocks = [[1.0, 1.0], [2.0, 1.0], [4.0, 1.0], [5.0, 1.0]];
         let (value, error) = jackknife(&blocks, |[sum, count]| sum / count);

@@ -1,7 +1,5 @@
 //! What offline evaluations share: which conditions, draws at them, what a draw costs, and columns with standard errors.
 
-use std::time::{Duration, Instant};
-
 use ndarray::{Array2, ArrayView2};
 use polars::prelude::Column;
 
@@ -12,6 +10,7 @@ use crate::data::Pairs;
 use crate::error::{Error, Result};
 use crate::rng::{SeedTree, Stream};
 use crate::spectral::Field;
+use crate::stopwatch::Stopwatch;
 
 /// Timed draws per closure, after one that is not counted.
 const TIMED: usize = 9;
@@ -54,16 +53,11 @@ pub(super) fn milliseconds(closure: &AnyClosure, w: ArrayView2<f64>, t: f64, see
     let (mut closure, mut rng) = (closure.clone(), seeds.child("offline").child("timing").stream());
     let mut h = Array2::zeros(w.dim());
     let states = [w.to_owned(), w.reversed_axes().to_owned()];
-    let mut times: Vec<Duration> = (0..=TIMED)
-        .map(|round| {
-            let clock = Instant::now();
-            closure.sample(states[round % 2].view(), t, &mut rng, h.view_mut())?;
-            Ok(clock.elapsed())
-        })
-        .skip(1)
-        .collect::<Result<_>>()?;
-    times.sort_unstable();
-    Ok(1e3 * times[TIMED / 2].as_secs_f64())
+    let mut watch = Stopwatch::after(1);
+    for w in states.iter().cycle().take(1 + TIMED) {
+        watch.time(|| closure.sample(w.view(), t, &mut rng, h.view_mut()))?;
+    }
+    Ok(watch.median())
 }
 
 /// Columns of a quantity and its jackknife standard error, one entry per closure; `sums` are by closure and trajectory.

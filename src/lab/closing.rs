@@ -136,15 +136,7 @@ impl Lab {
     /// As [`Lab::rollout`]; whatever the closures report.
     pub fn compare(&self, closures: &[AnyClosure]) -> Result<Table> {
         let config = &self.config;
-        let artifact = self.reference_artifact()?;
-        let reference = self.load_reference(&artifact)?;
-        let mut parents = vec![artifact];
-        let mut ensembles = Vec::new();
-        for built_in in BUILT_IN_CLOSURES {
-            let artifact = self.rollout_artifact(built_in)?;
-            ensembles.push(self.load_ensemble(&artifact)?);
-            parents.push(artifact);
-        }
+        let (reference, mut ensembles, parents) = self.loop_results_of(&BUILT_IN_CLOSURES)?;
         let seeds = config.seeds().child("rollout");
         let mut scratch = reference.start.clone();
         for closure in closures {
@@ -166,8 +158,8 @@ impl Lab {
     /// As [`Lab::rollout`].
     pub fn ledger(&self) -> Result<Table> {
         let (offline, mut parents) = self.offline_scores()?;
-        let (reconstruction, trained) = self.reconstruction_scores()?;
-        parents.extend(trained);
+        let (reconstruction, artifact) = self.reconstruction_scores()?;
+        parents.push(artifact);
         let (scores, rollouts) = self.scores()?;
         let mut artifacts = BTreeMap::new();
         for name in &self.config.scored() {

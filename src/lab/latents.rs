@@ -86,12 +86,6 @@ struct Pair {
 }
 
 impl Lab {
-    /// Names of the models whose latents are trained.
-    fn autoencoder_models(&self) -> Vec<String> {
-        let trained = |latent: &LatentConfig| matches!(latent, LatentConfig::Autoencoder { .. });
-        self.config.models.iter().filter(|(_, model)| trained(&model.latent)).map(|(name, _)| name.clone()).collect()
-    }
-
     /// Latent spaces: truncations, and the trained ones with the results they come from.
     fn latent_spaces(&self, truncations: &[usize]) -> Result<(Vec<Pair>, Vec<Artifact>)> {
         let usable = truncations.iter().filter(|&&n| n < self.config.data.n);
@@ -99,8 +93,8 @@ impl Lab {
             .map(|&n| Pair { name: format!("spectral {n}²"), w: Coder::Truncation(n), h: Coder::Truncation(n) })
             .collect();
         let mut parents = Vec::new();
-        for model in self.autoencoder_models() {
-            let artifact = self.train_artifact(&model)?;
+        for model in self.config.autoencoder_models() {
+            let artifact = self.train_artifact(model)?;
             let checkpoint = Checkpoint::load(&artifact.path(CHECKPOINT))?;
             let n = match checkpoint.model.latent {
                 LatentConfig::Autoencoder { n, .. } => n,
@@ -122,41 +116,21 @@ impl Lab {
     /// # Errors
     /// As [`Lab::train`].
     pub fn reconstruction_table(&self) -> Result<Table> {
-        let (table, parents) = self.reconstruction_scores()?;
-        let source = self.source("lab.reconstruction_table()", &table.caption, &parents.iter().collect::<Vec<_>>());
+        let (table, artifact) = self.reconstruction_scores()?;
+        let source = self.source("lab.reconstruction_table()", &table.caption, &[&artifact]);
         self.keep_table(table, &source)
     }
 
-    /// The same, with the results it comes from.
-    pub(super) fn reconstruction_scores(&self) -> Result<(Table, Vec<Artifact>)> {
-        let data = self.data_artifact()?;
-        let test = Dataset::open(&data.folder)?.test.load()?;
-        let (mut spaces, mut parents) = self.latent_spaces(&TRUNCATIONS)?;
-        let mut columns: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-        let mut names = Vec::new();
-        for space in &mut spaces {
-            names.push(space.name.clone());
-            for (coder, fields, of) in [(&mut space.w, &test.w, "ω"), (&mut space.h, &test.h, "H")] {
-                let blocks = reconstruct(coder, fields, &test)?;
-                let titles = if of == "ω" { ["D_MSE ω", "D_RE ω"] } else { ["D_MSE H", "D_RE H"] };
-                columns.entry(titles[0]).or_default().push(jackknife(&blocks, |[mse, _, count]| mse / count));
-                columns.entry(titles[1]).or_default().push(jackknife(&blocks, |[_, re, count]| re / count));
-            }
-        }
-        let mut shown = vec![Column::new("latent".into(), names)];
-        for title in ["D_MSE ω", "D_RE ω", "D_MSE H", "D_RE H"] {
-            let values = columns.remove(title).unwrap_or_default();
-            shown.push(Column::new(title.into(), values.iter().map(|v| v.0).collect::<Vec<_>>()));
-            let errors: Vec<Option<f64>> = values.iter().map(|v| v.1.is_finite().then_some(v.1)).collect();
-            shown.push(Column::new(format!("{title}{UNCERTAINTY}").into(), errors));
-        }
-        let table = Table::new(
-            "reconstruction",
-            "Errors of encoding and decoding on the test set, ± jackknife over trajectories. H includes its noise.",
-            shown,
-        )?;
-        parents.push(data);
-        Ok((table, parents))
+    /// The same, with the result it comes from.
+    pub(super) fn reconstruction_scores(&self) -> Result<(Table, Artifact)> {
+        let (tables, artifact) = self.measured(&self.config.reconstruction_stage()?, || {
+            let data = self.data_artifact()?;
+            let test = Dataset::open(&data.folder)?.test.load()?;
+            let (mut spaces, mut parents) = self.latent_spaces(&TRUNCATIONS)?;
+            parents.push(data);
+            Ok((vec![reconstruction_errors(&mut spaces, &test)?], parents))
+        })?;
+        Ok((named(tables, "reconstruction", &artifact)?, artifact))
     }
 
     /// Figure `reconstruction`: one test pair, what latent spaces make of it, and the errors.
@@ -318,6 +292,33 @@ impl Lab {
         let source = self.source("lab.noise_spectra()", caption, &parents);
         self.keep(plot::spectra("noise", "variance relative to the exact law", curves)?, &source)
     }
+}
+
+/// What is lost of the test set in each of the spaces.
+fn reconstruction_errors(spaces: &mut [Pair], test: &Pairs) -> Result<Table> {
+    let mut columns: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut names = Vec::new();
+    for space in spaces {
+        names.push(space.name.clone());
+        for (coder, fields, of) in [(&mut space.w, &test.w, "ω"), (&mut space.h, &test.h, "H")] {
+            let blocks = reconstruct(coder, fields, test)?;
+            let titles = if of == "ω" { ["D_MSE ω", "D_RE ω"] } else { ["D_MSE H", "D_RE H"] };
+            columns.entry(titles[0]).or_default().push(jackknife(&blocks, |[mse, _, count]| mse / count));
+            columns.entry(titles[1]).or_default().push(jackknife(&blocks, |[_, re, count]| re / count));
+        }
+    }
+    let mut shown = vec![Column::new("latent".into(), names)];
+    for title in ["D_MSE ω", "D_RE ω", "D_MSE H", "D_RE H"] {
+        let values = columns.remove(title).unwrap_or_default();
+        shown.push(Column::new(title.into(), values.iter().map(|v| v.0).collect::<Vec<_>>()));
+        let errors: Vec<Option<f64>> = values.iter().map(|v| v.1.is_finite().then_some(v.1)).collect();
+        shown.push(Column::new(format!("{title}{UNCERTAINTY}").into(), errors));
+    }
+    Table::new(
+        "reconstruction",
+        "Errors of encoding and decoding on the test set, ± jackknife over trajectories. H includes its noise.",
+        shown,
+    )
 }
 
 /// Rows of the test set that are reconstructed: spread evenly over every trajectory.

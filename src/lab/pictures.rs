@@ -179,7 +179,7 @@ impl Lab {
     }
 
     /// As [`Lab::loop_results`], of some closures.
-    fn loop_results_of(&self, closures: &[&str]) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
+    pub(super) fn loop_results_of(&self, closures: &[&str]) -> Result<(Reference, Vec<Ensemble>, Vec<Artifact>)> {
         let artifact = self.reference_artifact()?;
         let reference = self.load_reference(&artifact)?;
         let mut parents = vec![artifact];
@@ -348,6 +348,7 @@ impl Lab {
         }
         self.loss_curves()?;
         let offline = self.offline()?;
+        self.reconstruction_table()?;
         let closed_loop = self.closed_loop()?;
         self.error_curves()?;
         self.vorticity_panel()?;

@@ -17,7 +17,7 @@ const STATES: usize = 8;
 
 impl Lab {
     /// The tables of a stage: read, or measured now by `measure`, which also says what they were made from.
-    fn measured(
+    pub(super) fn measured(
         &self,
         stage: &Stage,
         measure: impl FnOnce() -> Result<(Vec<Table>, Vec<Artifact>)>,

@@ -48,6 +48,7 @@ impl Lab {
             stages.push(config.train_stage(model)?);
         }
         stages.push(config.offline_stage()?);
+        stages.push(config.reconstruction_stage()?);
         stages.push(config.reference_stage());
         for closure in &config.rollout.closures {
             stages.push(config.rollout_stage(closure)?);
@@ -102,6 +103,7 @@ impl Lab {
                     config.scored().len()
                 )
             }
+            "reconstruction" => format!("truncations and {} trained latents", config.autoencoder_models().count()),
             "reference" => format!(
                 "{} steps at {}², {} realisation(s) of {} steps",
                 steps(rollout.start),
@@ -264,10 +266,9 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(Some(found));
         }
-        let reference = self.reference_artifact()?;
         let (base, _) = split_mean(closure);
-        let parents = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
-        let parents: Vec<&Artifact> = std::iter::once(&reference).chain(parents.as_ref()).collect();
+        let trained = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
+        let parents: Vec<&Artifact> = trained.iter().collect();
         let (config, store) = (&self.config, &self.store);
         // Learned laws run where they are told to; everything else is for the CPU.
         #[cfg(feature = "learn")]

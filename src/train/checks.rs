@@ -7,7 +7,8 @@ use super::engine::Objective;
 use super::joint::{Joint, Parts};
 use super::parallel::Workers;
 use super::score::Score;
-use crate::config::{Config, Law, NetworkConfig, Padding, Preset, TrainConfig, Variant};
+use super::setup::Setup;
+use crate::config::{Law, NetworkConfig, Padding, Variant};
 use crate::infer::{Conv, Fno, Network};
 use crate::rng::SeedTree;
 
@@ -32,8 +33,9 @@ fn samples(count: usize, n: usize) -> Samples {
     Samples { w: fields(count, n, 1), h: fields(count, n, 2) }
 }
 
-fn config() -> TrainConfig {
-    TrainConfig { batch: 6, ..Config::preset(Preset::Smoke).models["spectral"].train.clone() }
+fn setup<'a>(train: &'a Samples, workers: &'a Workers) -> Setup<'a> {
+    let device = burn::tensor::Device::flex();
+    Setup { train, validation: train, batch: 6, seeds: SeedTree::new(7), workers, device, chunks: 3 }
 }
 
 fn network(variant: Variant) -> NetworkConfig {
@@ -93,8 +95,7 @@ fn denoisers_scores_and_regressions_have_the_gradient_of_their_loss() {
     {
         let desc = Fno::new(&network(variant), law);
         let seeds = SeedTree::new(7);
-        let place = (burn::tensor::Device::flex(), 3);
-        let mut score = Score::new(desc.clone(), (&train, &train), &config(), &seeds, &workers, place);
+        let mut score = Score::new(desc.clone(), setup(&train, &workers));
         let params = shaken(Network::Fno(desc).init(&mut seeds.child("init").stream()));
         println!("{variant:?} {law:?}");
         check(&mut score, &params, &[], &[("all", 0..params.len())]);
@@ -113,8 +114,7 @@ fn joint<'a>(
 ) -> (Joint<'a>, Vec<f32>, Vec<f64>, Ranges) {
     let conv = Conv::new(2, 1, false, padding);
     let score = Fno::new(&network(Variant::Gated), Law::Diffusion);
-    let place = (burn::tensor::Device::flex(), 3);
-    let joint = Joint::new((conv, Some(score)), parts, (train, train), &config(), &SeedTree::new(7), workers, place);
+    let joint = Joint::new((conv, Some(score)), parts, setup(train, workers));
     let params = shaken(joint.init());
     let buffers = joint.first_buffers(&params).unwrap();
     let mut from = 0;

@@ -7,15 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::batches::{Fields, Order, Samples, tensor3, values};
 use super::engine::{Loss, Objective};
 use super::noise::Noise;
-use super::parallel::{Workers, chunk_range};
 use super::score::{add, loss_scale, square_error, sum};
+use super::setup::Setup;
 use super::spread::{Spread, kl_gradient};
-use crate::config::{TrainConfig, Variant};
+use crate::config::Variant;
 use crate::error::{Error, Result};
 use crate::infer::{Conv, Fno, LatentStats, Network};
 use crate::nn::{Weights, decode, encode};
@@ -51,16 +51,10 @@ pub(super) struct Joint<'a> {
     fno: Option<Fno>,
     parts: Parts,
     latent_n: usize,
-    train: &'a Samples,
-    validation: &'a Samples,
     /// Effective ranks of the validation fields ω and H.
     ranks: [f64; 2],
-    batch: usize,
-    seeds: SeedTree,
+    setup: Setup<'a>,
     order: Order,
-    workers: &'a Workers,
-    chunks: usize,
-    device: Device,
     /// Spread of ω and H latents at the last validation.
     pub(super) spread: Option<[Spread; 2]>,
 }
@@ -78,15 +72,7 @@ struct Encoded {
 }
 
 impl<'a> Joint<'a> {
-    pub(super) fn new(
-        (conv, fno): (Conv, Option<Fno>),
-        parts: Parts,
-        (train, validation): (&'a Samples, &'a Samples),
-        config: &TrainConfig,
-        seeds: &SeedTree,
-        workers: &'a Workers,
-        (device, chunks): (Device, usize),
-    ) -> Self {
+    pub(super) fn new((conv, fno): (Conv, Option<Fno>), parts: Parts, setup: Setup<'a>) -> Self {
         let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv.clone()));
         let mut networks = BTreeMap::from([
             ("decode_h", decoder.clone()),
@@ -101,42 +87,36 @@ impl<'a> Joint<'a> {
         Self {
             networks,
             parts,
-            latent_n: conv.latent_n(train.w.n).unwrap_or(train.w.n),
+            latent_n: conv.latent_n(setup.train.w.n).unwrap_or(setup.train.w.n),
             conv,
             fno,
-            train,
-            validation,
-            ranks: [rank(&validation.w), rank(&validation.h)],
-            batch: config.batch,
-            order: Order::new(seeds.child("order"), train.w.len()),
-            seeds: seeds.clone(),
-            workers,
-            chunks: chunks.min(config.batch),
-            device,
+            ranks: [rank(&setup.validation.w), rank(&setup.validation.h)],
+            order: setup.order(),
+            setup,
             spread: None,
         }
     }
 
     /// Weights before training, each network from its own stream.
     pub(super) fn init(&self) -> Vec<f32> {
-        let seeds = self.seeds.child("init");
+        let seeds = self.setup.seeds.child("init");
         self.networks.iter().flat_map(|(role, network)| network.init(&mut seeds.child(role).stream())).collect()
     }
 
     /// Buffers before training: statistics of the first latents.
     pub(super) fn first_buffers(&self, params: &[f32]) -> Result<Vec<f64>> {
-        let all = self.train.w.len();
+        let all = self.setup.train.w.len();
         let count = all.min(FIRST);
         let index: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        let encoded = self.encoded(params, self.train, &index)?;
+        let encoded = self.encoded(params, self.setup.train, &index)?;
         Ok(encoded.iter().flat_map(|z| [mean(z), mean_square(z)]).collect())
     }
 
     /// Latents of ω and H, not normalised, of the samples `index`.
     pub(super) fn encoded(&self, params: &[f32], samples: &Samples, index: &[usize]) -> Result<[Vec<f32>; 2]> {
-        let blocks: Vec<&[usize]> = index.chunks(self.batch).collect();
+        let blocks: Vec<&[usize]> = index.chunks(self.setup.batch).collect();
         let weights = self.weights(params);
-        let parts = self.workers.map(blocks.len(), |block| {
+        let parts = self.setup.workers.map(blocks.len(), |block| {
             let encoded = self.encode(weights.clone(), samples, blocks[block]);
             Ok([values(encoded.z_w), values(encoded.z_h)])
         })?;
@@ -183,7 +163,7 @@ impl<'a> Joint<'a> {
         let cut = |(&role, network): (&&'static str, &Network)| {
             let (own, after) = rest.split_at(network.len());
             rest = after;
-            (role, Weights::new(network, own, &self.device))
+            (role, Weights::new(network, own, &self.setup.device))
         };
         self.networks.iter().map(cut).collect()
     }
@@ -220,7 +200,7 @@ impl<'a> Joint<'a> {
 
     /// Factors from summed square errors of `samples` samples to the (unweighted) parts of the loss.
     fn scales(&self, samples: usize) -> [f64; 3] {
-        let points = (samples * self.train.w.n * self.train.w.n) as f64;
+        let points = (samples * self.setup.train.w.n * self.setup.train.w.n) as f64;
         [1.0 / points, 1.0 / points, self.fno.as_ref().map_or(0.0, |fno| loss_scale(fno, samples, self.latent_n))]
     }
 
@@ -246,24 +226,24 @@ impl<'a> Joint<'a> {
 
 impl Objective for Joint<'_> {
     fn gradient(&mut self, step: usize, params: &[f32], buffers: &mut [f64], gradient: &mut [f32]) -> Result<Loss> {
-        let index = self.order.batch(step, self.batch);
-        let noise = self.noise(self.batch, &self.seeds.child("noise").child(step));
-        let (device, stats, scales) =
-            (self.device.clone().autodiff(), self.latent_stats(buffers), self.scales(self.batch));
+        let setup = &self.setup;
+        let index = self.order.batch(step, setup.batch);
+        let noise = self.noise(setup.batch, &setup.seeds.child("noise").child(step));
+        let device = setup.device.clone().autodiff();
+        let (stats, scales) = (self.latent_stats(buffers), self.scales(setup.batch));
         let this = &*self;
         let plain = this.weights(params);
         let encode = |range: std::ops::Range<usize>| {
             let weights = plain.iter().map(|(&role, weights)| (role, weights.tracked())).collect();
-            this.encode(weights, this.train, &index[range])
+            this.encode(weights, setup.train, &index[range])
         };
-        let range = |chunk| chunk_range(this.batch, this.chunks, chunk);
         let dims = self.latent_n * self.latent_n;
         let latents = |encoded: &Encoded| [values(encoded.z_w.clone()), values(encoded.z_h.clone())];
         // A KL term needs the statistics of the whole batch, hence all encoders first; otherwise fewer chunks are in memory.
         let mut encoded: Vec<Mutex<Option<Encoded>>> = Vec::new();
         let mut slopes = None;
         if self.parts.kl_w != 0.0 || self.parts.kl_h != 0.0 {
-            encoded = self.workers.map(self.chunks, |chunk| Ok(Mutex::new(Some(encode(range(chunk))))))?;
+            encoded = setup.workers.map(setup.chunks, |chunk| Ok(Mutex::new(Some(encode(setup.chunk(chunk))))))?;
             let mut all = [Vec::new(), Vec::new()];
             for slot in &encoded {
                 if let Some(encoded) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -273,7 +253,7 @@ impl Objective for Joint<'_> {
             slopes = Some(all.map(|z| kl_gradient(&z, dims).1));
         }
         let work = |chunk: usize| {
-            let range = range(chunk);
+            let range = setup.chunk(chunk);
             let taken = encoded.get(chunk).and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
             let encoded = taken.unwrap_or_else(|| encode(range.clone()));
             let z = latents(&encoded);
@@ -302,7 +282,7 @@ impl Objective for Joint<'_> {
         };
         let (mut errors, mut z) = ([0.0; 3], [Vec::new(), Vec::new()]);
         gradient.fill(0.0);
-        self.workers.in_order(self.chunks, work, |(values, latents, part)| {
+        setup.workers.in_order(setup.chunks, work, |(values, latents, part)| {
             errors.iter_mut().zip(values).for_each(|(error, value)| *error += value);
             z.iter_mut().zip(latents).for_each(|(all, z)| all.extend(z));
             add(&part, gradient);
@@ -316,16 +296,15 @@ impl Objective for Joint<'_> {
     }
 
     fn validate(&mut self, params: &[f32], buffers: &[f64]) -> Result<Loss> {
-        let all = self.validation.w.len();
+        let all = self.setup.validation.w.len();
         let stats = self.latent_stats(buffers);
         let this = &*self;
         let weights = self.weights(params);
-        let blocks = self.workers.map(all.div_ceil(self.batch), |block| {
-            let index: Vec<usize> = (block * this.batch..all.min((block + 1) * this.batch)).collect();
-            let noise = this.noise(index.len(), &this.seeds.child("validation").child(block));
-            let encoded = this.encode(weights.clone(), this.validation, &index);
+        let blocks = self.setup.over_validation(|block, index| {
+            let noise = this.noise(index.len(), &this.setup.seeds.child("validation").child(block));
+            let encoded = this.encode(weights.clone(), this.setup.validation, index);
             let errors = this.errors(&encoded, &stats, &noise, 0..index.len());
-            Ok((errors.map(sum), values(encoded.z_w), values(encoded.z_h)))
+            (errors.map(sum), values(encoded.z_w), values(encoded.z_h))
         })?;
         let scales = self.scales(all);
         let errors = [0, 1, 2].map(|i| blocks.iter().map(|block| block.0[i]).sum::<f64>() * scales[i]);
@@ -336,8 +315,8 @@ impl Objective for Joint<'_> {
         // Root mean square errors relative to the fields, for the eye.
         let relative = |error: f64, fields: &Fields| (error / mean_square(&fields.values)).sqrt();
         loss.parts.extend([
-            ("relative_error_w", relative(errors[0], &self.validation.w)),
-            ("relative_error_h", relative(errors[1], &self.validation.h)),
+            ("relative_error_w", relative(errors[0], &self.setup.validation.w)),
+            ("relative_error_h", relative(errors[1], &self.setup.validation.h)),
             ("std_w", w.std),
             ("std_h", h.std),
             ("rank_w", w.rank),

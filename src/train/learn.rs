@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
 use ndarray::{Array3, ArrayView2};
 
 use super::batches::{Fields, Samples, values};
@@ -10,6 +9,7 @@ use super::engine::{Outcome, Run, fit};
 use super::joint::{Joint, Parts};
 use super::parallel::Workers;
 use super::score::Score;
+use super::setup::Setup;
 use super::spread::Spread;
 use super::state::State;
 use crate::config::{LatentConfig, LatentTraining, Law, ModelConfig, TrainConfig, Variant};
@@ -96,8 +96,7 @@ impl Lesson<'_> {
         let (train, validation) = (self.physical(model, self.train), self.physical(model, self.validation));
         let parts = Parts { h: 1.0, w: 1.0, score: 0.0, kl_h: *kl, kl_w: *kl, normalise: false };
         let nets = (self.conv(model)?, None);
-        let mut joint =
-            Joint::new(nets, parts, (&train, &validation), config, &self.seeds, self.workers, self.place()?);
+        let mut joint = Joint::new(nets, parts, self.setup(&train, &validation, config)?);
         let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
         let index: Vec<usize> = (0..train.w.len()).collect();
         let [checkpoint, last] = Kept::both(&state, |kept| {
@@ -128,8 +127,7 @@ impl Lesson<'_> {
         let parts = Parts { h: closure, w: vorticity, score, kl_h: kl, kl_w: 0.0, normalise };
         let nets = (self.conv(model)?, Some(Fno::new(&model.network, model.law)));
         let config = &model.train;
-        let mut joint =
-            Joint::new(nets, parts, (&train, &validation), config, &self.seeds, self.workers, self.place()?);
+        let mut joint = Joint::new(nets, parts, self.setup(&train, &validation, config)?);
         let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
         let [checkpoint, last] = Kept::both(&state, |kept| {
             let mut checkpoint = self.empty(model);
@@ -152,8 +150,7 @@ impl Lesson<'_> {
         let nets = (self.conv(model)?, None);
         let encode = |pairs: &Pairs| -> Result<Samples> {
             let physical = self.physical(model, pairs);
-            let samples = (&physical, &physical);
-            let joint = Joint::new(nets.clone(), nothing, samples, config, &self.seeds, self.workers, self.place()?);
+            let joint = Joint::new(nets.clone(), nothing, self.setup(&physical, &physical, config)?);
             joint.check(&weights)?;
             let index: Vec<usize> = (0..physical.w.len()).collect();
             let [w, h] = joint.encoded(&weights, &physical, &index)?;
@@ -184,8 +181,7 @@ impl Lesson<'_> {
         let desc = Fno::new(&model.network, model.law);
         let network = Network::Fno(desc.clone());
         let start = State::new(network.init(&mut self.seeds.child("init").stream()), Vec::new());
-        let place = self.place()?;
-        let mut score = Score::new(desc.clone(), (train, validation), &model.train, &self.seeds, self.workers, place);
+        let mut score = Score::new(desc.clone(), self.setup(train, validation, &model.train)?);
         let (state, outcome) = fit(&model.train, &mut score, start, run)?;
         if outcome == Outcome::Stopped {
             return Ok(None);
@@ -233,9 +229,17 @@ impl Lesson<'_> {
         Ok(())
     }
 
-    /// Device and number of chunks.
-    fn place(&self) -> Result<(Device, usize)> {
-        Ok((super::device(self.device)?, if self.device == "cpu" { CHUNKS } else { 1 }))
+    /// What an objective needs to train on these samples.
+    fn setup<'a>(&'a self, train: &'a Samples, validation: &'a Samples, config: &TrainConfig) -> Result<Setup<'a>> {
+        Ok(Setup {
+            train,
+            validation,
+            batch: config.batch,
+            seeds: self.seeds.clone(),
+            workers: self.workers,
+            device: super::device(self.device)?,
+            chunks: config.batch.min(if self.device == "cpu" { CHUNKS } else { 1 }),
+        })
     }
 
     fn conv(&self, model: &ModelConfig) -> Result<Conv> {

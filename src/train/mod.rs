@@ -22,6 +22,7 @@ mod noise;
 mod parallel;
 mod score;
 mod selftest;
+mod setup;
 mod spread;
 mod stage;
 mod state;

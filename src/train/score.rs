@@ -1,16 +1,15 @@
 //! One Fourier neural operator on given latents: denoiser, published score network, or regression.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::batches::{Order, Samples, values};
 use super::engine::{Loss, Objective};
 use super::noise::{Noise, Question};
-use super::parallel::{Workers, chunk_range};
-use crate::config::{TrainConfig, Variant};
+use super::setup::Setup;
+use crate::config::Variant;
 use crate::error::Result;
 use crate::infer::{Fno, Network};
 use crate::nn::{Weights, fno};
-use crate::rng::SeedTree;
 use crate::transport::SIGMA_MAX;
 
 /// Most validation samples for the error of the conditional mean, which is a diagnostic only.
@@ -23,37 +22,13 @@ const MEAN_SAMPLES: usize = 64;
 pub(super) struct Score<'a> {
     network: Network,
     fno: Fno,
-    train: &'a Samples,
-    validation: &'a Samples,
-    batch: usize,
-    seeds: SeedTree,
+    setup: Setup<'a>,
     order: Order,
-    workers: &'a Workers,
-    chunks: usize,
-    device: Device,
 }
 
 impl<'a> Score<'a> {
-    pub(super) fn new(
-        fno: Fno,
-        (train, validation): (&'a Samples, &'a Samples),
-        config: &TrainConfig,
-        seeds: &SeedTree,
-        workers: &'a Workers,
-        (device, chunks): (Device, usize),
-    ) -> Self {
-        Self {
-            network: Network::Fno(fno.clone()),
-            fno,
-            train,
-            validation,
-            batch: config.batch,
-            order: Order::new(seeds.child("order"), train.w.len()),
-            seeds: seeds.clone(),
-            workers,
-            chunks: chunks.min(config.batch),
-            device,
-        }
+    pub(super) fn new(fno: Fno, setup: Setup<'a>) -> Self {
+        Self { network: Network::Fno(fno.clone()), fno, order: setup.order(), setup }
     }
 
     /// Summed square error of the samples `index`, whose noise is `range` of `noise`.
@@ -72,15 +47,16 @@ impl<'a> Score<'a> {
 
     /// Relative error of the conditional mean, one evaluation at the largest noise level; includes the noise of H itself.
     fn mean_error(&self, weights: &Weights) -> f64 {
-        let all = self.validation.w.len();
+        let Setup { train, validation, seeds, .. } = &self.setup;
+        let all = validation.w.len();
         let count = all.min(MEAN_SAMPLES);
         let index: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        let mut rng = self.seeds.child("validation").child("mean").stream();
-        let noise = Noise::with(vec![Question::edm(SIGMA_MAX); count], self.train.h.n, &mut rng);
+        let mut rng = seeds.child("validation").child("mean").stream();
+        let noise = Noise::with(vec![Question::edm(SIGMA_MAX); count], train.h.n, &mut rng);
         // D − z = c_out (F − target).
         let c_out = crate::transport::Preconditioning { sigma_data: 1.0 }.c_out(SIGMA_MAX);
-        let error = sum(self.error(weights, self.validation, &index, &noise, 0..count));
-        let square = |at: usize| self.validation.h.field(at).iter().map(|&z| f64::from(z).powi(2)).sum::<f64>();
+        let error = sum(self.error(weights, validation, &index, &noise, 0..count));
+        let square = |at: usize| validation.h.field(at).iter().map(|&z| f64::from(z).powi(2)).sum::<f64>();
         c_out * (error / index.iter().map(|&at| square(at)).sum::<f64>()).sqrt()
     }
 }
@@ -118,20 +94,21 @@ pub(super) fn sum(tensor: Tensor<1>) -> f64 {
 
 impl Objective for Score<'_> {
     fn gradient(&mut self, step: usize, params: &[f32], _: &mut [f64], gradient: &mut [f32]) -> Result<Loss> {
-        let index = self.order.batch(step, self.batch);
-        let n = self.train.h.n;
-        let mut rng = self.seeds.child("noise").child(step).stream();
+        let setup = &self.setup;
+        let index = self.order.batch(step, setup.batch);
+        let n = setup.train.h.n;
+        let mut rng = setup.seeds.child("noise").child(step).stream();
         let noise = match self.fno.noisy {
-            true => Noise::draw(self.fno.variant, self.batch, n, &mut rng),
+            true => Noise::draw(self.fno.variant, setup.batch, n, &mut rng),
             false => Noise::with(Vec::new(), n, &mut rng),
         };
-        let scale = loss_scale(&self.fno, self.batch, n);
+        let scale = loss_scale(&self.fno, setup.batch, n);
         let this = &*self;
-        let plain = Weights::new(&this.network, params, &this.device);
+        let plain = Weights::new(&this.network, params, &setup.device);
         let work = |chunk| {
-            let range = chunk_range(this.batch, this.chunks, chunk);
+            let range = setup.chunk(chunk);
             let weights = plain.tracked();
-            let loss = this.error(&weights, this.train, &index[range.clone()], &noise, range) * scale;
+            let loss = this.error(&weights, setup.train, &index[range.clone()], &noise, range) * scale;
             let mut out = vec![0.0; params.len()];
             let mut gradients = loss.backward();
             weights.gradient(&mut gradients, &mut out);
@@ -139,7 +116,7 @@ impl Objective for Score<'_> {
         };
         let mut total = 0.0;
         gradient.fill(0.0);
-        self.workers.in_order(self.chunks, work, |(loss, part)| {
+        setup.workers.in_order(setup.chunks, work, |(loss, part)| {
             total += loss;
             add(&part, gradient);
         })?;
@@ -147,16 +124,13 @@ impl Objective for Score<'_> {
     }
 
     fn validate(&mut self, params: &[f32], _: &[f64]) -> Result<Loss> {
-        let (all, n) = (self.validation.w.len(), self.train.h.n);
-        let weights = Weights::new(&self.network, params, &self.device);
+        let (all, n) = (self.setup.validation.w.len(), self.setup.train.h.n);
+        let weights = Weights::new(&self.network, params, &self.setup.device);
         let this = &*self;
-        let blocks = all.div_ceil(self.batch);
-        let parts = self.workers.map(blocks, |block| {
-            let index: Vec<usize> = (block * this.batch..all.min((block + 1) * this.batch)).collect();
-            let mut rng = this.seeds.child("validation").child(block).stream();
+        let parts = self.setup.over_validation(|block, index| {
+            let mut rng = this.setup.seeds.child("validation").child(block).stream();
             let noise = Noise::draw(this.fno.variant, index.len(), n, &mut rng);
-            let range = 0..index.len();
-            Ok(sum(this.error(&weights, this.validation, &index, &noise, range)))
+            sum(this.error(&weights, this.setup.validation, index, &noise, 0..index.len()))
         })?;
         let total = parts.iter().sum::<f64>() * loss_scale(&self.fno, all, n);
         let mut parts = Vec::new();

@@ -1,15 +1,15 @@
 //! Draws of learned closures, alone and inside the running solver. The weights are random: time does not depend on them.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::{Machine, median_and_least};
+use super::models::{N, desk, published, published_of_width};
+use super::{Machine, report};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
-use crate::config::{Config, FlowConfig, Hold, LatentConfig, Padding, Preset, RolloutConfig};
+use crate::config::{FlowConfig, Hold, LatentConfig, RolloutConfig};
 use crate::data::Stats;
 use crate::error::{Error, Result};
 use crate::flow::initial_vorticity;
@@ -18,9 +18,10 @@ use crate::pool::{cores, within};
 use crate::rng::SeedTree;
 use crate::rollout::run_ensemble;
 use crate::spectral::truncate;
+use crate::stopwatch::Stopwatch;
 
-/// Points per side of the physical fields.
-const N: usize = 64;
+/// Repetitions before those that are timed.
+const WARM_UP: usize = 2;
 /// Untrained closures are scaled down to leave the flow alone.
 const SCALE: f64 = 1e-3;
 
@@ -134,21 +135,13 @@ pub struct RolloutTiming {
 impl DrawModel {
     /// The untrained closure, and the multiply-adds of a draw.
     fn closure(self) -> Result<(Learned, usize)> {
-        let of = |preset, name: &str| Config::preset(preset).model(name).cloned();
-        let latent = |width: usize| -> Result<_> {
-            let mut model = of(Preset::Paper, "joint")?;
-            if let LatentConfig::Autoencoder { width: w, attention, padding, .. } = &mut model.latent {
-                (*w, *attention, *padding) = (width, width == 64, Padding::Zero);
-            }
-            Ok(model)
-        };
         let model = match self {
-            Self::Latent4 => latent(4)?,
-            Self::Latent8 => latent(8)?,
-            Self::Latent64 => latent(64)?,
-            Self::PaperPhysical => of(Preset::Paper, "p-cdm")?,
-            Self::Spectral => of(Preset::Desk, "spectral")?,
-            Self::PCdm => of(Preset::Desk, "p-cdm")?,
+            Self::Latent4 => published_of_width("joint", 4)?,
+            Self::Latent8 => published_of_width("joint", 8)?,
+            Self::Latent64 => published_of_width("joint", 64)?,
+            Self::PaperPhysical => published("p-cdm")?,
+            Self::Spectral => desk("spectral")?,
+            Self::PCdm => desk("p-cdm")?,
         };
         let seeds = SeedTree::new(0).child("bench");
         let mut networks = BTreeMap::new();
@@ -196,17 +189,11 @@ fn start(flow: &FlowConfig) -> Result<Array2<f64>> {
 /// Runs the command and prints its result.
 pub(super) fn run_sample(args: &SampleBench) -> Result<()> {
     let timing = sample(args)?;
-    if args.json {
-        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
-    } else {
-        say!(
-            "{:.3} ms for {} members, {} threads: {:.2} of the rate of large matrix products",
-            timing.ms_per_draw,
-            timing.members,
-            timing.machine.threads,
-            timing.fraction_of_matrix_peak
-        );
-    }
+    let words = format_args!(
+        "{:.3} ms for {} members, {} threads: {:.2} of the rate of large matrix products",
+        timing.ms_per_draw, timing.members, timing.machine.threads, timing.fraction_of_matrix_peak
+    );
+    report(&timing, args.json, words);
     Ok(())
 }
 
@@ -222,8 +209,7 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
     let mut hands: Vec<(Learned, Array2<f64>)> =
         (0..threads).map(|_| (closure.clone(), Array2::zeros((N, N)))).collect();
     // Each thread draws every `threads`-th member.
-    let mut round = |round: usize| -> Result<f64> {
-        let clock = Instant::now();
+    let mut round = |round: usize| -> Result<()> {
         let work = |hand: usize, (closure, h): &mut (Learned, Array2<f64>)| -> Result<()> {
             for member in (hand..args.members).step_by(threads) {
                 let mut rng = seeds.child(round).child(member).stream();
@@ -243,20 +229,18 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
                 })
             })?;
         }
-        Ok(clock.elapsed().as_secs_f64() * 1e3)
+        Ok(())
     };
-    let times = within(cores / threads, || {
-        (0..2).try_for_each(|i| round(i).map(|_| ()))?;
-        (0..args.rounds).map(|i| round(2 + i)).collect::<Result<Vec<f64>>>()
-    })??;
-    let (ms_per_draw, least_ms_per_draw) = median_and_least(times);
+    let mut watch = Stopwatch::after(WARM_UP);
+    within(cores / threads, || (0..WARM_UP + args.rounds).try_for_each(|i| watch.time(|| round(i))))??;
+    let ms_per_draw = watch.median();
     let gflop_per_draw = 2e-9 * (args.members * operations) as f64;
     let machine = Machine::measure(cores);
     Ok(SampleTiming {
         model: args.model,
         members: args.members,
         ms_per_draw,
-        least_ms_per_draw,
+        least_ms_per_draw: watch.least(),
         gflop_per_draw,
         fraction_of_matrix_peak: gflop_per_draw / (ms_per_draw * 1e-3) / machine.matrix_peak_gflops,
         machine,
@@ -266,18 +250,15 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
 /// Runs the command and prints its result.
 pub(super) fn run_rollout(args: &RolloutBench) -> Result<()> {
     let timing = rollout(args)?;
-    if args.json {
-        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
-    } else {
-        say!(
-            "{:.3} ms a solver step of {} members with a draw every {}, {} threads; {:.0} % of it in the closure",
-            timing.ms_per_solver_step,
-            timing.members,
-            timing.every,
-            timing.machine.threads,
-            100.0 * timing.closure_fraction
-        );
-    }
+    let words = format_args!(
+        "{:.3} ms a solver step of {} members with a draw every {}, {} threads; {:.0} % of it in the closure",
+        timing.ms_per_solver_step,
+        timing.members,
+        timing.every,
+        timing.machine.threads,
+        100.0 * timing.closure_fraction
+    );
+    report(&timing, args.json, words);
     Ok(())
 }
 

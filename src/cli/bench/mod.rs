@@ -2,11 +2,15 @@
 
 mod draw;
 mod machine;
+mod models;
 mod solver;
 #[cfg(feature = "learn")]
 mod train;
 
+use std::fmt::Arguments;
+
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 pub use draw::{DrawModel, RolloutBench, RolloutTiming, SampleBench, SampleTiming};
 pub use machine::Machine;
@@ -52,8 +56,11 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
 }
 
-/// The middle of `values`, and the least.
-fn median_and_least(mut values: Vec<f64>) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (values.get(values.len() / 2).copied().unwrap_or(f64::NAN), values.first().copied().unwrap_or(f64::NAN))
+/// Prints what was measured: as one JSON object, or in words.
+fn report(timing: &impl Serialize, json: bool, words: Arguments) {
+    if json {
+        say!("{}", serde_json::to_value(timing).unwrap_or_default());
+    } else {
+        say!("{words}");
+    }
 }

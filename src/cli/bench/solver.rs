@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::Serialize;
 
+use super::report;
 use crate::config::FlowConfig;
 use crate::error::{Error, Result};
 use crate::flow::{Real, Solver, Trajectory, initial_vorticity, run_batch};
@@ -99,22 +100,19 @@ pub(super) fn run(args: &SolverBench) -> Result<()> {
         Precision::F32 => solver::<f32>(args)?,
         Precision::F64 => solver::<f64>(args)?,
     };
-    if args.json {
-        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
-    } else {
-        say!(
-            "{0}² × {1}, {2} threads: {3:.4} ms per step and trajectory ({4:.2} × the {5:.4} ms of its transforms, {6:.2} × the \
-             {7:.4} ms of four full real transforms)",
-            timing.n,
-            timing.batch,
-            timing.threads,
-            timing.ms_per_step_per_trajectory,
-            timing.ratio_to_floor,
-            timing.floor_ms,
-            timing.ratio_to_full_floor,
-            timing.full_floor_ms
-        );
-    }
+    let words = format_args!(
+        "{0}² × {1}, {2} threads: {3:.4} ms per step and trajectory ({4:.2} × the {5:.4} ms of its transforms, \
+         {6:.2} × the {7:.4} ms of four full real transforms)",
+        timing.n,
+        timing.batch,
+        timing.threads,
+        timing.ms_per_step_per_trajectory,
+        timing.ratio_to_floor,
+        timing.floor_ms,
+        timing.ratio_to_full_floor,
+        timing.full_floor_ms
+    );
+    report(&timing, args.json, words);
     Ok(())
 }
 

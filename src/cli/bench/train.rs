@@ -7,13 +7,15 @@ use ndarray::Array3;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use super::{Machine, median_and_least};
-use crate::config::{Config, LatentConfig, LatentTraining, ModelConfig, Padding, Preset, TrainConfig};
+use super::models::{N, desk, published, published_of_width};
+use super::{Machine, report};
+use crate::config::{LatentConfig, LatentTraining, ModelConfig, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::infer::{Conv, Fno, Network};
 use crate::pool::cores;
 use crate::rng::SeedTree;
+use crate::stopwatch::Stopwatch;
 use crate::train::{Lesson, Run, Workers};
 
 /// Networks to train, on white noise: time does not depend on the data.
@@ -87,30 +89,30 @@ pub struct TrainTiming {
 impl TrainModel {
     /// The model, and the points per side of the fields that it is trained on.
     fn config(self) -> Result<(ModelConfig, usize)> {
-        let of = |preset, name: &str| Config::preset(preset).model(name).cloned();
-        let autoencoder = |width, attention, batch| -> Result<(ModelConfig, usize)> {
-            let mut model = of(Preset::Paper, "two-phase")?;
-            let mut train = model.train.clone();
-            train.batch = batch;
-            let training = LatentTraining::TwoPhase { kl: 0.0, train };
-            model.latent = LatentConfig::Autoencoder { n: 16, width, attention, padding: Padding::Zero, training };
-            Ok((model, 64))
-        };
         let identity = |name, batch, n| -> Result<(ModelConfig, usize)> {
-            let mut model = of(Preset::Paper, name)?;
+            let mut model = published(name)?;
             model.latent = LatentConfig::Identity;
             model.train.batch = batch;
             Ok((model, n))
         };
+        let autoencoder = |width, batch| -> Result<(ModelConfig, usize)> {
+            let mut model = published_of_width("two-phase", width)?;
+            if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } =
+                &mut model.latent
+            {
+                train.batch = batch;
+            }
+            Ok((model, N))
+        };
         match self {
             Self::PaperLatent => identity("two-phase", 200, 16),
-            Self::PaperPhysical => identity("p-cdm", 20, 64),
-            Self::Spectral => Ok((of(Preset::Desk, "spectral")?, 64)),
-            Self::PCdm => Ok((of(Preset::Desk, "p-cdm")?, 64)),
-            Self::Joint => Ok((of(Preset::Desk, "joint")?, 64)),
-            Self::Ae8 => autoencoder(8, false, 32),
-            Self::Ae16 => autoencoder(16, false, 16),
-            Self::Ae64 => autoencoder(64, true, 4),
+            Self::PaperPhysical => identity("p-cdm", 20, N),
+            Self::Spectral => Ok((desk("spectral")?, N)),
+            Self::PCdm => Ok((desk("p-cdm")?, N)),
+            Self::Joint => Ok((desk("joint")?, N)),
+            Self::Ae8 => autoencoder(8, 32),
+            Self::Ae16 => autoencoder(16, 16),
+            Self::Ae64 => autoencoder(64, 4),
         }
     }
 }
@@ -118,17 +120,11 @@ impl TrainModel {
 /// Runs the command and prints its result.
 pub(super) fn run(args: &TrainBench) -> Result<()> {
     let timing = time(args)?;
-    if args.json {
-        say!("{}", serde_json::to_value(&timing).unwrap_or_default());
-    } else {
-        say!(
-            "{:.1} ms a step of batch {}, {} threads: {:.2} of the rate of large matrix products",
-            timing.ms_per_step,
-            timing.batch,
-            timing.machine.threads,
-            timing.fraction_of_matrix_peak
-        );
-    }
+    let words = format_args!(
+        "{:.1} ms a step of batch {}, {} threads: {:.2} of the rate of large matrix products",
+        timing.ms_per_step, timing.batch, timing.machine.threads, timing.fraction_of_matrix_peak
+    );
+    report(&timing, args.json, words);
     Ok(())
 }
 
@@ -176,8 +172,9 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
         Some(_) => lesson.autoencoder(&model, &mut run).map(|_| ())?,
         None => lesson.learn(&model, None, &mut run).map(|_| ())?,
     }
-    let times = marks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e3).collect();
-    let (ms_per_step, least_ms_per_step) = median_and_least(times);
+    let mut watch = Stopwatch::after(0);
+    marks.windows(2).for_each(|pair| watch.add(pair[1] - pair[0]));
+    let ms_per_step = watch.median();
     // A step evaluates once and goes back once, which costs two evaluations.
     let gflop_per_step = 3.0 * 2e-9 * batch as f64 * operations(&model, n, autoencoder.is_some())? as f64;
     let machine = Machine::measure(threads);
@@ -185,7 +182,7 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
         model: args.model,
         batch,
         ms_per_step,
-        least_ms_per_step,
+        least_ms_per_step: watch.least(),
         gflop_per_step,
         fraction_of_matrix_peak: gflop_per_step / (ms_per_step * 1e-3) / machine.matrix_peak_gflops,
         machine,

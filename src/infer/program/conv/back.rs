@@ -105,8 +105,8 @@ enum Unit {
 }
 
 impl ConvAdjoint {
-    /// Prepares a network for fields of `n`² values at the given flat weights, which lie in what `owner` keeps, reusing an idle one of [`ConvAdjoint::rest`];
-    /// `None` where it does not fit the grid.
+    /// Prepares a network for fields of `n`² values at the given flat weights, which must lie in what `owner` keeps,
+    /// reusing an idle one of [`ConvAdjoint::rest`]; `None` where it does not fit the grid.
     pub(crate) fn new(desc: &Conv, encoder: bool, weights: &[f32], owner: Owner, n: usize) -> Option<Self> {
         let source = Source { at: weights.as_ptr() as usize, len: weights.len(), _owner: owner };
         let scratch = IDLE.take(|(d, e, m, _)| (d == desc && *e == encoder && *m == n).then_some(0));
