@@ -199,12 +199,7 @@ struct Part {
 }
 
 /// Rows of `stride` values in parts of `step` wavenumbers |k_x|: those of the cosines, k = 0…m, and of the sines, k = 1…m.
-fn waves(
-    rows: &mut [f32],
-    modes: usize,
-    step: usize,
-    stride: usize,
-) -> impl Iterator<Item = [&mut [f32]; 2]> + Send {
+fn waves(rows: &mut [f32], modes: usize, step: usize, stride: usize) -> impl Iterator<Item = [&mut [f32]; 2]> + Send {
     let (cosines, sines) = rows.split_at_mut((modes + 1) * stride);
     let (first, rest) = sines.split_at_mut((step - 1) * stride);
     let sines = std::iter::once(first).chain(rest.chunks_mut(step * stride));

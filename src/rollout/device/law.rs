@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, resampling};
 use crate::latent::field_scales;
 use crate::nn::{Prepared, Weights, decode, encode};
-use crate::transport::{Preconditioning, SECOND_LOOK, Schedule, VeSde, ancestral};
+use crate::transport::{Preconditioning, SECOND_LOOK, Schedule, Update, VeSde};
 
 /// White noise of a shape; from the device's own generator, or from elsewhere in tests.
 pub(super) type WhiteNoise<'a> = &'a mut dyn FnMut([usize; 3]) -> Tensor<3>;
@@ -130,32 +130,20 @@ impl DeviceLaw {
     /// A latent draw for each member ([`crate::transport::sample`]).
     pub(super) fn sample(&self, w: &Tensor<4>, noise: WhiteNoise) -> Tensor<3> {
         let shape = [w.dims()[0], self.latent_n, self.latent_n];
-        let sigmas = self.schedule.sigmas();
-        let mut x = noise(shape) * sigmas[0];
+        let mut x = noise(shape) * self.schedule.sigma_max();
         let mut before: Option<Tensor<3>> = None;
-        for (i, pair) in sigmas.windows(2).enumerate() {
-            let (from, to) = (pair[0], pair[1]);
-            let now = self.denoise(x.clone(), from, w);
-            let (mean, pull, spread) = match self.kind {
-                SamplerKind::EulerMaruyama => {
-                    let increment = self.schedule.increment(i);
-                    (now, increment / (from * from), increment.sqrt())
-                }
-                SamplerKind::Multistep | SamplerKind::Ancestral | SamplerKind::Heun => {
-                    let mean = match before.take().filter(|_| self.kind == SamplerKind::Multistep && to > 0.0) {
-                        Some(before) => {
-                            let ahead = 0.5 * (to / from).ln() / (from / sigmas[i - 1]).ln();
-                            now.clone() + (now.clone() - before) * ahead
-                        }
-                        None => now.clone(),
-                    };
-                    before = Some(now);
-                    let (pull, spread) = ancestral(from, to);
-                    (mean, pull, spread)
-                }
+        for (i, &sigma) in self.schedule.sigmas()[..self.schedule.steps()].iter().enumerate() {
+            let now = self.denoise(x.clone(), sigma, w);
+            let Some(Update { pull, spread, ahead }) = self.schedule.update(self.kind, i) else {
+                unreachable!("refused when the law was made")
             };
+            let mean = match (ahead, before.take()) {
+                (Some(ahead), Some(before)) => now.clone() + (now.clone() - before) * ahead,
+                _ => now.clone(),
+            };
+            before = Some(now);
             x = x.clone() + (mean - x) * pull;
-            if to > 0.0 && spread > 0.0 {
+            if spread > 0.0 {
                 x = x + noise(shape) * spread;
             }
         }
