@@ -4,11 +4,15 @@
 //! Time, holds and failures are those of [`super`], with three differences: numbers are f32; white noise comes from the
 //! device's own generator, so that results agree with the CPU's in distribution and not in bits; a failure is noticed at the
 //! next snapshot.
+//!
+//! Times are of the whole batch. A device works on while the host goes ahead, so before and after each draw the host waits for
+//! it: [`Cost::closure_s`] is what encoding, sampling, decoding and handing the term to the solver took, and the rest of the
+//! wall time is the solver's and the snapshots'. Two waits a draw stand beside the hundreds of kernels that a draw is.
 
 mod flow;
 mod law;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array4, ArrayView2};
@@ -21,6 +25,7 @@ use super::{Cost, Ensemble};
 use crate::config::{FlowConfig, Hold, MissingTerm, RolloutConfig, SamplerConfig};
 use crate::error::{Error, Result};
 use crate::infer::Checkpoint;
+use crate::pool::Meter;
 use crate::rng::SeedTree;
 use crate::spectral::check_square;
 
@@ -91,9 +96,12 @@ fn run(
     // The noise that the published loop adds between draws.
     let sigma = Some(flow.noise.sigma).filter(|_| rollout.hold == Hold::Paper);
     let mut h = Tensor::<3>::zeros([members, n, n], device);
-    let (mut draws, mut said) = (0, Instant::now());
+    let (mut draws, mut spent) = (0, Duration::ZERO);
+    let mut meter = Meter::new(&format!("rollout of {name}"), plan.steps() * members);
     for step in 0..plan.steps() {
         if step % rollout.every == 0 {
+            wait(device)?;
+            let begin = Instant::now();
             let w = law.condition(solver.vorticity());
             h = if rescaled {
                 let mean = law.decode(law.mean(&w, noise));
@@ -103,6 +111,8 @@ fn run(
                 law.decode(law.sample(&w, noise))
             };
             solver.hold(h.clone(), law.projects());
+            wait(device)?;
+            spent += begin.elapsed();
             draws += 1;
         } else if let Some(sigma) = sigma {
             h = h + noise([members, n, n]) * sigma;
@@ -122,15 +132,10 @@ fn run(
                     fields.slice_mut(ndarray::s![k, m, .., ..]).iter_mut().zip(field).for_each(|(to, &w)| *to = w);
                 }
             }
-            if said.elapsed().as_secs_f64() > 1.0 {
-                said = Instant::now();
-                let rate = after as f64 / clock.elapsed().as_secs_f64();
-                let left = (plan.steps() - after) as f64 / rate;
-                progress(&format!(
-                    "{members} members on the device: step {after}/{}, {rate:.0} steps/s, {left:.0} s left",
-                    plan.steps()
-                ));
-            }
+        }
+        let done = after * members;
+        if meter.due(done, false) || after == plan.steps() {
+            progress(&meter.line(done, &format!(" {members} members")));
         }
     }
     let wall_s = clock.elapsed().as_secs_f64();
@@ -141,8 +146,13 @@ fn run(
         times,
         fields,
         failures,
-        cost: Cost { steps: plan.steps(), draws, wall_s, thread_s: wall_s, closure_s: wall_s },
+        cost: Cost { steps: plan.steps(), draws, wall_s, thread_s: wall_s, closure_s: spent.as_secs_f64() },
     })
+}
+
+/// Waits until the device has done what it was given.
+fn wait(device: &Device) -> Result<()> {
+    device.sync().map_err(|error| Error::Process { what: format!("the device failed: {error}") })
 }
 
 #[cfg(test)]
@@ -248,8 +258,14 @@ mod tests {
                 let law = OnDevice { name: "law", checkpoint: &checkpoint, sampler: &sampler, device: &device };
                 let noise = &mut host(seeds.child(0).stream(), &device);
                 let problem = (MissingTerm::Physics, &flow);
-                let made = run(problem, start.view(), &law, &rollout, noise, &mut |_| ()).unwrap();
+                let mut lines: Vec<String> = Vec::new();
+                let made =
+                    run(problem, start.view(), &law, &rollout, noise, &mut |line| lines.push(line.into())).unwrap();
                 assert_eq!(made.times, plain.times);
+                assert!(lines.last().unwrap().starts_with("rollout of law: 1 members, 100 %"), "{lines:?}");
+                // The solver takes its part of the time.
+                let Cost { closure_s, wall_s, .. } = made.cost;
+                assert!(0.0 < closure_s && closure_s < wall_s, "{closure_s} s of {wall_s} s in the closure");
                 let what = format!("{variant:?} {:?}", checkpoint.model.latent);
                 close(made.fields.as_slice().unwrap(), plain.fields.as_slice().unwrap(), &what);
                 // What the closure adds is seen: without it the flow goes elsewhere.
