@@ -77,6 +77,8 @@ fn wrong_settings_fail_and_name_the_field() {
         assert!(complaint.starts_with("error: ") && words.iter().all(|word| complaint.contains(word)), "{complaint}");
     }
     assert!(!lacuna(folder.path(), &["plan", "--preset", "huge"]).status.success());
+    let refused = lacuna(folder.path(), &["rollout", "--preset", "smoke", "--batch", "4"]);
+    assert!(text(&refused.stderr).contains("batches are for a device"), "{}", text(&refused.stderr));
     assert!(!lacuna(folder.path(), &["train", "--preset", "smoke", "--device", "abacus"]).status.success());
 }
 

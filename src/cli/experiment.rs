@@ -1,5 +1,6 @@
 //! `lacuna plan|data|train|rollout|eval|run|verify`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -139,11 +140,18 @@ pub struct Rollout {
     /// Only members i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, once the reference is there.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
+    /// With `--device cuda`: members at once on it, all by default. Less memory, and finished batches are kept by a killed run.
+    #[arg(long, value_name = "MEMBERS", conflicts_with = "shard")]
+    batch: Option<NonZeroUsize>,
 }
 
 impl Rollout {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
+        let lab = match self.batch {
+            Some(members) => lab.in_batches(members.get())?,
+            None => lab,
+        };
         let lab = match (self.horizon, self.large) {
             (true, _) => lab.horizon()?,
             (_, true) => lab.large_ensemble()?,

@@ -276,7 +276,8 @@ impl Lab {
         {
             let checkpoint = Checkpoint::load(&self.train_artifact(closure)?.path(CHECKPOINT))?;
             let device = &crate::train::device(&self.device)?;
-            let law = OnDevice { name: closure, checkpoint: &checkpoint, sampler: &model.sampler, device };
+            let (sampler, batch) = (&model.sampler, self.batch);
+            let law = OnDevice { name: closure, checkpoint: &checkpoint, sampler, device, batch };
             return rollout::rollout_on_device(config, &law, &self.device, &parents, store, &mut say).map(Some);
         }
         let law = self.closure(closure)?;
