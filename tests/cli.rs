@@ -79,6 +79,16 @@ fn wrong_settings_fail_and_name_the_field() {
     assert!(!lacuna(folder.path(), &["plan", "--preset", "huge"]).status.success());
     let refused = lacuna(folder.path(), &["rollout", "--preset", "smoke", "--batch", "4"]);
     assert!(text(&refused.stderr).contains("batches are for a device"), "{}", text(&refused.stderr));
+    for (more, words) in [("--precision=bf16", "is for a device"), ("--set=rollout.precision=bf16", "`spectral`")] {
+        let refused = lacuna(folder.path(), &tiny("rollout", &["--closure", "spectral", more]));
+        let complaint = text(&refused.stderr);
+        assert!(
+            !refused.status.success() && complaint.contains("precision") && complaint.contains(words),
+            "{complaint}"
+        );
+    }
+    let refused = lacuna(folder.path(), &["selftest", "--precision", "f16"]);
+    assert!(text(&refused.stderr).contains("known: f32, bf16"), "{}", text(&refused.stderr));
     assert!(!lacuna(folder.path(), &["train", "--preset", "smoke", "--device", "abacus"]).status.success());
 }
 
@@ -131,6 +141,9 @@ fn the_selftest_passes_on_the_cpu_and_a_device_that_is_not_there_is_refused() {
         assert!(table.contains(row), "{row} is missing:\n{table}");
     }
     assert!(!table.contains("FAILED") && table.contains("comparisons agree"), "{table}");
+    let output = lacuna(folder.path(), &["selftest", "--precision", "bf16"]);
+    let table = text(&output.stdout);
+    assert!(output.status.success() && table.contains("selftest on cpu in bf16: all"), "{table}");
     assert!(!lacuna(folder.path(), &["selftest", "--device", "abacus"]).status.success());
     #[cfg(not(feature = "cuda"))]
     {

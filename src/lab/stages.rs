@@ -264,6 +264,10 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(Some(found));
         }
+        // Before anything is trained for it.
+        if self.device == "cpu" || shard.is_some() {
+            self.config.check_plain(closure)?;
+        }
         let reference = self.reference_artifact()?;
         let (base, _) = split_mean(closure);
         let parents = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };

@@ -100,7 +100,8 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
 /// the same for every closure.
 ///
 /// # Errors
-/// What the closure cannot do; I/O; impossible values. A member that leaves every bound is no error but a failure time.
+/// What the closure cannot do; another `rollout.precision` than f32 for a diffusion model, which is for
+/// [`rollout_on_device`]; I/O; impossible values. A member that leaves every bound is no error but a failure time.
 pub fn rollout(
     config: &Config,
     closure_name: &str,
@@ -113,6 +114,7 @@ pub fn rollout(
     if let Some(found) = store.find(&stage)? {
         return Ok(found);
     }
+    config.check_plain(closure_name)?;
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(REFERENCE))?.start;
     let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
@@ -175,6 +177,7 @@ pub fn rollout_shard(
     if let Some(found) = store.find(&stage)? {
         return Ok(Some(found));
     }
+    config.check_plain(closure_name)?;
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(REFERENCE))?.start;
     let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;

@@ -15,7 +15,7 @@ use super::noise::Noise;
 use super::parallel::{Workers, chunk_range};
 use super::score::{add, loss_scale, square_error, sum};
 use super::spread::{Spread, kl_gradient};
-use crate::config::{TrainConfig, Variant};
+use crate::config::{Precision, TrainConfig, Variant};
 use crate::error::{Error, Result};
 use crate::infer::{Conv, Fno, LatentStats, Network};
 use crate::nn::{Weights, decode, encode};
@@ -61,6 +61,7 @@ pub(super) struct Joint<'a> {
     workers: &'a Workers,
     chunks: usize,
     device: Device,
+    precision: Precision,
     /// Spread of ω and H latents at the last validation.
     pub(super) spread: Option<[Spread; 2]>,
 }
@@ -113,6 +114,7 @@ impl<'a> Joint<'a> {
             workers,
             chunks: chunks.min(config.batch),
             device,
+            precision: config.precision,
             spread: None,
         }
     }
@@ -183,7 +185,7 @@ impl<'a> Joint<'a> {
         let cut = |(&role, network): (&&'static str, &Network)| {
             let (own, after) = rest.split_at(network.len());
             rest = after;
-            (role, Weights::new(network, own, &self.device))
+            (role, Weights::new(network, own, &self.device).with_precision(self.precision))
         };
         self.networks.iter().map(cut).collect()
     }

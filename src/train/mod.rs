@@ -29,7 +29,9 @@ mod state;
 pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learning_rate};
 pub use learn::{Learned, Lesson};
 pub use parallel::{Workers, chunk_range};
-pub use selftest::{AGREEMENT, COVARIANCE, Check, DIFFERENCE, STANDARD_ERRORS, selftest};
+pub use selftest::{
+    AGREEMENT, AGREEMENT_BF16, COVARIANCE, Check, DIFFERENCE, ROUNDING_BF16, STANDARD_ERRORS, selftest,
+};
 pub use spread::Spread;
 pub use stage::{CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, train, train_until};
 pub use state::State;

@@ -6,7 +6,7 @@ use super::batches::{Order, Samples, values};
 use super::engine::{Loss, Objective};
 use super::noise::{Noise, Question};
 use super::parallel::{Workers, chunk_range};
-use crate::config::{TrainConfig, Variant};
+use crate::config::{Precision, TrainConfig, Variant};
 use crate::error::Result;
 use crate::infer::{Fno, Network};
 use crate::nn::{Weights, fno};
@@ -31,6 +31,7 @@ pub(super) struct Score<'a> {
     workers: &'a Workers,
     chunks: usize,
     device: Device,
+    precision: Precision,
 }
 
 impl<'a> Score<'a> {
@@ -53,7 +54,13 @@ impl<'a> Score<'a> {
             workers,
             chunks: chunks.min(config.batch),
             device,
+            precision: config.precision,
         }
+    }
+
+    /// The weights on the device, without gradients.
+    fn weights(&self, params: &[f32]) -> Weights {
+        Weights::new(&self.network, params, &self.device).with_precision(self.precision)
     }
 
     /// Summed square error of the samples `index`, whose noise is `range` of `noise`.
@@ -127,7 +134,7 @@ impl Objective for Score<'_> {
         };
         let scale = loss_scale(&self.fno, self.batch, n);
         let this = &*self;
-        let plain = Weights::new(&this.network, params, &this.device);
+        let plain = this.weights(params);
         let work = |chunk| {
             let range = chunk_range(this.batch, this.chunks, chunk);
             let weights = plain.tracked();
@@ -148,8 +155,8 @@ impl Objective for Score<'_> {
 
     fn validate(&mut self, params: &[f32], _: &[f64]) -> Result<Loss> {
         let (all, n) = (self.validation.w.len(), self.train.h.n);
-        let weights = Weights::new(&self.network, params, &self.device);
         let this = &*self;
+        let weights = this.weights(params);
         let blocks = all.div_ceil(self.batch);
         let parts = self.workers.map(blocks, |block| {
             let index: Vec<usize> = (block * this.batch..all.min((block + 1) * this.batch)).collect();

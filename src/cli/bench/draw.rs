@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Machine, median_and_least};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
-use crate::config::{Config, FlowConfig, Hold, LatentConfig, Padding, Preset, RolloutConfig};
+use crate::config::{Config, FlowConfig, Hold, LatentConfig, Padding, Precision, Preset, RolloutConfig};
 use crate::data::Stats;
 use crate::error::{Error, Result};
 use crate::flow::initial_vorticity;
@@ -296,6 +296,7 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
             closures: Vec::new(),
             snapshots: 1,
             references: 1,
+            precision: Precision::F32,
         };
         run_ensemble(&flow, start(&flow)?.view(), &closure, &rollout, &SeedTree::new(0).child("bench"), threads)
     };

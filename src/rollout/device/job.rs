@@ -57,7 +57,7 @@ impl<'a> DeviceJob<'a> {
             return Err(Error::shape("start state", format!("({0}, {0})", checkpoint.n), start.shape()));
         }
         let flow = FlowConfig { n, ..flow.clone() };
-        let (plan, law) = (Plan::new(&flow, rollout)?, DeviceLaw::new(checkpoint, sampler, device)?);
+        let (plan, law) = (Plan::new(&flow, rollout)?, DeviceLaw::new(checkpoint, sampler, rollout.precision, device)?);
         let batch = if batch == 0 { rollout.members } else { batch.min(rollout.members) };
         Ok(Self { name, flow, plan, rollout, start, law, device, batch: batch.max(1) })
     }

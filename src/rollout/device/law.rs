@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
-use crate::config::{LatentConfig, Law, SamplerConfig, SamplerKind, Variant};
+use crate::config::{LatentConfig, Law, Precision, SamplerConfig, SamplerKind, Variant};
 use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, resampling};
 use crate::latent::field_scales;
@@ -39,7 +39,16 @@ enum Space {
 }
 
 impl DeviceLaw {
-    pub(super) fn new(checkpoint: &Checkpoint, sampler: &SamplerConfig, device: &Device) -> Result<Self> {
+    /// The law of a checkpoint whose networks multiply in `precision`.
+    ///
+    /// # Errors
+    /// Another law or sampler than devices know; a checkpoint that lacks a network.
+    pub(super) fn new(
+        checkpoint: &Checkpoint,
+        sampler: &SamplerConfig,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
         let model = &checkpoint.model;
         if model.law != Law::Diffusion || sampler.kind == SamplerKind::Heun {
             let what = format!(
@@ -52,6 +61,8 @@ impl DeviceLaw {
         let Network::Fno(desc) = network else {
             return Err(Error::config("checkpoint", "the network `score` is no Fourier neural operator"));
         };
+        let load =
+            |network: &Network, flat: &[f32]| Weights::new(network, flat, device).with_precision(precision).prepared();
         let n = checkpoint.n;
         let (latent_n, space) = match &model.latent {
             LatentConfig::Identity => (n, Space::Identity),
@@ -65,7 +76,7 @@ impl DeviceLaw {
                 let part = |role: &str| -> Result<(Conv, Weights)> {
                     match checkpoint.network(role)? {
                         (network @ (Network::Encoder(conv) | Network::Decoder(conv)), flat) => {
-                            Ok((conv.clone(), Weights::new(network, flat, device)))
+                            Ok((conv.clone(), load(network, flat)))
                         }
                         _ => Err(Error::config("checkpoint", format!("network `{role}` is not convolutional"))),
                     }
@@ -76,7 +87,7 @@ impl DeviceLaw {
         };
         Ok(Self {
             fno: desc.clone(),
-            network: Prepared::new(desc, &Weights::new(network, flat, device), latent_n),
+            network: Prepared::new(desc, &load(network, flat), latent_n),
             space,
             latent_n,
             scales: field_scales(model.network.variant, &checkpoint.stats),

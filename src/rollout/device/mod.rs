@@ -5,6 +5,9 @@
 //! device's own generator, so that results agree with the CPU's in distribution and not in bits; a failure is noticed at the
 //! next snapshot.
 //!
+//! With `rollout.precision` bf16 the networks multiply in it ([`crate::config::Precision`]); solver, noise, sampler and the
+//! resampling of spectral latents stay f32.
+//!
 //! Members run in batches one after the other, which bounds the memory of the device. Each batch has its own noise, seeded by
 //! the stream `device/<members at once>/<its first member>`: the numbers depend on the size of the batches and on nothing
 //! else, and a batch that is there need not be computed again.
@@ -45,7 +48,7 @@ pub struct OnDevice<'a> {
 }
 
 /// The ensemble of a trained diffusion law from `start` (n, n) on a tensor device, for the missing-physics problem with draws
-/// that are held, rescaled, or as published; `progress` receives whole lines.
+/// that are held, rescaled, or as published, the networks multiplying in `rollout.precision`; `progress` receives whole lines.
 ///
 /// # Errors
 /// Another problem, hold policy, law or sampler than these; shapes that do not fit; a device that fails.

@@ -11,7 +11,7 @@ use super::law::DeviceLaw;
 use super::*;
 use crate::artifact::{Artifact, Store};
 use crate::closure::{AnyClosure, Closure, Learned};
-use crate::config::{Config, Hold, LatentConfig, ModelConfig, Padding, Preset, Variant};
+use crate::config::{Config, Hold, LatentConfig, ModelConfig, Padding, Precision, Preset, Variant};
 use crate::data::Stats;
 use crate::flow::initial_vorticity;
 use crate::infer::{Conv, Fno, LatentStats, Network, Provenance};
@@ -22,6 +22,9 @@ use crate::rollout::{rollout_on_device, run_ensemble};
 const N: usize = 16;
 /// f32 beside f64 over some tens of steps and network evaluations, relative to the largest value.
 const AGREEMENT: f32 = 2e-4;
+
+/// bf16 beside f32, relative to the largest value: one product's 2⁻⁹ in operands and result; 7e-4 was seen in a draw.
+const ROUNDED: f32 = 4e-3;
 
 /// An untrained model, nothing at its neutral start.
 fn checkpoint(variant: Variant, latent: LatentConfig) -> Checkpoint {
@@ -73,10 +76,15 @@ fn host(mut rng: Stream, device: &Device) -> impl FnMut([usize; 3]) -> Tensor<3>
     }
 }
 
-fn close(a: &[f32], b: &[f32], what: &str) {
+/// Largest difference, relative to the largest value of `b`.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
     let top = b.iter().fold(0.0f32, |top, x| top.max(x.abs()));
-    let off = a.iter().zip(b).fold(0.0f32, |off, (a, b)| off.max((a - b).abs()));
-    assert!(top > 0.0 && off <= AGREEMENT * top, "{what}: {off} of {top}");
+    a.iter().zip(b).fold(0.0f32, |off, (a, b)| off.max((a - b).abs())) / top
+}
+
+fn close(a: &[f32], b: &[f32], what: &str) {
+    let off = distance(a, b);
+    assert!(off <= AGREEMENT, "{what}: {off}");
 }
 
 #[test]
@@ -111,6 +119,12 @@ fn a_member_on_a_device_is_the_member_on_plain_arrays() {
             let what = format!("{variant:?} {:?}", checkpoint.model.latent);
             close(made.fields.as_slice().unwrap(), plain.fields.as_slice().unwrap(), &what);
             assert_eq!((made.steps, made.draws), (plain.cost.steps, plain.cost.draws));
+            // The precision of the rollout is that of the law.
+            let half = RolloutConfig { precision: Precision::Bf16, ..rollout.clone() };
+            let job = DeviceJob::new(problem, start.view(), &law, &half).unwrap();
+            let rounded = job.members(1, &mut host(seeds.child(0).stream(), &device), &mut |_| ()).unwrap().remove(0);
+            let off = distance(rounded.fields.as_slice().unwrap(), made.fields.as_slice().unwrap());
+            assert!(0.0 < off && off < ROUNDED, "{what}, in bf16: {off}");
             // The solver takes its part of the time.
             let Member { closure_s, thread_s, .. } = made;
             assert!(0.0 < closure_s && closure_s < thread_s, "{closure_s} s of {thread_s} s in the closure");
@@ -133,7 +147,7 @@ fn means_are_those_of_the_closure() {
     for latent in spaces() {
         let checkpoint = checkpoint(Variant::Paper, latent);
         let sampler = checkpoint.model.sampler.clone();
-        let law = DeviceLaw::new(&checkpoint, &sampler, &device).unwrap();
+        let law = DeviceLaw::new(&checkpoint, &sampler, Precision::F32, &device).unwrap();
         let tensor = Tensor::<3>::from_data(TensorData::new(values.clone(), [1, N, N]), &device);
         // The noise that the closure uses for its mean.
         let noise = &mut host(SeedTree::new(0).child("closure").child("mean").stream(), &device);
@@ -142,6 +156,27 @@ fn means_are_those_of_the_closure() {
         Learned::new(&checkpoint, &sampler).unwrap().mean(w.view(), 0.0, h.view_mut()).unwrap();
         let plain: Vec<f32> = h.iter().map(|&h| h as f32).collect();
         close(made.as_slice::<f32>().unwrap(), &plain, &format!("{:?}", checkpoint.model.latent));
+    }
+}
+
+#[test]
+fn draws_in_bf16_are_the_draws_up_to_its_rounding() {
+    let device = crate::train::device("cpu").unwrap();
+    let flow = FlowConfig { n: N, ..FlowConfig::default() };
+    let w = initial_vorticity(&flow, &SeedTree::new(8)).unwrap().mapv(|w| w as f32).into_raw_vec_and_offset().0;
+    for variant in [Variant::Gated, Variant::Paper] {
+        for latent in spaces() {
+            let checkpoint = checkpoint(variant, latent);
+            let draw = |precision| {
+                let law = DeviceLaw::new(&checkpoint, &checkpoint.model.sampler, precision, &device).unwrap();
+                let w = Tensor::<3>::from_data(TensorData::new(w.clone(), [1, N, N]), &device);
+                let h = law.decode(law.sample(&law.condition(w), &mut host(SeedTree::new(5).stream(), &device)));
+                h.into_data().as_slice::<f32>().unwrap().to_vec()
+            };
+            let off = distance(&draw(Precision::Bf16), &draw(Precision::F32));
+            println!("{variant:?} {:?}: {off}", checkpoint.model.latent);
+            assert!(0.0 < off && off < ROUNDED, "{variant:?} {:?}: {off}", checkpoint.model.latent);
+        }
     }
 }
 
