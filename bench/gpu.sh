@@ -30,25 +30,31 @@ step() {
 step 20 nvidia-smi
 step 20 ./lacuna --version
 
-# Same numbers as on the CPU? The first call compiles the kernels.
-step 300 ./lacuna selftest --device cuda
+# Same numbers as on the CPU? The first call compiles the kernels. In bf16: what the rounding of products costs.
+step 260 ./lacuna selftest --device cuda
+step 140 ./lacuna selftest --device cuda --precision bf16
 
-# Training throughput at the paper's sizes. Steps do not cost more with more data, so a few trajectories do; the data are
-# simulated on the CPU. Each training is stopped after its slice and goes on from there if this script is run again.
+# Training throughput at the paper's sizes, in both precisions. Steps do not cost more with more data, so a few trajectories do;
+# the data are simulated on the CPU. Each training is stopped after its slice and goes on from there if this script is run again.
 small=(--preset paper --set data.train=4 --set data.validation=1 --set data.test=1)
-step 300 ./lacuna data "${small[@]}"
+step 240 ./lacuna data "${small[@]}"
 for model in p-cdm joint; do
-    step 240 ./lacuna train "${small[@]}" --model "$model" --max-minutes 3
+    for precision in f32 bf16; do
+        step 150 ./lacuna train "${small[@]}" --model "$model" --precision "$precision" --max-minutes 2
+    done
 done
-step 240 "$PYTHON" train_torch.py --device cuda
+step 180 "$PYTHON" train_torch.py --device cuda
 
-# The paper's ensemble: 100 members, 20,000 steps, a draw every 5, and its Table 5 with 1,000. All members are one batch on the
-# card. Weights are trained for a few steps only: what a step costs does not depend on them.
+# The paper's ensemble: 100 members, 20,000 steps, a draw every 5, as one batch on the card in both precisions; and its Table 5
+# with 1,000 in batches of 250: what is finished is kept if the time is over, and found if this script is run again. Weights are
+# trained for a few steps only: what a step costs does not depend on them.
 short=("${small[@]}" --set models.p-cdm.train.steps=20 --set models.joint.train.steps=20)
 for model in p-cdm joint; do
     step 120 ./lacuna train "${short[@]}" --model "$model"
-    step 300 ./lacuna rollout "${short[@]}" --closure "$model"
-    step 600 ./lacuna rollout "${short[@]}" --closure "$model" --large
+    for precision in f32 bf16; do
+        step 240 ./lacuna rollout "${short[@]}" --closure "$model" --precision "$precision"
+    done
+    step 350 ./lacuna rollout "${short[@]}" --closure "$model" --precision bf16 --large --batch 250
 done
 
 echo

@@ -77,6 +77,18 @@ fn wrong_settings_fail_and_name_the_field() {
         assert!(complaint.starts_with("error: ") && words.iter().all(|word| complaint.contains(word)), "{complaint}");
     }
     assert!(!lacuna(folder.path(), &["plan", "--preset", "huge"]).status.success());
+    let refused = lacuna(folder.path(), &["rollout", "--preset", "smoke", "--batch", "4"]);
+    assert!(text(&refused.stderr).contains("batches are for a device"), "{}", text(&refused.stderr));
+    for (more, words) in [("--precision=bf16", "is for a device"), ("--set=rollout.precision=bf16", "`spectral`")] {
+        let refused = lacuna(folder.path(), &tiny("rollout", &["--closure", "spectral", more]));
+        let complaint = text(&refused.stderr);
+        assert!(
+            !refused.status.success() && complaint.contains("precision") && complaint.contains(words),
+            "{complaint}"
+        );
+    }
+    let refused = lacuna(folder.path(), &["selftest", "--precision", "f16"]);
+    assert!(text(&refused.stderr).contains("known: f32, bf16"), "{}", text(&refused.stderr));
     assert!(!lacuna(folder.path(), &["train", "--preset", "smoke", "--device", "abacus"]).status.success());
 }
 
@@ -119,6 +131,37 @@ fn training_in_slices_ends_at_the_same_bits_as_in_one_go() {
 
 #[cfg(feature = "learn")]
 #[test]
+fn weights_of_another_precision_are_another_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = ["--set", "models.two-phase.train.steps=3", "--set", "models.two-phase.latent.training.train.steps=3"];
+    let run = |command, more: &[&str]| {
+        let output = lacuna(folder.path(), &tiny(command, &[&short, more].concat()));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let model = ["--model", "two-phase"];
+    // Folders of checkpoints.
+    let made = || {
+        let folders = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        folders.filter(|folder| folder.join("checkpoint.lacuna").is_file()).collect::<std::collections::BTreeSet<_>>()
+    };
+    run("train", &model);
+    let single = made();
+    run("train", &[&model[..], &["--precision", "f32"]].concat());
+    assert_eq!(made(), single, "f32 is what there was");
+    run("train", &[&model[..], &["--precision", "bf16"]].concat());
+    let both = made();
+    assert_eq!((single.len(), both.len()), (2, 4), "autoencoder and model, each in its precision: {both:?}");
+    let half = ["models.two-phase.train.precision=bf16", "models.two-phase.latent.training.train.precision=bf16"];
+    let table = run("plan", &["--set", half[0], "--set", half[1]]);
+    for folder in both.difference(&single) {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        assert!(table.lines().any(|line| line.contains(&*name) && line.contains("done")), "{name}:\n{table}");
+    }
+}
+
+#[cfg(feature = "learn")]
+#[test]
 fn the_selftest_passes_on_the_cpu_and_a_device_that_is_not_there_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let output = lacuna(folder.path(), &["selftest", "--device", "cpu"]);
@@ -129,6 +172,9 @@ fn the_selftest_passes_on_the_cpu_and_a_device_that_is_not_there_is_refused() {
         assert!(table.contains(row), "{row} is missing:\n{table}");
     }
     assert!(!table.contains("FAILED") && table.contains("comparisons agree"), "{table}");
+    let output = lacuna(folder.path(), &["selftest", "--precision", "bf16"]);
+    let table = text(&output.stdout);
+    assert!(output.status.success() && table.contains("selftest on cpu in bf16: all"), "{table}");
     assert!(!lacuna(folder.path(), &["selftest", "--device", "abacus"]).status.success());
     #[cfg(not(feature = "cuda"))]
     {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw, NO_CLOSURE, NoClosure, Scaled};
-use lacuna::config::{Config, FilterConfig, FlowConfig, Hold, MissingTerm, Preset, RolloutConfig};
+use lacuna::config::{Config, FilterConfig, FlowConfig, Hold, MissingTerm, Precision, Preset, RolloutConfig};
 use lacuna::data::Pairs;
 use lacuna::eval::{
     Column, Offline, Ours, TRUE_FLOW, Table, closed_loop, hold_settings, ledger, offline, rank_histogram, spectra,
@@ -300,6 +300,7 @@ fn the_hold_study_shows_the_price_of_holding() {
         every: 5,
         hold: Hold::Held,
         closures: Vec::new(),
+        precision: Precision::F32,
     };
     let law = AnyClosure::new(ExactLaw::new(&config.flow, N).unwrap());
     let seeds = SeedTree::new(3);

@@ -6,7 +6,7 @@ use lacuna::Result;
 use lacuna::artifact::Store;
 use lacuna::closure::{AnyClosure, Closure, EXACT_LAW, ExactLaw, NoClosure, Subgrid};
 use lacuna::config::{
-    Coarsening, Config, FilterConfig, FlowConfig, Hold, MissingTerm, NoiseConfig, Preset, RolloutConfig,
+    Coarsening, Config, FilterConfig, FlowConfig, Hold, MissingTerm, NoiseConfig, Precision, Preset, RolloutConfig,
 };
 use lacuna::flow::{Solver, initial_vorticity};
 use lacuna::rng::{SeedTree, Stream};
@@ -36,6 +36,7 @@ fn loop_of(steps: usize, members: usize, every: usize, hold: Hold) -> RolloutCon
         snapshots: 1,
         references: 1,
         closures: Vec::new(),
+        precision: Precision::F32,
     }
 }
 

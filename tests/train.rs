@@ -6,8 +6,8 @@ use std::time::Instant;
 use lacuna::artifact::Store;
 use lacuna::closure::{self, Closure};
 use lacuna::config::{
-    Config, DataConfig, FlowConfig, LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, Padding, Preset,
-    TrainConfig,
+    Config, DataConfig, FlowConfig, LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, Padding, Precision,
+    Preset, TrainConfig,
 };
 use lacuna::data::{Dataset, Options, Pairs, Stats, generate};
 use lacuna::error::Error;
@@ -61,6 +61,7 @@ fn config() -> TrainConfig {
         clip: 1.0,
         validate_every: 20,
         patience: 0,
+        precision: Precision::F32,
     }
 }
 
@@ -335,6 +336,29 @@ fn every_kind_of_model_learns_and_its_checkpoint_is_complete() {
         checkpoint.save(&path).unwrap();
         assert!(Checkpoint::load(&path).unwrap().networks == checkpoint.networks);
         assert!(learned.spread.iter().all(|spread| spread.std > 0.0 && spread.rank > 1.0));
+    }
+}
+
+#[test]
+fn networks_that_multiply_in_bf16_learn_as_well_and_resume() {
+    let two_phase = LatentTraining::TwoPhase { kl: 0.01, train: short(20) };
+    for latent in [LatentConfig::Spectral { n: 8 }, joint(), autoencoder(two_phase)] {
+        let half = tiny(latent, Law::Diffusion, 30);
+        let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let single = learn(&half, folders[0].path(), 2, &mut never).unwrap();
+        let mut half = half;
+        half.train_in(Precision::Bf16);
+        let rounded = learn(&half, folders[1].path(), 2, &mut never).unwrap();
+        for (role, (_, weights)) in &rounded.last.networks {
+            assert!(*weights != single.last.networks[role].1, "{role}: rounding changes nothing");
+        }
+        let ((first, last), (_, wanted)) = (validations(folders[1].path()), validations(folders[0].path()));
+        println!("{:?}: validation {first:.4} to {last:.4}, {wanted:.4} in f32", half.latent);
+        assert!(last < 0.97 * first && (last / wanted - 1.0).abs() < 0.05, "{first} to {last}, {wanted} in f32");
+        if matches!(half.latent, LatentConfig::Spectral { .. }) {
+            assert!(learn(&half, folders[2].path(), 1, &mut |step| step == 13).is_none());
+            assert!(learn(&half, folders[2].path(), 1, &mut never).unwrap() == rounded, "resumed = uninterrupted");
+        }
     }
 }
 

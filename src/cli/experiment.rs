@@ -1,12 +1,13 @@
 //! `lacuna plan|data|train|rollout|eval|run|verify`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::artifact::Store;
-use crate::config::Config;
+use crate::config::{Config, Precision};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
 
@@ -31,8 +32,15 @@ pub struct Common {
 }
 
 impl Common {
+    fn config(&self) -> Result<Config> {
+        Config::load(&self.preset, self.config.as_deref(), &self.settings)
+    }
+
     fn lab(&self) -> Result<Lab> {
-        let config = Config::load(&self.preset, self.config.as_deref(), &self.settings)?;
+        self.lab_of(self.config()?)
+    }
+
+    fn lab_of(&self, config: Config) -> Result<Lab> {
         let lab = match &self.out {
             Some(out) => Lab::in_folder(config, out)?,
             None => Lab::with_config(config)?,
@@ -95,6 +103,10 @@ pub struct Train {
     /// Stop cleanly after so many minutes in all; the same command then goes on, to the same bits.
     #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     max_minutes: Option<Duration>,
+    /// In what the networks multiply, as `models.NAME.train.precision` for every training of these models: f32, or bf16 for a GPU's
+    /// tensor cores. Weights of bf16 are another result, which other commands see with that `--set`.
+    #[arg(long)]
+    precision: Option<Precision>,
 }
 
 /// A positive number of minutes, fractions allowed.
@@ -106,8 +118,15 @@ fn minutes(text: &str) -> Result<Duration> {
 
 impl Train {
     pub(super) fn run(&self) -> Result<()> {
-        let (lab, clock) = (self.common.lab()?, Instant::now());
-        for model in if self.model.is_empty() { lab.models() } else { self.model.clone() } {
+        let clock = Instant::now();
+        let mut config = self.common.config()?;
+        let models = if self.model.is_empty() { config.models.keys().cloned().collect() } else { self.model.clone() };
+        if let Some(precision) = self.precision {
+            let chosen = config.models.iter_mut().filter(|(name, _)| models.contains(name));
+            chosen.for_each(|(_, model)| model.train_in(precision));
+        }
+        let lab = self.common.lab_of(config)?;
+        for model in models {
             let trained = match self.max_minutes {
                 None => Some(lab.train(&model)?),
                 Some(time) => lab.train_for(&model, time.saturating_sub(clock.elapsed()))?,
@@ -139,11 +158,29 @@ pub struct Rollout {
     /// Only members i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, once the reference is there.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
+    /// With `--device cuda`: members at once on it, all by default. Less memory, and finished batches are kept by a killed run.
+    #[arg(long, value_name = "MEMBERS", conflicts_with = "shard")]
+    batch: Option<NonZeroUsize>,
+    /// In what the networks of diffusion models multiply, as `rollout.precision`: f32 or, with `--device cuda`, bf16.
+    #[arg(long)]
+    precision: Option<Precision>,
 }
 
 impl Rollout {
     pub(super) fn run(&self) -> Result<()> {
-        let lab = self.common.lab()?;
+        let mut config = self.common.config()?;
+        if let Some(precision) = self.precision {
+            if precision != Precision::F32 && self.common.device == "cpu" {
+                let what = format!("{}; it is for a device, and this runs on the CPU", precision.name());
+                return Err(Error::config("precision", what));
+            }
+            config.rollout.precision = precision;
+        }
+        let lab = self.common.lab_of(config)?;
+        let lab = match self.batch {
+            Some(members) => lab.in_batches(members.get())?,
+            None => lab,
+        };
         let lab = match (self.horizon, self.large) {
             (true, _) => lab.horizon()?,
             (_, true) => lab.large_ensemble()?,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Config, Preset};
+use super::{Config, LatentConfig, LatentTraining, Precision, Preset};
 use crate::error::{Error, Result};
 
 impl Config {
@@ -24,7 +24,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] with the dotted path of an unknown field or an impossible value; [`Error::Io`].
     pub fn load(preset: &str, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        let mut value = serde_json::to_value(Self::preset(preset.parse::<Preset>()?)).map_err(unreadable)?;
+        let mut value = spelled_out(&Self::preset(preset.parse::<Preset>()?))?;
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
             let table: toml::Table = text
@@ -53,6 +53,24 @@ impl Config {
     }
 }
 
+/// A configuration with the settings that are not written where they have their default value, for others to be laid over it.
+fn spelled_out(config: &Config) -> Result<Value> {
+    let mut value = serde_json::to_value(config).map_err(unreadable)?;
+    let mut say = |path: &str, precision: Precision| {
+        if let Some(Value::Object(table)) = pointer_mut(&mut value, path) {
+            table.insert("precision".into(), precision.name().into());
+        }
+    };
+    say("rollout", config.rollout.precision);
+    for (name, model) in &config.models {
+        say(&format!("models.{name}.train"), model.train.precision);
+        if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } = &model.latent {
+            say(&format!("models.{name}.latent.training.train"), train.precision);
+        }
+    }
+    Ok(value)
+}
+
 fn unreadable(error: serde_json::Error) -> Error {
     Error::config("config", error.to_string())
 }
@@ -63,7 +81,7 @@ fn typed(value: Value) -> Result<Config> {
         Ok(config) => Ok(config),
         Err(error) => {
             // serde does not say where: the field is the first one whose value alone a preset does not take.
-            let base = serde_json::to_value(Config::preset(Preset::Desk)).unwrap_or(Value::Null);
+            let base = spelled_out(&Config::preset(Preset::Desk)).unwrap_or(Value::Null);
             let path = culprit(&base, &value).unwrap_or_else(|| "config".into());
             Err(Error::config(path, error.to_string()))
         }
@@ -204,6 +222,13 @@ mod tests {
         assert!(error("data.n=48").contains("data.n"));
         assert!(error("flow.dt=0.3").contains("multiple of flow.dt"), "{}", error("flow.dt=0.3"));
         assert!(error("nonsense").contains("nonsense"));
+        let half = "models.two-phase.latent.training.train.precision=bf16";
+        let settings = [half, "models.p-cdm.train.precision=bf16", "rollout.precision=f32"].map(String::from);
+        let half = Config::load("smoke", None, &settings).unwrap();
+        assert_eq!(half.models["p-cdm"].train.precision, Precision::Bf16);
+        assert_eq!(half.to_toml().matches("precision = \"bf16\"").count(), 2);
+        let wrong = error("models.p-cdm.train.precision=f16");
+        assert!(wrong.contains("models.p-cdm.train.precision") && wrong.contains("f16"), "{wrong}");
         assert!(error("rollout.closures=[\"other\"]").contains("other"));
     }
 

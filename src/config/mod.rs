@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use model::{
-    LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, SamplerConfig, SamplerKind,
-    TrainConfig, Variant,
+    LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision, SamplerConfig,
+    SamplerKind, TrainConfig, Variant,
 };
 pub use presets::Preset;
 pub use stage::{SHORT, Stage};
@@ -190,6 +190,9 @@ pub struct RolloutConfig {
     pub snapshots: usize,
     /// Reference realisations (truth trajectories from the same start state) compared against.
     pub references: usize,
+    /// In what the networks of diffusion models multiply, which on a CPU is f32.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
 }
 
 /// What a rollout does with a drawn term until the next draw.

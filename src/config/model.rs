@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// One model of p(H | ω): where it works, what law it represents, how big it is, how it is trained and sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +18,16 @@ pub struct ModelConfig {
     pub train: TrainConfig,
     /// How samples are drawn.
     pub sampler: SamplerConfig,
+}
+
+impl ModelConfig {
+    /// Sets the precision of all trainings of the model: its own and, for a two-phase latent, that of its autoencoders.
+    pub fn train_in(&mut self, precision: Precision) {
+        self.train.precision = precision;
+        if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } = &mut self.latent {
+            train.precision = precision;
+        }
+    }
 }
 
 /// What a model represents of p(H | ω).
@@ -118,6 +130,45 @@ pub enum Variant {
     Gated,
 }
 
+/// In what floats the networks multiply on tensors: products of matrices and convolutions. Everything else (norms, activations,
+/// sums, noise, losses, optimiser, solver) is f32 or better whatever this is, and so are the plain-array programs of a CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// Operands rounded to 16 bits, 8 of them the mantissa, and products brought back to f32: a relative error of up to 4e-3 in
+    /// each product, for the tensor cores of a GPU. The exponents are those of f32, so that nothing overflows.
+    Bf16,
+}
+
+impl Precision {
+    /// The precision's name as in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Settings with this value are not written down, so that results made before it could be chosen keep their hashes.
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::F32, Self::Bf16]
+            .into_iter()
+            .find(|precision| precision.name() == name)
+            .ok_or_else(|| Error::config("precision", format!("unknown precision `{name}`; known: f32, bf16")))
+    }
+}
+
 /// Training of one network (or of several at once).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,6 +191,9 @@ pub struct TrainConfig {
     pub validate_every: usize,
     /// Validations without improvement after which training stops; 0 never stops early.
     pub patience: usize,
+    /// In what the networks multiply, forwards and backwards.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
 }
 
 /// Learning-rate schedules.

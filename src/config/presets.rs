@@ -89,6 +89,7 @@ fn desk() -> Config {
             closures: names(&["none", "exact", "p-cdm", "spectral", "two-phase", "joint", "regression"]),
             snapshots: 20,
             references: 1,
+            precision: Precision::F32,
         },
         eval: EvalConfig {
             conditions: 10,
@@ -132,6 +133,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
         clip: 1.0,
         validate_every: 100,
         patience: 0,
+        precision: Precision::F32,
     };
     // Ten evaluations: the ancestral sampler leaves a third of the spread away, this one a twentieth.
     let sampler = SamplerConfig { kind: SamplerKind::Multistep, steps: 10, tau_max: 0.4, tau_min: 1e-3 };
@@ -304,6 +306,7 @@ fn paper() -> Config {
         clip: f64::MAX,
         validate_every: 850,
         patience: 0,
+        precision: Precision::F32,
     };
     let sampler = SamplerConfig { kind: SamplerKind::EulerMaruyama, steps: 10, tau_max: 0.4, tau_min: 1e-3 };
     let physical = NetworkConfig { width: 40, modes: 6, layers: 4, embed: 512, variant: Variant::Paper };

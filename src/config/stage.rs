@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Config, LatentConfig, LatentTraining, hash};
+use super::{Config, LatentConfig, LatentTraining, Law, Precision, hash};
 use crate::error::{Error, Result};
 
 /// One computation of the pipeline: what it is called, and exactly the settings that its result depends on.
@@ -105,7 +105,7 @@ impl Config {
     /// No such closure.
     pub fn rollout_stage(&self, closure: &str) -> Result<Stage> {
         let rollout = &self.rollout;
-        let settings = json!({
+        let mut settings = json!({
             "reference": self.reference_stage().hash,
             "closure": closure,
             "law": self.law(closure)?,
@@ -113,7 +113,35 @@ impl Config {
             "every": rollout.every,
             "hold": rollout.hold,
         });
+        // Results at f32 are from before there was another precision.
+        let precision = self.rollout_precision(closure);
+        if precision != Precision::F32 {
+            settings["precision"] = json!(precision);
+        }
         Ok(Stage::new("rollout", closure, settings))
+    }
+
+    /// In what the networks of a closure multiply in its ensemble: `rollout.precision` for diffusion models, f32 for all others,
+    /// which do not run on a device.
+    pub fn rollout_precision(&self, closure: &str) -> Precision {
+        match self.models.get(closure) {
+            Some(model) if model.law == Law::Diffusion => self.rollout.precision,
+            _ => Precision::F32,
+        }
+    }
+
+    /// Refuses an ensemble that plain arrays cannot make.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if [`Config::rollout_precision`] is not f32.
+    pub(crate) fn check_plain(&self, closure: &str) -> Result<()> {
+        match self.rollout_precision(closure) {
+            Precision::F32 => Ok(()),
+            other => {
+                let what = format!("{} for `{closure}`; without a device networks multiply in f32", other.name());
+                Err(Error::config("rollout.precision", what))
+            }
+        }
     }
 
     /// Offline scores of all closures on the test set.
@@ -190,5 +218,55 @@ impl Config {
             let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
             Error::config("models", format!("no model `{name}`; known: {}", known.join(", ")))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    fn stages(config: &Config) -> Vec<Stage> {
+        let mut stages = vec![config.data_stage(), config.reference_stage(), config.offline_stage().unwrap()];
+        for model in config.models.keys() {
+            stages.extend(config.autoencoder_stage(model).unwrap());
+            stages.push(config.train_stage(model).unwrap());
+            stages.push(config.rollout_stage(model).unwrap());
+        }
+        stages.push(config.rollout_stage("exact").unwrap());
+        stages
+    }
+
+    fn changed(config: &Config, from: &Config) -> Vec<String> {
+        let both = stages(config).into_iter().zip(stages(from));
+        both.filter(|(a, b)| a.hash != b.hash).map(|(a, _)| format!("{} {}", a.kind, a.label)).collect()
+    }
+
+    #[test]
+    fn a_precision_is_part_of_a_hash_only_where_it_is_not_f32() {
+        for preset in [Preset::Smoke, Preset::Desk, Preset::Paper, Preset::Les] {
+            // A hash is that of the settings' text: without the word it is the hash from before there was a choice.
+            let config = Config::preset(preset);
+            let texts = stages(&config).into_iter().map(|stage| stage.settings.to_string());
+            for text in texts.chain([serde_json::to_string(&config).unwrap()]) {
+                assert!(!text.contains("precision"), "{text}");
+            }
+            let mut said = config.clone();
+            said.rollout.precision = Precision::F32;
+            said.models.values_mut().for_each(|model| model.train_in(Precision::F32));
+            assert_eq!((said.hash(), stages(&said)), (config.hash(), stages(&config)));
+        }
+        let config = Config::preset(Preset::Smoke);
+        let mut drawn = config.clone();
+        drawn.rollout.precision = Precision::Bf16;
+        let models = ["joint", "p-cdm", "spectral", "two-phase"];
+        assert_eq!(changed(&drawn, &config), models.map(|model| format!("rollout {model}")));
+        assert!(drawn.check_plain("exact").is_ok() && drawn.check_plain("joint/mean").is_ok());
+        let refused = drawn.check_plain("joint").unwrap_err().to_string();
+        assert!(refused.contains("rollout.precision") && refused.contains("bf16"), "{refused}");
+        let mut trained = config.clone();
+        trained.models.get_mut("two-phase").unwrap().train_in(Precision::Bf16);
+        let wanted = ["offline offline", "autoencoder two-phase", "train two-phase", "rollout two-phase"];
+        assert_eq!(changed(&trained, &config), wanted);
     }
 }

@@ -53,6 +53,9 @@ pub struct Lab {
     store: Store,
     gallery: Gallery,
     device: String,
+    /// Members of an ensemble at once on a device; 0: all.
+    #[cfg_attr(not(feature = "learn"), allow(dead_code))]
+    batch: usize,
     root: PathBuf,
     /// The study that this lab shows, which is part of the names of its figures; empty for the configuration itself.
     view: String,
@@ -99,6 +102,7 @@ impl Lab {
             store: Store::open(out)?,
             gallery: Gallery::new(figures),
             device: std::env::var(DEVICE_VARIABLE).unwrap_or_else(|_| "cpu".into()),
+            batch: 0,
             config,
             root,
             view: String::new(),
@@ -121,6 +125,20 @@ impl Lab {
             return Err(Error::config("device", format!("unknown device `{device}`; known: cpu, cuda")));
         }
         self.device = device.into();
+        Ok(self)
+    }
+
+    /// The same lab with ensembles on its device in batches of `members`, which bounds their memory and keeps finished batches
+    /// when a run is killed; without this call, or with 0, all members of an ensemble are one batch.
+    ///
+    /// # Errors
+    /// The lab is on the CPU, where members run one by one on every core.
+    pub fn in_batches(mut self, members: usize) -> Result<Self> {
+        if self.device == "cpu" {
+            let what = format!("{members} members at once: batches are for a device, and this runs on the CPU");
+            return Err(Error::config("batch", what));
+        }
+        self.batch = members;
         Ok(self)
     }
 

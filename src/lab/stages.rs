@@ -266,6 +266,10 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(Some(found));
         }
+        // Before anything is trained for it.
+        if self.device == "cpu" || shard.is_some() {
+            self.config.check_plain(closure)?;
+        }
         let (base, _) = split_mean(closure);
         let trained = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
         let parents: Vec<&Artifact> = trained.iter().collect();
@@ -277,7 +281,8 @@ impl Lab {
         {
             let checkpoint = Checkpoint::load(&self.train_artifact(closure)?.path(CHECKPOINT))?;
             let device = &crate::train::device(&self.device)?;
-            let law = OnDevice { name: closure, checkpoint: &checkpoint, sampler: &model.sampler, device };
+            let (sampler, batch) = (&model.sampler, self.batch);
+            let law = OnDevice { name: closure, checkpoint: &checkpoint, sampler, device, batch };
             return rollout::rollout_on_device(config, &law, &self.device, &parents, store, &mut say).map(Some);
         }
         let law = self.closure(closure)?;

@@ -19,7 +19,7 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
-    {
+    if weights.programs_fit() {
         let (flat, field) = (weights.flat(), input.clone());
         if !weights.device().is_autodiff() {
             if let Some(out) = super::fused::evaluate(desc, encoder, flat, field) {
@@ -50,7 +50,8 @@ fn resample(desc: &Conv, input: Tensor<3>, out: Tensor<3>) -> Tensor<3> {
     out + resampled(input, to)
 }
 
-/// Band-limited resampling of fields (…, n, n) to (…, to, to).
+/// Band-limited resampling of fields (…, n, n) to (…, to, to), in f32 whatever the precision of the network: it carries the whole
+/// field past the layers.
 fn resampled<const D: usize>(h: Tensor<D>, to: usize) -> Tensor<D> {
     let from = h.dims()[D - 1];
     let matrix: Tensor<D> = constant::<2>(resampling(from, to), [to, from], &h.device()).unsqueeze();
@@ -74,8 +75,13 @@ impl Net<'_> {
                 let skip = if from == to {
                     h
                 } else {
-                    let weight = self.weights.get(&format!("{name}.res.weight"), [*to, *from]);
-                    pointwise(h, weight, Some(self.weights.get(&format!("{name}.res.bias"), [*to])))
+                    let weight = self.weights.operand(&format!("{name}.res.weight"), [*to, *from]);
+                    pointwise(
+                        self.weights.product(),
+                        h,
+                        weight,
+                        Some(self.weights.get(&format!("{name}.res.bias"), [*to])),
+                    )
                 };
                 skip + inner
             }
@@ -94,8 +100,9 @@ impl Net<'_> {
     }
 
     fn conv(&self, name: &str, h: Tensor<4>, to: usize, stride: usize) -> Tensor<4> {
-        let weight = self.weights.get(&format!("{name}.weight"), [to, h.dims()[1], 3, 3]);
-        conv3(h, weight, Some(self.weights.get(&format!("{name}.bias"), [to])), stride, self.desc.padding)
+        let weight = self.weights.operand(&format!("{name}.weight"), [to, h.dims()[1], 3, 3]);
+        let bias = self.weights.get(&format!("{name}.bias"), [to]);
+        conv3(self.weights.product(), h, weight, Some(bias), stride, self.desc.padding)
     }
 
     fn norm(&self, name: &str, h: Tensor<4>) -> Tensor<4> {
@@ -106,26 +113,26 @@ impl Net<'_> {
 
     fn attention(&self, name: &str, h: Tensor<4>, c: usize, heads: usize) -> Tensor<4> {
         let [batch, _, n, m] = h.dims();
-        let tokens = n * m;
+        let (tokens, product) = (n * m, self.weights.product());
         let get = |part: &str, to: usize| {
-            let weight: Tensor<2> = self.weights.get(&format!("{name}.attention.1.{part}"), [to, c]);
+            let weight: Tensor<2> = self.weights.operand(&format!("{name}.attention.1.{part}"), [to, c]);
             weight.transpose().unsqueeze::<3>()
         };
         let bias = |part: &str, to: usize| self.weights.get::<3>(&format!("{name}.attention.1.{part}"), [1, 1, to]);
         let flat = self.norm(&format!("{name}.attention.0"), h.clone()).reshape([batch, c, tokens]).swap_dims(1, 2);
-        let qkv = flat.matmul(get("qkv_project.weight", 3 * c));
+        let qkv = product.matmul(flat, get("qkv_project.weight", 3 * c));
         // The second, packed projection of the published double: rows 0..c for q, c..2c for k, 2c..3c for v.
         let (second, shift) = (get("mha.in_proj_weight", 3 * c), bias("mha.in_proj_bias", 3 * c));
         let head = |at: usize| {
-            let part = qkv.clone().narrow(2, at * c, c).matmul(second.clone().narrow(2, at * c, c));
+            let part = product.matmul(qkv.clone().narrow(2, at * c, c), second.clone().narrow(2, at * c, c));
             let part = part + shift.clone().narrow(2, at * c, c);
             part.reshape([batch, tokens, heads, c / heads]).swap_dims(1, 2)
         };
         let (q, k, v) = (head(0), head(1), head(2));
-        let scores = q.matmul(k.swap_dims(2, 3)) / ((c / heads) as f64).sqrt();
-        let mixed = softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([batch, tokens, c]);
-        let out = mixed.matmul(get("mha.out_proj.weight", c)) + bias("mha.out_proj.bias", c);
-        let out = out.matmul(get("out_project.weight", c));
+        let scores = product.matmul(q, k.swap_dims(2, 3)) / ((c / heads) as f64).sqrt();
+        let mixed = product.matmul(softmax(scores, 3), v).swap_dims(1, 2).reshape([batch, tokens, c]);
+        let out = product.matmul(mixed, get("mha.out_proj.weight", c)) + bias("mha.out_proj.bias", c);
+        let out = product.matmul(out, get("out_project.weight", c));
         h + out.swap_dims(1, 2).reshape([batch, c, n, m])
     }
 }

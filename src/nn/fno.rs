@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, silu};
 
 use super::Weights;
-use super::ops::{Fourier, constant, conv3, pointwise};
+use super::ops::{Fourier, Product, constant, conv3, pointwise};
 use crate::config::{Padding, Variant};
 use crate::infer::{Fno, HEAD};
 
@@ -21,7 +21,7 @@ use crate::infer::{Fno, HEAD};
 /// If a noisy network is called without `x` and `level`, or on shapes that do not fit each other.
 pub fn fno(desc: &Fno, weights: &Weights, x: Option<Tensor<3>>, w: Tensor<3>, level: Option<Tensor<1>>) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
-    {
+    if weights.programs_fit() {
         let noisy = desc.noisy.then(|| (x.clone().expect("a noisy input"), level.clone().expect("noise levels")));
         if let Some(out) = super::fused::fno(desc, weights.flat(), w.clone(), noisy) {
             return out;
@@ -50,6 +50,7 @@ pub fn compose(
 pub(crate) struct Prepared {
     desc: Fno,
     weights: Weights,
+    product: Product,
     fourier: Fourier,
     /// Of the noise-level embedding (gated), (1, half).
     frequencies: Option<Tensor<2>>,
@@ -67,7 +68,8 @@ impl Prepared {
         Self {
             desc: desc.clone(),
             weights: weights.clone(),
-            fourier: Fourier::new(n, desc.modes, device),
+            product: weights.product(),
+            fourier: Fourier::new(weights.product(), n, desc.modes, device),
             frequencies: gated.then(|| constant(desc.frequencies(), [1, desc.embed / 2], device)),
             coordinates: (!gated).then(|| constant(coordinates(), [1, 2, n, n], device)),
         }
@@ -95,8 +97,8 @@ impl Prepared {
         let mut h = w.unsqueeze_dim::<4>(1) * channel("lift_w.weight") + channel("lift_w.bias");
         for i in 0..self.desc.layers {
             let r = h.clone() + self.spectral(&format!("w{i}"), h.clone());
-            let kernel = self.weights.get(&format!("w{i}.gate.weight"), [2 * c, c, 3, 3]);
-            h = self.gate(&format!("w{i}"), h, conv3(r, kernel, None, 1, Padding::Periodic));
+            let kernel = self.weights.operand(&format!("w{i}.gate.weight"), [2 * c, c, 3, 3]);
+            h = self.gate(&format!("w{i}"), h, conv3(self.product, r, kernel, None, 1, Padding::Periodic));
         }
         h
     }
@@ -114,13 +116,13 @@ impl Prepared {
             for i in 0..self.desc.layers_x {
                 let q = modulate(h.clone(), i);
                 let r = q.clone() + self.spectral(&format!("x{i}"), q);
-                let kernel = self.weights.get(&format!("x{i}.gate.weight"), [2 * c, c]);
-                h = self.gate(&format!("x{i}"), h, pointwise(r, kernel, None));
+                let kernel = self.weights.operand(&format!("x{i}.gate.weight"), [2 * c, c]);
+                h = self.gate(&format!("x{i}"), h, pointwise(self.product, r, kernel, None));
             }
             h = modulate(h, self.desc.layers_x);
         }
-        let head = self.weights.get("head.weight", [1, c]);
-        pointwise(h, head, Some(self.weights.get("head.bias", [1]))).squeeze_dim::<3>(1)
+        let head = self.weights.operand("head.weight", [1, c]);
+        pointwise(self.product, h, head, Some(self.weights.get("head.bias", [1]))).squeeze_dim::<3>(1)
     }
 
     /// h + P(a ⊙ b) for the two halves a, b of `ab`.
@@ -129,14 +131,14 @@ impl Prepared {
         let half = |at: usize, bias: &str| {
             ab.clone().narrow(1, at, c) + self.weights.get(&format!("{name}.gate.{bias}"), [1, c, 1, 1])
         };
-        let product = half(0, "bias_a") * half(c, "bias_b");
-        let out = self.weights.get(&format!("{name}.out.weight"), [c, c]);
-        h + pointwise(product, out, Some(self.weights.get(&format!("{name}.out.bias"), [c])))
+        let gated = half(0, "bias_a") * half(c, "bias_b");
+        let out = self.weights.operand(&format!("{name}.out.weight"), [c, c]);
+        h + pointwise(self.product, gated, out, Some(self.weights.get(&format!("{name}.out.bias"), [c])))
     }
 
     fn spectral(&self, name: &str, h: Tensor<4>) -> Tensor<4> {
         let (c, m) = (self.desc.width, self.desc.modes);
-        let part = |part: &str| self.weights.get(&format!("{name}.spectral.{part}"), [2 * m * m, c, c]);
+        let part = |part: &str| self.weights.operand(&format!("{name}.spectral.{part}"), [2 * m * m, c, c]);
         self.fourier.convolve(h, part("re"), part("im"))
     }
 
@@ -149,7 +151,8 @@ impl Prepared {
         self.linear("embed.1", hidden, out)
     }
 
-    /// Rows of `input` (batch, from) times Wᵀ plus b.
+    /// Rows of `input` (batch, from) times Wᵀ plus b, in f32 whatever the precision of the network: the embedding of the noise
+    /// level, of which an error is the same everywhere in a field, costs next to nothing.
     fn linear(&self, name: &str, input: Tensor<2>, to: usize) -> Tensor<2> {
         let from = input.dims()[1];
         let weight: Tensor<2> = self.weights.get(&format!("{name}.weight"), [to, from]);
@@ -177,7 +180,7 @@ impl Prepared {
         let (c, m) = (self.desc.width, self.desc.modes);
         for i in 0..self.desc.layers {
             // Blocks for rows 0..m and −m..; (from, to, k_x, k_y, c) → (c, k_x, k_y, from, to).
-            let block = |k: usize| self.weights.get::<5>(&format!("conv{i}_{letter}.weights{k}"), [c, c, m, m, 2]);
+            let block = |k: usize| self.weights.operand::<5>(&format!("conv{i}_{letter}.weights{k}"), [c, c, m, m, 2]);
             let blocks = Tensor::cat(vec![block(1), block(2)], 2).permute([4, 2, 3, 0, 1]);
             let blocks = blocks.reshape([2, 2 * m * m, c, c]);
             let part = |at: usize| blocks.clone().narrow(0, at, 1).squeeze_dim::<3>(0);
@@ -193,8 +196,8 @@ impl Prepared {
     }
 
     fn dense(&self, name: &str, h: Tensor<4>, to: usize) -> Tensor<4> {
-        let weight = self.weights.get(&format!("{name}.weight"), [to, h.dims()[1]]);
-        pointwise(h, weight, Some(self.weights.get(&format!("{name}.bias"), [to])))
+        let weight = self.weights.operand(&format!("{name}.weight"), [to, h.dims()[1]]);
+        pointwise(self.product, h, weight, Some(self.weights.get(&format!("{name}.bias"), [to])))
     }
 
     /// (field, x, y) at every point to `width` channels.
@@ -206,7 +209,8 @@ impl Prepared {
     }
 }
 
-/// [sin 2πfs, cos 2πfs] for levels s (batch) and frequencies f (1, half): (batch, 2·half).
+/// [sin 2πfs, cos 2πfs] for levels s (batch) and frequencies f (1, half): (batch, 2·half). Phases of many turns, in f32 whatever the
+/// precision of the network.
 fn waves(level: Tensor<1>, frequencies: Tensor<2>) -> Tensor<2> {
     let phase = level.unsqueeze_dim::<2>(1).matmul(frequencies) * TAU;
     Tensor::cat(vec![phase.clone().sin(), phase.cos()], 1)

@@ -3,6 +3,8 @@
 //! Everything is a composition of the tensor library's own operations, so it runs on every device; on a CPU, a network is one
 //! operation with its own gradient instead. Fields are (batch, n, n), axis 1 = x. Weights are leaf tensors cut from a flat
 //! vector ([`Weights`]), in the order of [`crate::infer::Network::params`].
+//!
+//! Matrix products and convolutions are in f32 or, with [`Weights::with_precision`], in bf16 ([`crate::config::Precision`]).
 
 mod conv;
 mod fno;
@@ -15,6 +17,7 @@ mod weights;
 pub use conv::{compose as compose_conv, decode, encode};
 pub(crate) use fno::Prepared;
 pub use fno::{compose as compose_fno, fno};
+pub(crate) use ops::Product;
 pub use weights::Weights;
 
 /// Frees what the networks keep from one training step for the next.

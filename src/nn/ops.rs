@@ -1,10 +1,10 @@
-//! What the networks are made of: pointwise layers, periodic convolutions, spectral convolutions, group norm.
+//! What the networks are made of: products, pointwise layers, periodic convolutions, spectral convolutions, group norm.
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-use crate::config::Padding;
+use crate::config::{Padding, Precision};
 use crate::infer::{Dft, NORM_EPSILON};
 
 /// A constant tensor from plain values.
@@ -12,19 +12,63 @@ pub(super) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], devi
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
+/// How the networks multiply matrices and convolve: the one place where [`Precision`] acts. With [`Precision::Bf16`] operands are
+/// rounded and products brought back to f32; gradients pass through both, rounded alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Product(pub(crate) Precision);
+
+impl Product {
+    /// A tensor as an operand; nothing where it is one already.
+    pub(super) fn operand<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self.0 {
+            Precision::F32 => x,
+            Precision::Bf16 => x.cast(FloatDType::BF16),
+        }
+    }
+
+    /// The product of operands, or of products of operands, in f32.
+    pub(super) fn result<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self.0 {
+            Precision::F32 => x,
+            Precision::Bf16 => x.cast(FloatDType::F32),
+        }
+    }
+
+    /// a b as matrices in the last two axes.
+    pub(crate) fn matmul<const D: usize>(self, a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+        self.result(self.operand(a).matmul(self.operand(b)))
+    }
+
+    /// Convolution of h (batch, from, n, n) with `weight` (to, from, rows, columns), plus `bias` (to).
+    fn conv2d(self, h: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions<2>) -> Tensor<4> {
+        if self.0 == Precision::F32 {
+            return conv2d(h, weight, bias, options);
+        }
+        let out = self.result(conv2d(self.operand(h), self.operand(weight), None, options));
+        shifted(out, bias)
+    }
+}
+
 /// W h + b at every point: h (batch, from, n, n), W (to, from), b (to).
-pub(super) fn pointwise(h: Tensor<4>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<4> {
+pub(super) fn pointwise(product: Product, h: Tensor<4>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<4> {
     let [batch, from, n, m] = h.dims();
     let [to, _] = weight.dims();
-    let out = weight.unsqueeze::<3>().matmul(h.reshape([batch, from, n * m])).reshape([batch, to, n, m]);
+    let out = product.matmul(weight.unsqueeze::<3>(), h.reshape([batch, from, n * m])).reshape([batch, to, n, m]);
+    shifted(out, bias)
+}
+
+/// h (batch, channels, n, n) plus `bias` (channels).
+fn shifted(h: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    let channels = h.dims()[1];
     match bias {
-        Some(bias) => out + bias.reshape([1, to, 1, 1]),
-        None => out,
+        Some(bias) => h + bias.reshape([1, channels, 1, 1]),
+        None => h,
     }
 }
 
 /// 3×3 convolution, padded by one point; with `stride` 2 the output is centred on every second point.
 pub(super) fn conv3(
+    product: Product,
     h: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -35,7 +79,7 @@ pub(super) fn conv3(
         Padding::Periodic => (wrap(wrap(h, 2), 3), 0),
         Padding::Zero => (h, 1),
     };
-    conv2d(h, weight, bias, ConvOptions::new([stride; 2], [pad; 2], [1; 2], 1))
+    product.conv2d(h, weight, bias, ConvOptions::new([stride; 2], [pad; 2], [1; 2], 1))
 }
 
 /// One periodic point before and one after, along `dim`.
@@ -47,6 +91,7 @@ fn wrap(h: Tensor<4>, dim: usize) -> Tensor<4> {
 
 /// The truncated transforms of [`Dft`] on a device.
 pub(super) struct Fourier {
+    product: Product,
     n: usize,
     modes: usize,
     y: Tensor<2>,
@@ -56,25 +101,28 @@ pub(super) struct Fourier {
 }
 
 impl Fourier {
-    pub(super) fn new(n: usize, modes: usize, device: &Device) -> Self {
+    pub(super) fn new(product: Product, n: usize, modes: usize, device: &Device) -> Self {
         let Dft { y, x, x_back, y_back, .. } = Dft::new(n, modes);
+        let matrix = |values: Vec<f32>, shape: [usize; 2]| product.operand(constant(values, shape, device));
         Self {
+            product,
             n,
             modes,
-            y: constant(y, [n, 2 * modes], device),
-            x: constant(x, [2 * n, 4 * modes], device),
-            x_back: constant(x_back, [4 * modes, 2 * n], device),
-            y_back: constant(y_back, [2 * modes, n], device),
+            y: matrix(y, [n, 2 * modes]),
+            x: matrix(x, [2 * n, 4 * modes]),
+            x_back: matrix(x_back, [4 * modes, 2 * n]),
+            y_back: matrix(y_back, [2 * modes, n]),
         }
     }
 
     /// Spectral convolution of h (batch, from, n, n): modes times complex matrices `re` + i `im`, each (2m·m, from, to), rows in
     /// FFT order along x, then along y.
     pub(super) fn convolve(&self, h: Tensor<4>, re: Tensor<3>, im: Tensor<3>) -> Tensor<4> {
-        let &Self { n, modes: m, .. } = self;
+        let &Self { product, n, modes: m, .. } = self;
         let [batch, from, _, _] = h.dims();
         let [_, _, to] = re.dims();
-        let z = h.reshape([batch * from * n, n]).matmul(self.y.clone());
+        // Products of products: what is rounded already stays as it is until the last of them.
+        let z = product.operand(h).reshape([batch * from * n, n]).matmul(self.y.clone());
         let z = z.reshape([batch, from, n, 2, m]).permute([0, 1, 4, 3, 2]);
         let z = z.reshape([batch * from * m, 2 * n]).matmul(self.x.clone());
         // (batch, from, k_y, c, k_x) → (k_x, k_y, batch, c, from): one matrix product per mode.
@@ -83,10 +131,10 @@ impl Fourier {
         // (re, im) as a row times [[Re W, Im W], [−Im W, Re W]].
         let weight =
             Tensor::cat(vec![Tensor::cat(vec![re.clone(), im.clone()], 2), Tensor::cat(vec![im.neg(), re], 2)], 1);
-        let z = z.matmul(weight).reshape([2 * m, m, batch, 2, to]).permute([2, 4, 1, 3, 0]);
+        let z = z.matmul(product.operand(weight)).reshape([2 * m, m, batch, 2, to]).permute([2, 4, 1, 3, 0]);
         let z = z.reshape([batch * to * m, 4 * m]).matmul(self.x_back.clone());
         let z = z.reshape([batch, to, m, 2, n]).permute([0, 1, 4, 3, 2]);
-        z.reshape([batch * to * n, 2 * m]).matmul(self.y_back.clone()).reshape([batch, to, n, n])
+        product.result(z.reshape([batch * to * n, 2 * m]).matmul(self.y_back.clone())).reshape([batch, to, n, n])
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
+use super::ops::Product;
+use crate::config::Precision;
 use crate::infer::{Network, Param};
 
 /// The weights of one network on a device.
@@ -14,7 +16,10 @@ use crate::infer::{Network, Param};
 pub struct Weights {
     params: Vec<Param>,
     leaves: Leaves,
+    /// The leaves rounded as operands of products.
+    rounded: Option<Leaves>,
     device: Device,
+    precision: Precision,
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +55,40 @@ impl Weights {
             let ranges = ranges.map(|(param, range)| (param.name.clone(), range)).collect();
             Leaves::Flat(leaf(&flat[..network.len()], true), ranges)
         };
-        Self { leaves, params, device: device.clone() }
+        Self { leaves, rounded: None, params, device: device.clone(), precision: Precision::F32 }
+    }
+
+    /// The same weights for networks that multiply in `precision`; [`Weights::new`] makes them for f32.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, rounded: None, ..self }
+    }
+
+    /// The same weights with the operands of products rounded now and not at each use: for many evaluations, on a device without
+    /// autodiff. In f32 there is nothing to round.
+    pub(crate) fn prepared(self) -> Self {
+        if self.precision == Precision::F32 {
+            return self;
+        }
+        let round = |leaf: &Tensor<1>| self.product().operand(leaf.clone());
+        let rounded = match &self.leaves {
+            Leaves::Flat(all, ranges) => Leaves::Flat(round(all), ranges.clone()),
+            Leaves::Each(leaves) => {
+                Leaves::Each(leaves.iter().map(|(name, leaf)| (name.clone(), round(leaf))).collect())
+            }
+        };
+        Self { rounded: Some(rounded), ..self }
+    }
+
+    /// Whether the plain-array programs, which are f32, may stand for the networks.
+    #[cfg(not(feature = "cuda"))]
+    pub(super) fn programs_fit(&self) -> bool {
+        self.precision == Precision::F32
+    }
+
+    /// How the networks multiply.
+    pub(super) fn product(&self) -> Product {
+        Product(self.precision)
     }
 
     /// The same weights, with gradients of their own: what each chunk of a batch starts from. The values are shared.
@@ -66,7 +104,8 @@ impl Weights {
                 Leaves::Each(self.params.iter().map(each).collect())
             }
         };
-        Self { leaves, params: self.params.clone(), device: self.device.clone().autodiff() }
+        let (params, device) = (self.params.clone(), self.device.clone().autodiff());
+        Self { leaves, rounded: None, params, device, precision: self.precision }
     }
 
     /// The device the weights are on.
@@ -120,12 +159,62 @@ impl Weights {
     /// # Panics
     /// If the description has no such parameter: interpreters ask for names of their own description only.
     pub(super) fn get<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
-        let found = match &self.leaves {
+        Self::find(&self.leaves, name, shape)
+    }
+
+    /// The parameter `name` in shape `shape`, to be an operand of a product and nothing else.
+    ///
+    /// # Panics
+    /// As [`Weights::get`].
+    pub(super) fn operand<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        Self::find(self.rounded.as_ref().unwrap_or(&self.leaves), name, shape)
+    }
+
+    fn find<const D: usize>(leaves: &Leaves, name: &str, shape: [usize; D]) -> Tensor<D> {
+        let found = match leaves {
             Leaves::Flat(leaf, ranges) => {
                 ranges.get(name).map(|range| leaf.clone().narrow(0, range.start, range.len()))
             }
             Leaves::Each(leaves) => leaves.get(name).cloned(),
         };
         found.unwrap_or_else(|| panic!("the description lists no parameter `{name}`")).reshape(shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Padding, Variant};
+    use crate::infer::{Conv, Fno};
+    use crate::nn::{compose_conv, compose_fno};
+    use crate::rng::SeedTree;
+
+    #[test]
+    fn weights_rounded_once_are_the_weights_rounded_at_each_use() {
+        let device = Device::flex();
+        let field = |n: usize, phase: f32| {
+            let values = (0..2 * n * n).map(|i| (phase + 0.37 * i as f32).sin()).collect::<Vec<_>>();
+            Tensor::<3>::from_data(TensorData::new(values, [2, n, n]), &device)
+        };
+        let both = |network: &Network, run: &dyn Fn(&Weights) -> Tensor<3>| {
+            let mut flat = network.init(&mut SeedTree::new(3).stream());
+            flat.iter_mut().enumerate().for_each(|(i, w)| *w += 0.1 * (1.3 * i as f32).cos());
+            let values = |weights: &Weights| run(weights).into_data().as_slice::<f32>().unwrap().to_vec();
+            let weights = Weights::new(network, &flat, &device);
+            let rounded = weights.clone().with_precision(Precision::Bf16);
+            assert_ne!(values(&weights), values(&rounded));
+            assert_eq!(values(&rounded.clone().prepared()), values(&rounded));
+            assert_eq!(values(&weights.clone().prepared()), values(&weights));
+        };
+        for variant in [Variant::Gated, Variant::Paper] {
+            let desc = Fno { variant, width: 4, modes: 3, layers: 2, layers_x: 2, embed: 6, noisy: true };
+            let level = Tensor::<1>::from_data([0.3f32, 0.1], &device);
+            both(&Network::Fno(desc.clone()), &|weights| {
+                compose_fno(&desc, weights, Some(field(8, 0.0)), field(8, 1.0), Some(level.clone()))
+            });
+        }
+        let desc = Conv::new(4, 1, true, Padding::Periodic);
+        both(&Network::Encoder(desc.clone()), &|weights| compose_conv(&desc, weights, field(8, 0.0), true));
+        both(&Network::Decoder(desc.clone()), &|weights| compose_conv(&desc, weights, field(4, 0.0), false));
     }
 }

@@ -51,7 +51,7 @@ pub struct Cost {
     pub draws: usize,
     /// Elapsed wall-clock seconds of the run that finished the ensemble; members kept from interrupted runs took none of it.
     pub wall_s: f64,
-    /// Seconds of one thread, summed over members.
+    /// Seconds of one thread, summed over members; for members on a device, seconds of the device's batches.
     pub thread_s: f64,
     /// The part of `thread_s` spent inside the closure.
     pub closure_s: f64,

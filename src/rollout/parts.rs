@@ -1,8 +1,11 @@
 //! Members on disk while their stage is at work.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "learn")]
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 use ndarray::{Array4, s};
 
@@ -10,6 +13,8 @@ use super::member::{Member, Plan};
 use super::{Cost, Ensemble};
 use crate::artifact::Work;
 use crate::error::Result;
+#[cfg(feature = "learn")]
+use crate::pool::Meter;
 use crate::pool::{Task, run_all};
 
 /// What is computed, what one job is called, and how many threads work at it.
@@ -34,6 +39,59 @@ pub(super) fn collect(
     run_all(&task, jobs, run, finished, progress)?;
     members.sort_by_key(|(m, _)| *m);
     Ok(members.into_iter().map(|(_, member)| member).collect())
+}
+
+/// As [`collect`], where `run` makes all members of a batch at once and tells its second argument the steps done; one batch
+/// after the other.
+#[cfg(feature = "learn")]
+pub(super) fn collect_batches(
+    plan: &Plan,
+    batches: &[Range<usize>],
+    what: &str,
+    mut run: impl FnMut(Range<usize>, &mut dyn FnMut(usize)) -> Result<Vec<Member>>,
+    mut keep: impl FnMut(usize, &Member) -> Result<()>,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Member>> {
+    let all = batches.iter().map(Range::len).sum();
+    let mut meter = Meter::new(what, plan.steps() * all);
+    let mut members = Vec::with_capacity(all);
+    for batch in batches {
+        let (before, size) = (members.len(), batch.len());
+        let mut say = |meter: &mut Meter, steps: usize, finished: usize| {
+            if meter.due(steps, finished > before) || finished == all {
+                progress(&meter.line(steps, &format!(" {finished}/{all} members")));
+            }
+        };
+        let made = run(batch.clone(), &mut |step| say(&mut meter, plan.steps() * before + step * size, before))?;
+        for (m, member) in batch.clone().zip(made) {
+            keep(m, &member)?;
+            members.push(member);
+        }
+        say(&mut meter, plan.steps() * members.len(), members.len());
+    }
+    Ok(members)
+}
+
+/// The ensemble of all its members; `names` are those of closure and seeds, and the hash, `clock` is when the work began.
+pub(super) fn assemble(names: [&str; 3], plan: &Plan, members: &[Member], n: usize, clock: Instant) -> Ensemble {
+    let [closure, seeds, hash] = names.map(str::to_string);
+    let total = |pick: fn(&Member) -> f64| members.iter().map(pick).sum::<f64>();
+    let mean = |pick: fn(&Member) -> f64| (total(pick) / members.len().max(1) as f64).round() as usize;
+    Ensemble {
+        closure,
+        seeds,
+        config_hash: hash,
+        times: plan.times(),
+        fields: stack(members, plan, n),
+        failures: members.iter().map(|member| member.failure).collect(),
+        cost: Cost {
+            steps: mean(|member| member.steps as f64),
+            draws: mean(|member| member.draws as f64),
+            wall_s: clock.elapsed().as_secs_f64(),
+            thread_s: total(|member| member.thread_s),
+            closure_s: total(|member| member.closure_s),
+        },
+    }
 }
 
 /// Members on disk while a stage is at work: each one an ensemble of its own.
@@ -65,6 +123,37 @@ impl Parts<'_> {
         let keep = |m: usize, member: &Member| self.write(&self.work.path(&part(m)), member);
         let made = collect(self.plan, &missing, words, run, keep, progress)?;
         members.extend(missing.into_iter().zip(made));
+        Ok(members.into_values().collect())
+    }
+
+    /// As [`Parts::complete`] for batches that are made at once: a batch is read where every part file of it is there and whole,
+    /// else run and kept.
+    #[cfg(feature = "learn")]
+    pub fn complete_batches(
+        &self,
+        batches: &[Range<usize>],
+        n: usize,
+        what: &str,
+        run: impl FnMut(Range<usize>, &mut dyn FnMut(usize)) -> Result<Vec<Member>>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Member>> {
+        let read = |batch: &Range<usize>| -> Option<Vec<Member>> {
+            batch.clone().map(|m| self.read(&self.work.path(&part(m)), n)).collect()
+        };
+        let all: usize = batches.iter().map(Range::len).sum();
+        let (mut members, mut missing) = (BTreeMap::new(), Vec::new());
+        for batch in batches {
+            match read(batch) {
+                Some(found) => members.extend(batch.clone().zip(found)),
+                None => missing.push(batch.clone()),
+            }
+        }
+        if !members.is_empty() {
+            progress(&format!("{what}: {} of {all} members are there", members.len()));
+        }
+        let keep = |m: usize, member: &Member| self.write(&self.work.path(&part(m)), member);
+        let made = collect_batches(self.plan, &missing, what, run, keep, progress)?;
+        members.extend(missing.into_iter().flatten().zip(made));
         Ok(members.into_values().collect())
     }
 

@@ -6,11 +6,11 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2};
 use serde_json::json;
 
-use super::member::{self, Member, Plan, Problem};
-use super::parts::{Parts, collect, stack};
-use super::{Cost, Ensemble, Reference};
 #[cfg(feature = "learn")]
-use super::{OnDevice, run_on_device};
+use super::device::{DeviceJob, OnDevice};
+use super::member::{self, Member, Plan, Problem};
+use super::parts::{Parts, assemble, collect, stack};
+use super::{Ensemble, Reference};
 use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, FlowConfig, MissingTerm, RolloutConfig, hash};
@@ -100,7 +100,8 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
 /// the same for every closure.
 ///
 /// # Errors
-/// What the closure cannot do; I/O; impossible values. A member that leaves every bound is no error but a failure time.
+/// What the closure cannot do; another `rollout.precision` than f32 for a diffusion model, which is for
+/// [`rollout_on_device`]; I/O; impossible values. A member that leaves every bound is no error but a failure time.
 pub fn rollout(
     config: &Config,
     closure_name: &str,
@@ -113,6 +114,7 @@ pub fn rollout(
     if let Some(found) = store.find(&stage)? {
         return Ok(found);
     }
+    config.check_plain(closure_name)?;
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(REFERENCE))?.start;
     let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
@@ -120,11 +122,12 @@ pub fn rollout(
     job.finish(&config.seeds().child(ROLLOUT), store.begin(&stage)?, &parents, progress)
 }
 
-/// [`rollout`] of a trained diffusion law on a tensor device ([`run_on_device`]), `device` by name. All members run as one batch,
-/// so that a run that was killed starts again.
+/// [`rollout`] of a trained diffusion law on a tensor device ([`super::run_on_device`]), `device` by name. Every finished batch of
+/// members is kept in the partial folder, so that a run that was killed loses at most the batch under way and, with batches
+/// of the same size, ends with the same numbers.
 ///
 /// # Errors
-/// As [`rollout`] and [`run_on_device`].
+/// As [`rollout`] and [`super::run_on_device`].
 #[cfg(feature = "learn")]
 pub fn rollout_on_device(
     config: &Config,
@@ -140,11 +143,11 @@ pub fn rollout_on_device(
     }
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(REFERENCE))?.start;
-    let work = store.begin(&stage)?;
-    let (problem, seeds) = ((config.data.term, &config.flow), config.seeds().child(ROLLOUT));
-    let mut made = run_on_device(problem, start.view(), law, &config.rollout, &seeds, progress)?;
-    made.config_hash = stage.hash.clone();
+    let job = DeviceJob::new((config.data.term, &config.flow), start.view(), law, &config.rollout)?;
+    let (work, seeds) = (store.begin(&stage)?, config.seeds().child(ROLLOUT));
+    let made = job.run(&seeds, &stage.hash, Some(&work), progress)?;
     made.save(&work.path(ENSEMBLE))?;
+    job.parts(&work, &made.seeds, &stage.hash).discard(config.rollout.members)?;
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
     work.finish(&[made.seeds], &parents, device)
 }
@@ -174,6 +177,7 @@ pub fn rollout_shard(
     if let Some(found) = store.find(&stage)? {
         return Ok(Some(found));
     }
+    config.check_plain(closure_name)?;
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(REFERENCE))?.start;
     let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
@@ -295,23 +299,7 @@ impl<'a> Job<'a> {
         let clock = Instant::now();
         let all: Vec<usize> = (0..self.rollout.members).collect();
         let members = self.members(&all, seeds, hash, work, progress)?;
-        let total = |pick: fn(&Member) -> f64| members.iter().map(pick).sum::<f64>();
-        let mean = |pick: fn(&Member) -> f64| (total(pick) / members.len().max(1) as f64).round() as usize;
-        Ok(Ensemble {
-            closure: self.name.clone(),
-            seeds: seeds.label(),
-            config_hash: hash.into(),
-            times: self.plan.times(),
-            fields: stack(&members, &self.plan, self.start.nrows()),
-            failures: members.iter().map(|member| member.failure).collect(),
-            cost: Cost {
-                steps: mean(|member| member.steps as f64),
-                draws: mean(|member| member.draws as f64),
-                wall_s: clock.elapsed().as_secs_f64(),
-                thread_s: total(|member| member.thread_s),
-                closure_s: total(|member| member.closure_s),
-            },
-        })
+        Ok(assemble([&self.name, &seeds.label(), hash], &self.plan, &members, self.start.nrows(), clock))
     }
 
     /// Completes the ensemble of a stage at work and the stage itself.

@@ -8,7 +8,7 @@ use super::joint::{Joint, Parts};
 use super::parallel::Workers;
 use super::score::Score;
 use super::setup::Setup;
-use crate::config::{Law, NetworkConfig, Padding, Variant};
+use crate::config::{Law, NetworkConfig, Padding, Precision, Variant};
 use crate::infer::{Conv, Fno, Network};
 use crate::rng::SeedTree;
 
@@ -35,7 +35,8 @@ fn samples(count: usize, n: usize) -> Samples {
 
 fn setup<'a>(train: &'a Samples, workers: &'a Workers) -> Setup<'a> {
     let device = burn::tensor::Device::flex();
-    Setup { train, validation: train, batch: 6, seeds: SeedTree::new(7), workers, device, chunks: 3 }
+    let precision = Precision::F32;
+    Setup { train, validation: train, batch: 6, seeds: SeedTree::new(7), workers, device, precision, chunks: 3 }
 }
 
 fn network(variant: Variant) -> NetworkConfig {

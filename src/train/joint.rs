@@ -163,7 +163,7 @@ impl<'a> Joint<'a> {
         let cut = |(&role, network): (&&'static str, &Network)| {
             let (own, after) = rest.split_at(network.len());
             rest = after;
-            (role, Weights::new(network, own, &self.setup.device))
+            (role, self.setup.weights(network, own))
         };
         self.networks.iter().map(cut).collect()
     }

@@ -12,7 +12,7 @@ use super::score::Score;
 use super::setup::Setup;
 use super::spread::Spread;
 use super::state::State;
-use crate::config::{LatentConfig, LatentTraining, Law, ModelConfig, TrainConfig, Variant};
+use crate::config::{LatentConfig, LatentTraining, Law, ModelConfig, Precision, TrainConfig, Variant};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
@@ -148,6 +148,8 @@ impl Lesson<'_> {
         let nothing = Parts { h: 0.0, w: 0.0, score: 0.0, kl_h: 0.0, kl_w: 0.0, normalise: false };
         let weights: Vec<f32> = autoencoder.networks.values().flat_map(|(_, weights)| weights.clone()).collect();
         let nets = (self.conv(model)?, None);
+        // As the encoders are used later on, whatever they were trained in.
+        let config = &TrainConfig { precision: Precision::F32, ..config.clone() };
         let encode = |pairs: &Pairs| -> Result<Samples> {
             let physical = self.physical(model, pairs);
             let joint = Joint::new(nets.clone(), nothing, self.setup(&physical, &physical, config)?);
@@ -238,6 +240,7 @@ impl Lesson<'_> {
             seeds: self.seeds.clone(),
             workers: self.workers,
             device: super::device(self.device)?,
+            precision: config.precision,
             chunks: config.batch.min(if self.device == "cpu" { CHUNKS } else { 1 }),
         })
     }

@@ -7,6 +7,8 @@
 //! - Every random number comes from a named stream (initial weights `init`, epochs `order`, step k `noise/k`, `validation/…`), and
 //!   a batch is cut into a fixed number of chunks, so weights have the same bits on any number of threads, interrupted or not.
 //! - Models are selected on validation trajectories; test data are never read here.
+//! - With `precision` bf16 in a [`crate::config::TrainConfig`] the networks multiply in 16 bits, forwards and backwards, as tensor
+//!   operations on every device; weights, losses and the optimiser stay f32.
 //!
 //! The joint loss, with encoders E and decoders D of both fields ([`crate::config::LatentTraining::Joint`] has the weights):
 #![doc = include_str!("../equations/joint_loss.html")]
@@ -30,7 +32,9 @@ mod state;
 pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learning_rate};
 pub use learn::{Learned, Lesson};
 pub use parallel::{Workers, chunk_range};
-pub use selftest::{AGREEMENT, COVARIANCE, Check, DIFFERENCE, STANDARD_ERRORS, selftest};
+pub use selftest::{
+    AGREEMENT, AGREEMENT_BF16, COVARIANCE, Check, DIFFERENCE, ROUNDING_BF16, STANDARD_ERRORS, selftest,
+};
 pub use spread::Spread;
 pub use stage::{CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, train, train_until};
 pub use state::State;

@@ -31,6 +31,11 @@ impl<'a> Score<'a> {
         Self { network: Network::Fno(fno.clone()), fno, order: setup.order(), setup }
     }
 
+    /// The weights on the device, without gradients.
+    fn weights(&self, params: &[f32]) -> Weights {
+        self.setup.weights(&self.network, params)
+    }
+
     /// Summed square error of the samples `index`, whose noise is `range` of `noise`.
     fn error(
         &self,
@@ -104,7 +109,7 @@ impl Objective for Score<'_> {
         };
         let scale = loss_scale(&self.fno, setup.batch, n);
         let this = &*self;
-        let plain = Weights::new(&this.network, params, &setup.device);
+        let plain = this.weights(params);
         let work = |chunk| {
             let range = setup.chunk(chunk);
             let weights = plain.tracked();
@@ -125,8 +130,8 @@ impl Objective for Score<'_> {
 
     fn validate(&mut self, params: &[f32], _: &[f64]) -> Result<Loss> {
         let (all, n) = (self.setup.validation.w.len(), self.setup.train.h.n);
-        let weights = Weights::new(&self.network, params, &self.setup.device);
         let this = &*self;
+        let weights = this.weights(params);
         let parts = self.setup.over_validation(|block, index| {
             let mut rng = this.setup.seeds.child("validation").child(block).stream();
             let noise = Noise::draw(this.fno.variant, index.len(), n, &mut rng);

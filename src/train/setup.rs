@@ -6,7 +6,10 @@ use burn::tensor::Device;
 
 use super::batches::{Order, Samples};
 use super::parallel::{Workers, chunk_range};
+use crate::config::Precision;
 use crate::error::Result;
+use crate::infer::Network;
+use crate::nn::Weights;
 use crate::rng::SeedTree;
 
 /// Samples, batches, random streams and where the work is done.
@@ -23,6 +26,8 @@ pub(super) struct Setup<'a> {
     pub workers: &'a Workers,
     /// Device, without gradients.
     pub device: Device,
+    /// Of matrix products on the device.
+    pub precision: Precision,
     /// Pieces in which a batch is differentiated; at most `batch`.
     pub chunks: usize,
 }
@@ -31,6 +36,11 @@ impl Setup<'_> {
     /// The order of the training samples.
     pub fn order(&self) -> Order {
         Order::new(self.seeds.child("order"), self.train.w.len())
+    }
+
+    /// Weights of a network on the device, without gradients.
+    pub fn weights(&self, network: &Network, params: &[f32]) -> Weights {
+        Weights::new(network, params, &self.device).with_precision(self.precision)
     }
 
     /// The samples of a batch that are in chunk `chunk`.

@@ -98,12 +98,6 @@ impl Schedule {
         &self.sigmas
     }
 
-    /// ∫g² over interval `i`, as a first-order sampler sees it.
-    #[cfg(feature = "learn")]
-    pub(crate) fn increment(&self, i: usize) -> f64 {
-        self.increments[i]
-    }
-
     /// Number of steps N.
     pub fn steps(&self) -> usize {
         self.increments.len()

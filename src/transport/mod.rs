@@ -17,7 +17,7 @@ mod sampler;
 
 pub use levels::{NoiseLevels, Preconditioning, SIGMA_MAX, SIGMA_MIN, Schedule, VeSde};
 #[cfg(feature = "learn")]
-pub(crate) use sampler::{SECOND_LOOK, ancestral};
+pub(crate) use sampler::{SECOND_LOOK, Update};
 pub use sampler::{Scratch, conditional_mean, sample};
 
 /// The conditional expectation D(x, σ) = E[x₀ | x₀ + σξ = x]: all that a sampler needs to know of a law.

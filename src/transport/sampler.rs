@@ -21,6 +21,46 @@ impl Scratch {
     }
 }
 
+/// One step of a stochastic sampler, whoever carries it out: x ← x + pull (D̃ − x) + spread ξ with D̃ = D + ahead (D − D_before), D
+/// the denoiser at x and the step's noise level, D_before that of the step before, ξ white noise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Update {
+    /// How far x goes towards D̃.
+    pub pull: f64,
+    /// Amplitude of the fresh noise; 0 at the last step, so that every sampler ends with a mean.
+    pub spread: f64,
+    /// Extrapolation of D over half a step in ln σ; `None` where D̃ = D.
+    pub ahead: Option<f64>,
+}
+
+impl Schedule {
+    /// Step `i` of a stochastic sampler ([`sample`] has the formulas); `None` for the deterministic one.
+    ///
+    /// # Panics
+    /// If there is no step `i`.
+    pub(crate) fn update(&self, kind: SamplerKind, i: usize) -> Option<Update> {
+        let (from, to) = (self.sigmas[i], self.sigmas[i + 1]);
+        // The Gaussian posterior between two levels.
+        let ratio = (to / from).powi(2);
+        let posterior = Update { pull: 1.0 - ratio, spread: to * (1.0 - ratio).sqrt(), ahead: None };
+        match kind {
+            SamplerKind::EulerMaruyama => {
+                let increment = self.increments[i];
+                let spread = if to > 0.0 { increment.sqrt() } else { 0.0 };
+                Some(Update { pull: increment / (from * from), spread, ahead: None })
+            }
+            SamplerKind::Ancestral => Some(posterior),
+            SamplerKind::Multistep => {
+                // Nothing is known before the first step, and the last one returns D itself.
+                let known = i > 0 && to > 0.0;
+                let ahead = known.then(|| 0.5 * (to / from).ln() / (from / self.sigmas[i - 1]).ln());
+                Some(Update { ahead, ..posterior })
+            }
+            SamplerKind::Heun => None,
+        }
+    }
+}
+
 /// Draws one sample into `out`; the start is N(0, σ_0²), and every sampler ends with a mean: no noise after the last evaluation.
 ///
 /// - Euler–Maruyama, the reverse SDE: x ← x + G_i s + √G_i ξ with G_i the schedule's increment (∫g²) and s = (D − x)/σ_i².
@@ -47,33 +87,23 @@ pub fn sample<D: Denoiser + ?Sized>(
     for (i, sigma) in schedule.sigmas.windows(2).enumerate() {
         let (from, to) = (sigma[0], sigma[1]);
         denoiser.denoise(out, from as f32, denoised);
-        // x ← x + pull (D − x) + spread ξ for the stochastic samplers.
-        let (pull, spread) = match kind {
-            SamplerKind::EulerMaruyama => {
-                let increment = schedule.increments[i];
-                (increment / (from * from), increment.sqrt())
-            }
-            SamplerKind::Ancestral => ancestral(from, to),
-            SamplerKind::Heun => {
-                heun(denoiser, from, to, out, denoised, slope, next);
-                continue;
-            }
-            SamplerKind::Multistep => {
-                // Nothing is known before the first step, and the last one returns D itself.
-                if i > 0 && to > 0.0 {
-                    let ahead = (0.5 * (to / from).ln() / (from / schedule.sigmas[i - 1]).ln()) as f32;
-                    for (mean, before) in denoised.iter_mut().zip(slope.iter_mut()) {
-                        let now = *mean;
-                        *mean += ahead * (now - *before);
-                        *before = now;
-                    }
-                } else {
-                    slope.copy_from_slice(denoised);
-                }
-                ancestral(from, to)
-            }
+        let Some(Update { pull, spread, ahead }) = schedule.update(kind, i) else {
+            heun(denoiser, from, to, out, denoised, slope, next);
+            continue;
         };
-        let (pull, spread) = (pull as f32, if to > 0.0 { spread as f32 } else { 0.0 });
+        // D of the step before is kept in `slope`.
+        match ahead {
+            Some(ahead) => {
+                let ahead = ahead as f32;
+                for (mean, before) in denoised.iter_mut().zip(slope.iter_mut()) {
+                    let now = *mean;
+                    *mean += ahead * (now - *before);
+                    *before = now;
+                }
+            }
+            None => slope.copy_from_slice(denoised),
+        }
+        let (pull, spread) = (pull as f32, spread as f32);
         for (x, &mean) in out.iter_mut().zip(denoised.iter()) {
             *x += pull * (mean - *x);
         }
@@ -129,12 +159,6 @@ fn start(schedule: &Schedule, rng: &mut Stream, out: &mut [f32]) {
     }
 }
 
-/// Pull and spread of the Gaussian posterior between two levels.
-pub(crate) fn ancestral(from: f64, to: f64) -> (f64, f64) {
-    let ratio = (to / from).powi(2);
-    (1.0 - ratio, to * (1.0 - ratio).sqrt())
-}
-
 /// One step of the probability flow; `denoised` holds D at (`x`, `from`).
 fn heun<D: Denoiser + ?Sized>(
     denoiser: &mut D,
@@ -157,5 +181,55 @@ fn heun<D: Denoiser + ?Sized>(
     denoiser.denoise(next, to as f32, denoised);
     for (((x, &slope), &next), &mean) in x.iter_mut().zip(slope.iter()).zip(next.iter()).zip(denoised.iter()) {
         *x += step * 0.5 * (slope + (next - mean) / to as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Round-off of a dozen f64 operations.
+    const ROUNDING: f64 = 1e-12;
+
+    #[test]
+    fn a_step_takes_the_noise_of_a_known_clean_value_from_one_level_to_the_next() {
+        let schedule = Schedule::edm(6, 0.02, 8.0).unwrap();
+        for i in 0..schedule.steps() {
+            let (from, to) = (schedule.sigmas[i], schedule.sigmas[i + 1]);
+            // With D = x₀ the deviation x − x₀ is multiplied by 1 − pull and gets fresh noise.
+            let variance = |kind| {
+                let Update { pull, spread, .. } = schedule.update(kind, i).unwrap();
+                (1.0 - pull).powi(2) * from * from + spread * spread
+            };
+            for kind in [SamplerKind::Ancestral, SamplerKind::Multistep] {
+                assert!((variance(kind) - to * to).abs() < ROUNDING * from * from, "{kind:?}, step {i}");
+            }
+            // Of first order in the increment; the last step adds none of its noise.
+            let increment = schedule.increments[i];
+            let wanted = if to > 0.0 { to * to + (increment / from).powi(2) } else { 0.0 };
+            let found = variance(SamplerKind::EulerMaruyama);
+            assert!((found - wanted).abs() < ROUNDING * from * from, "step {i}: {found}, wanted {wanted}");
+            assert_eq!(schedule.update(SamplerKind::Heun, i), None);
+        }
+    }
+
+    #[test]
+    fn extrapolation_is_exact_where_the_denoiser_is_linear_in_the_logarithm_of_the_level() {
+        let schedule = Schedule::edm(6, 0.02, 8.0).unwrap();
+        let (sigmas, last) = (&schedule.sigmas, schedule.steps() - 1);
+        let ahead = |kind, i| schedule.update(kind, i).unwrap().ahead;
+        for i in 0..=last {
+            for kind in [SamplerKind::Ancestral, SamplerKind::EulerMaruyama] {
+                assert_eq!(ahead(kind, i), None);
+            }
+            let found = ahead(SamplerKind::Multistep, i);
+            assert_eq!(found.is_none(), i == 0 || i == last, "step {i}: {found:?}");
+            if let Some(ahead) = found {
+                let d = |sigma: f64| 0.3 - 1.7 * sigma.ln();
+                let middle = (sigmas[i] * sigmas[i + 1]).sqrt();
+                let made = d(sigmas[i]) + ahead * (d(sigmas[i]) - d(sigmas[i - 1]));
+                assert!((made - d(middle)).abs() < ROUNDING, "step {i}: {made}");
+            }
+        }
     }
 }

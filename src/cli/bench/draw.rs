@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::models::{N, desk, published, published_of_width};
 use super::{Machine, report};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
-use crate::config::{FlowConfig, Hold, LatentConfig, RolloutConfig};
+use crate::config::{FlowConfig, Hold, LatentConfig, Precision, RolloutConfig};
 use crate::data::Stats;
 use crate::error::{Error, Result};
 use crate::flow::initial_vorticity;
@@ -277,6 +277,7 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
             closures: Vec::new(),
             snapshots: 1,
             references: 1,
+            precision: Precision::F32,
         };
         run_ensemble(&flow, start(&flow)?.view(), &closure, &rollout, &SeedTree::new(0).child("bench"), threads)
     };

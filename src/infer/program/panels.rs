@@ -59,9 +59,9 @@ fn tile<const L: usize, const R: usize>(
     let matrix = &matrix[..R * inner];
     for (j, x) in x.chunks(width).take(inner).enumerate() {
         let Some(x) = x.first_chunk::<L>() else { return R };
-        for i in 0..R {
+        for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: i < R and j < inner; the slice has R · inner values. Checks would take as long as the sums.
-            add(&mut sums[i], unsafe { *matrix.get_unchecked(i * inner + j) }, x);
+            add(sums, unsafe { *matrix.get_unchecked(i * inner + j) }, x);
         }
     }
     for (out, sums) in out.chunks_mut(width).zip(&sums) {

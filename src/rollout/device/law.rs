@@ -2,12 +2,12 @@
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
-use crate::config::{LatentConfig, Law, SamplerConfig, SamplerKind, Variant};
+use crate::config::{LatentConfig, Law, Precision, SamplerConfig, SamplerKind, Variant};
 use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, resampling};
 use crate::latent::field_scales;
 use crate::nn::{Prepared, Weights, decode, encode};
-use crate::transport::{Preconditioning, SECOND_LOOK, Schedule, VeSde, ancestral};
+use crate::transport::{Preconditioning, SECOND_LOOK, Schedule, Update, VeSde};
 
 /// White noise of a shape; from the device's own generator, or from elsewhere in tests.
 pub(super) type WhiteNoise<'a> = &'a mut dyn FnMut([usize; 3]) -> Tensor<3>;
@@ -39,7 +39,16 @@ enum Space {
 }
 
 impl DeviceLaw {
-    pub(super) fn new(checkpoint: &Checkpoint, sampler: &SamplerConfig, device: &Device) -> Result<Self> {
+    /// The law of a checkpoint whose networks multiply in `precision`.
+    ///
+    /// # Errors
+    /// Another law or sampler than devices know; a checkpoint that lacks a network.
+    pub(super) fn new(
+        checkpoint: &Checkpoint,
+        sampler: &SamplerConfig,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
         let model = &checkpoint.model;
         if model.law != Law::Diffusion || sampler.kind == SamplerKind::Heun {
             let what = format!(
@@ -52,6 +61,8 @@ impl DeviceLaw {
         let Network::Fno(desc) = network else {
             return Err(Error::config("checkpoint", "the network `score` is no Fourier neural operator"));
         };
+        let load =
+            |network: &Network, flat: &[f32]| Weights::new(network, flat, device).with_precision(precision).prepared();
         let n = checkpoint.n;
         let (latent_n, space) = match &model.latent {
             LatentConfig::Identity => (n, Space::Identity),
@@ -65,7 +76,7 @@ impl DeviceLaw {
                 let part = |role: &str| -> Result<(Conv, Weights)> {
                     match checkpoint.network(role)? {
                         (network @ (Network::Encoder(conv) | Network::Decoder(conv)), flat) => {
-                            Ok((conv.clone(), Weights::new(network, flat, device)))
+                            Ok((conv.clone(), load(network, flat)))
                         }
                         _ => Err(Error::config("checkpoint", format!("network `{role}` is not convolutional"))),
                     }
@@ -76,7 +87,7 @@ impl DeviceLaw {
         };
         Ok(Self {
             fno: desc.clone(),
-            network: Prepared::new(desc, &Weights::new(network, flat, device), latent_n),
+            network: Prepared::new(desc, &load(network, flat), latent_n),
             space,
             latent_n,
             scales: field_scales(model.network.variant, &checkpoint.stats),
@@ -130,32 +141,20 @@ impl DeviceLaw {
     /// A latent draw for each member ([`crate::transport::sample`]).
     pub(super) fn sample(&self, w: &Tensor<4>, noise: WhiteNoise) -> Tensor<3> {
         let shape = [w.dims()[0], self.latent_n, self.latent_n];
-        let sigmas = self.schedule.sigmas();
-        let mut x = noise(shape) * sigmas[0];
+        let mut x = noise(shape) * self.schedule.sigma_max();
         let mut before: Option<Tensor<3>> = None;
-        for (i, pair) in sigmas.windows(2).enumerate() {
-            let (from, to) = (pair[0], pair[1]);
-            let now = self.denoise(x.clone(), from, w);
-            let (mean, pull, spread) = match self.kind {
-                SamplerKind::EulerMaruyama => {
-                    let increment = self.schedule.increment(i);
-                    (now, increment / (from * from), increment.sqrt())
-                }
-                SamplerKind::Multistep | SamplerKind::Ancestral | SamplerKind::Heun => {
-                    let mean = match before.take().filter(|_| self.kind == SamplerKind::Multistep && to > 0.0) {
-                        Some(before) => {
-                            let ahead = 0.5 * (to / from).ln() / (from / sigmas[i - 1]).ln();
-                            now.clone() + (now.clone() - before) * ahead
-                        }
-                        None => now.clone(),
-                    };
-                    before = Some(now);
-                    let (pull, spread) = ancestral(from, to);
-                    (mean, pull, spread)
-                }
+        for (i, &sigma) in self.schedule.sigmas()[..self.schedule.steps()].iter().enumerate() {
+            let now = self.denoise(x.clone(), sigma, w);
+            let Some(Update { pull, spread, ahead }) = self.schedule.update(self.kind, i) else {
+                unreachable!("refused when the law was made")
             };
+            let mean = match (ahead, before.take()) {
+                (Some(ahead), Some(before)) => now.clone() + (now.clone() - before) * ahead,
+                _ => now.clone(),
+            };
+            before = Some(now);
             x = x.clone() + (mean - x) * pull;
-            if to > 0.0 && spread > 0.0 {
+            if spread > 0.0 {
                 x = x + noise(shape) * spread;
             }
         }

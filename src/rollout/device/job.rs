@@ -1,0 +1,171 @@
+//! What an ensemble on a device is made of, and one batch of its members.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::{ArrayView2, s};
+use rand::Rng;
+
+use super::OnDevice;
+use super::flow::DeviceFlow;
+use super::law::{DeviceLaw, WhiteNoise, white};
+use crate::artifact::Work;
+use crate::config::{FlowConfig, Hold, MissingTerm, RolloutConfig};
+use crate::error::{Error, Result};
+use crate::rng::SeedTree;
+use crate::rollout::Ensemble;
+use crate::rollout::member::{Member, Plan};
+use crate::rollout::parts::{Parts, assemble, collect_batches};
+use crate::spectral::check_square;
+
+/// An ensemble to be made on a device.
+pub(in crate::rollout) struct DeviceJob<'a> {
+    name: &'a str,
+    /// On the grid of `start`.
+    flow: FlowConfig,
+    plan: Plan,
+    rollout: &'a RolloutConfig,
+    start: ArrayView2<'a, f64>,
+    law: DeviceLaw,
+    device: &'a Device,
+    /// Members at once.
+    batch: usize,
+}
+
+impl<'a> DeviceJob<'a> {
+    /// # Errors
+    /// What devices do not do, by name, and shapes that do not fit.
+    pub(in crate::rollout) fn new(
+        (term, flow): (MissingTerm, &FlowConfig),
+        start: ArrayView2<'a, f64>,
+        &OnDevice { name, checkpoint, sampler, device, batch }: &OnDevice<'a>,
+        rollout: &'a RolloutConfig,
+    ) -> Result<Self> {
+        if term != MissingTerm::Physics {
+            return Err(Error::config("data.term", "subgrid; ensembles on a device are for the missing physics"));
+        }
+        if !matches!(rollout.hold, Hold::Held | Hold::Rescaled | Hold::Paper) {
+            let what = format!("{}; ensembles on a device know held, rescaled and paper", rollout.hold.name());
+            return Err(Error::config("rollout.hold", what));
+        }
+        if rollout.every == 0 {
+            return Err(Error::config("rollout.every", "0; at least 1 is needed"));
+        }
+        let n = check_square("start state", start.shape())?;
+        if n != checkpoint.n {
+            return Err(Error::shape("start state", format!("({0}, {0})", checkpoint.n), start.shape()));
+        }
+        let flow = FlowConfig { n, ..flow.clone() };
+        let (plan, law) = (Plan::new(&flow, rollout)?, DeviceLaw::new(checkpoint, sampler, rollout.precision, device)?);
+        let batch = if batch == 0 { rollout.members } else { batch.min(rollout.members) };
+        Ok(Self { name, flow, plan, rollout, start, law, device, batch: batch.max(1) })
+    }
+
+    /// The node of the seed tree from which the batches' seeds hang, each named by the batch's first member.
+    pub(in crate::rollout) fn seeds(&self, seeds: &SeedTree) -> SeedTree {
+        seeds.child("device").child(self.batch)
+    }
+
+    /// Members on disk while the stage `work` is at work; `seeds` is the label of [`DeviceJob::seeds`].
+    pub(in crate::rollout) fn parts<'b>(&'b self, work: &'b Work, seeds: &'b str, hash: &'b str) -> Parts<'b> {
+        Parts { work, closure: self.name, seeds, hash, plan: &self.plan }
+    }
+
+    /// All members; with a stage at work they are kept in, and taken from, its folder.
+    pub(in crate::rollout) fn run(
+        &self,
+        seeds: &SeedTree,
+        hash: &str,
+        work: Option<&Work>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Ensemble> {
+        let (clock, seeds, all) = (Instant::now(), self.seeds(seeds), self.rollout.members);
+        let batches: Vec<Range<usize>> =
+            (0..all).step_by(self.batch).map(|first| first..all.min(first + self.batch)).collect();
+        let run = |batch: Range<usize>, seen: &mut dyn FnMut(usize)| {
+            self.device.seed(seeds.child(batch.start).stream().next_u64());
+            self.members(batch.len(), &mut white(self.device), seen)
+        };
+        let (label, what) = (seeds.label(), format!("rollout of {}", self.name));
+        let members = match work {
+            Some(work) => {
+                let parts = self.parts(work, &label, hash);
+                parts.complete_batches(&batches, self.start.nrows(), &what, run, progress)?
+            }
+            None => collect_batches(&self.plan, &batches, &what, run, |_, _| Ok(()), progress)?,
+        };
+        Ok(assemble([self.name, &label, hash], &self.plan, &members, self.start.nrows(), clock))
+    }
+
+    /// One batch of members with the given white noise; `seen` is told the steps done.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub(super) fn members(&self, count: usize, noise: WhiteNoise, seen: &mut dyn FnMut(usize)) -> Result<Vec<Member>> {
+        let &Self { ref flow, ref plan, rollout, ref law, device, .. } = self;
+        let (n, clock) = (flow.n, Instant::now());
+        let start: Vec<f32> = self.start.iter().map(|&w| w as f32).collect();
+        let all = Tensor::<3>::from_data(TensorData::new(start, [1, n, n]), device).expand([count, n, n]);
+        let mut solver = DeviceFlow::new(flow, all, device)?;
+        let mut members = vec![Member::empty(plan, n); count];
+        members.iter_mut().for_each(|member| member.keep(0, self.start));
+        let limit = (flow.max_courant / flow.dt) as f32;
+        // With a draw at every step there is nothing to rescale.
+        let rescaled = rollout.hold == Hold::Rescaled && rollout.every > 1;
+        // The noise that the published loop adds between draws.
+        let sigma = Some(flow.noise.sigma).filter(|_| rollout.hold == Hold::Paper);
+        let mut h = Tensor::<3>::zeros([count, n, n], device);
+        let (mut draws, mut spent) = (0, Duration::ZERO);
+        for step in 0..plan.steps() {
+            if step % rollout.every == 0 {
+                wait(device)?;
+                let begin = Instant::now();
+                let w = law.condition(solver.vorticity());
+                h = if rescaled {
+                    let mean = law.decode(law.mean(&w, noise));
+                    let fluctuation = law.decode(law.sample(&w, noise)) - mean.clone();
+                    mean + fluctuation * (rollout.every as f64).sqrt().recip()
+                } else {
+                    law.decode(law.sample(&w, noise))
+                };
+                solver.hold(h.clone(), law.projects());
+                wait(device)?;
+                spent += begin.elapsed();
+                draws += 1;
+            } else if let Some(sigma) = sigma {
+                h = h + noise([count, n, n]) * sigma;
+                solver.hold(h.clone(), law.projects());
+            }
+            solver.step();
+            let after = step + 1;
+            if after % plan.stride() == 0 {
+                let data = solver.vorticity().into_data();
+                let Ok(values) = data.as_slice::<f32>() else { unreachable!("vorticity is f32") };
+                for (member, field) in members.iter_mut().zip(values.chunks_exact(n * n)) {
+                    let fails = field.iter().any(|w| w.is_nan() || w.abs() > limit);
+                    if member.failure.is_none() && fails {
+                        member.failure = Some(plan.time(after));
+                    }
+                    if member.failure.is_none() {
+                        let mut kept = member.fields.slice_mut(s![after / plan.stride(), .., ..]);
+                        kept.iter_mut().zip(field).for_each(|(to, &w)| *to = w);
+                    }
+                }
+            }
+            seen(after);
+        }
+        let share = |time: Duration| time.as_secs_f64() / count as f64;
+        let (thread_s, closure_s) = (share(clock.elapsed()), share(spent));
+        for member in &mut members {
+            (member.steps, member.draws) = (plan.steps(), draws);
+            (member.thread_s, member.closure_s) = (thread_s, closure_s);
+        }
+        Ok(members)
+    }
+}
+
+/// Waits until the device has done what it was given.
+fn wait(device: &Device) -> Result<()> {
+    device.sync().map_err(|error| Error::Process { what: format!("the device failed: {error}") })
+}
