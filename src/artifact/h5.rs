@@ -1,11 +1,16 @@
 //! HDF5 files: written whole or not at all, and errors that name the file and the dataset.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hdf5::types::VarLenUnicode;
 
 use super::{persist, temporary};
 use crate::error::{Error, Result};
+
+/// How often, and after what pause, a locked file is tried again: a child process takes some milliseconds to start.
+const LOCKED: usize = 50;
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// Wraps an HDF5 error with the file it happened at.
 pub fn error(path: &Path) -> impl Fn(hdf5::Error) -> Error + Copy + '_ {
@@ -37,8 +42,19 @@ pub fn create<T>(path: &Path, fill: impl FnOnce(&hdf5::File) -> Result<T>) -> Re
 pub fn open(path: &Path) -> Result<hdf5::File> {
     // The operating system's own message first: HDF5's for a missing file is a page long.
     std::fs::File::open(path).map_err(Error::io(path))?;
-    hdf5::File::open(path)
-        .map_err(|error| Error::Hdf5 { path: path.into(), what: format!("not a whole HDF5 file: {error}") })
+    let mut opened = hdf5::File::open(path);
+    // A child process that is just being started holds copies of all open files, and their locks, until its own program is
+    // loaded.
+    for _ in 0..LOCKED {
+        match &opened {
+            Err(error) if error.to_string().contains("lock file") => {
+                std::thread::sleep(PAUSE);
+                opened = hdf5::File::open(path);
+            }
+            _ => break,
+        }
+    }
+    opened.map_err(|error| Error::Hdf5 { path: path.into(), what: format!("not a whole HDF5 file: {error}") })
 }
 
 /// The dataset `name` of an open file.
@@ -69,4 +85,26 @@ pub fn set_text(file: &hdf5::File, name: &str, text: &str) -> hdf5::Result<()> {
 /// The file cannot be written.
 pub fn set_number<T: hdf5::H5Type>(file: &hdf5::File, name: &str, value: T) -> hdf5::Result<()> {
     file.new_attr::<T>().create(name)?.write_scalar(&value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_locked_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("field.h5");
+        create(&path, |file| set_number(file, "n", 3).map_err(error(&path))).unwrap();
+        // As the copy in a child process would.
+        let holder = std::fs::File::open(&path).unwrap();
+        holder.lock().unwrap();
+        assert!(hdf5::File::open(&path).is_err());
+        let release = std::thread::spawn(move || {
+            std::thread::sleep(5 * PAUSE);
+            drop(holder);
+        });
+        assert_eq!(open(&path).unwrap().attr("n").unwrap().read_scalar::<i32>().unwrap(), 3);
+        release.join().unwrap();
+    }
 }
