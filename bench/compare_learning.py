@@ -2,8 +2,8 @@
 
     python bench/compare_learning.py [--rounds 2] [--only train] [--no-compile] [--out bench/results]
 
-Nothing else should run on the machine; it takes about half an hour, most of it compilation by PyTorch. Each case is measured `--rounds` times on each side, alternating: ours, PyTorch
-eager, PyTorch compiled. Each measurement is the median over its repetitions; the least of the rounds counts. The ratio is that of
+Nothing else should run on the machine; two rounds take six minutes where PyTorch has compiled before. Each case is measured
+`--rounds` times on each side, alternating: ours, PyTorch eager, PyTorch compiled. Each measurement is the median over its repetitions; the least of the rounds counts. The ratio is that of
 the better of the two PyTorch times to ours: above one we are faster. Writes learning.json, learning.md and learning.svg.
 """
 
