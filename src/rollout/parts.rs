@@ -1,7 +1,6 @@
 //! Members on disk while their stage is at work.
 
 use std::collections::BTreeMap;
-#[cfg(feature = "learn")]
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
@@ -20,15 +19,21 @@ use crate::pool::{Task, run_all};
 /// What is computed, what one job is called, and how many threads work at it.
 pub(super) type Words<'a> = (&'a str, &'a str, usize);
 
-/// Runs the given members; they come back in ascending order.
+/// Batches of one member each.
+pub(super) fn singles(members: &[usize]) -> Vec<Range<usize>> {
+    members.iter().map(|&m| m..m + 1).collect()
+}
+
+/// Runs the members of all batches on several threads, one by one; they come back in ascending order.
 pub(super) fn collect(
     plan: &Plan,
-    jobs: &[usize],
+    batches: &[Range<usize>],
     (what, unit, threads): Words,
     run: impl Fn(usize, &AtomicUsize) -> Result<Member> + Sync,
-    mut keep: impl FnMut(usize, &Member) -> Result<()>,
+    keep: Keep,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Member>> {
+    let jobs: Vec<usize> = batches.iter().cloned().flatten().collect();
     let task = Task { what, unit, steps: plan.steps() * jobs.len(), threads };
     let mut members: Vec<(usize, Member)> = Vec::with_capacity(jobs.len());
     let finished = |m: usize, member: Member| {
@@ -36,20 +41,19 @@ pub(super) fn collect(
         members.push((m, member));
         Ok(())
     };
-    run_all(&task, jobs, run, finished, progress)?;
+    run_all(&task, &jobs, run, finished, progress)?;
     members.sort_by_key(|(m, _)| *m);
     Ok(members.into_iter().map(|(_, member)| member).collect())
 }
 
-/// As [`collect`], where `run` makes all members of a batch at once and tells its second argument the steps done; one batch
-/// after the other.
+/// Runs batch after batch: `run` makes all members of one at once and tells its second argument the steps done.
 #[cfg(feature = "learn")]
 pub(super) fn collect_batches(
     plan: &Plan,
     batches: &[Range<usize>],
     what: &str,
     mut run: impl FnMut(Range<usize>, &mut dyn FnMut(usize)) -> Result<Vec<Member>>,
-    mut keep: impl FnMut(usize, &Member) -> Result<()>,
+    keep: Keep,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Member>> {
     let all = batches.iter().map(Range::len).sum();
@@ -94,6 +98,38 @@ pub(super) fn assemble(names: [&str; 3], plan: &Plan, members: &[Member], n: usi
     }
 }
 
+/// What keeps a member as soon as it is made.
+pub(super) type Keep<'a> = &'a mut dyn FnMut(usize, &Member) -> Result<()>;
+
+/// The members of all `batches`, in ascending order. With `parts` a batch is read where every part file of it is there and
+/// whole; the others are left to `make`, which keeps each member when it is done. `what` is made, in units of `unit`, on
+/// n × n points.
+pub(super) fn complete(
+    parts: Option<&Parts>,
+    batches: Vec<Range<usize>>,
+    n: usize,
+    (what, unit): (&str, &str),
+    progress: &mut dyn FnMut(&str),
+    make: impl FnOnce(&[Range<usize>], Keep, &mut dyn FnMut(&str)) -> Result<Vec<Member>>,
+) -> Result<Vec<Member>> {
+    let Some(parts) = parts else { return make(&batches, &mut |_, _| Ok(()), progress) };
+    let path = |m: usize| parts.work.path(&part(m));
+    let all: usize = batches.iter().map(Range::len).sum();
+    let (mut members, mut missing) = (BTreeMap::new(), Vec::new());
+    for batch in batches {
+        match batch.clone().map(|m| parts.read(&path(m), n)).collect::<Option<Vec<_>>>() {
+            Some(found) => members.extend(batch.zip(found)),
+            None => missing.push(batch),
+        }
+    }
+    if !members.is_empty() {
+        progress(&format!("{what}: {} of {all} {unit} are there", members.len()));
+    }
+    let made = make(&missing, &mut |m, member| parts.write(&path(m), member), progress)?;
+    members.extend(missing.into_iter().flatten().zip(made));
+    Ok(members.into_values().collect())
+}
+
 /// Members on disk while a stage is at work: each one an ensemble of its own.
 pub(super) struct Parts<'a> {
     pub work: &'a Work,
@@ -105,58 +141,6 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// The members `jobs`, in ascending order: read where a part file is there and whole, else run and kept.
-    pub fn complete(
-        &self,
-        jobs: &[usize],
-        n: usize,
-        words: Words,
-        run: impl Fn(usize, &AtomicUsize) -> Result<Member> + Sync,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<Vec<Member>> {
-        let mut members: BTreeMap<usize, Member> =
-            jobs.iter().filter_map(|&m| Some((m, self.read(&self.work.path(&part(m)), n)?))).collect();
-        let missing: Vec<usize> = jobs.iter().copied().filter(|m| !members.contains_key(m)).collect();
-        if missing.len() < jobs.len() {
-            progress(&format!("{}: {} of {} {} are there", words.0, members.len(), jobs.len(), words.1));
-        }
-        let keep = |m: usize, member: &Member| self.write(&self.work.path(&part(m)), member);
-        let made = collect(self.plan, &missing, words, run, keep, progress)?;
-        members.extend(missing.into_iter().zip(made));
-        Ok(members.into_values().collect())
-    }
-
-    /// As [`Parts::complete`] for batches that are made at once: a batch is read where every part file of it is there and whole,
-    /// else run and kept.
-    #[cfg(feature = "learn")]
-    pub fn complete_batches(
-        &self,
-        batches: &[Range<usize>],
-        n: usize,
-        what: &str,
-        run: impl FnMut(Range<usize>, &mut dyn FnMut(usize)) -> Result<Vec<Member>>,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<Vec<Member>> {
-        let read = |batch: &Range<usize>| -> Option<Vec<Member>> {
-            batch.clone().map(|m| self.read(&self.work.path(&part(m)), n)).collect()
-        };
-        let all: usize = batches.iter().map(Range::len).sum();
-        let (mut members, mut missing) = (BTreeMap::new(), Vec::new());
-        for batch in batches {
-            match read(batch) {
-                Some(found) => members.extend(batch.clone().zip(found)),
-                None => missing.push(batch.clone()),
-            }
-        }
-        if !members.is_empty() {
-            progress(&format!("{what}: {} of {all} members are there", members.len()));
-        }
-        let keep = |m: usize, member: &Member| self.write(&self.work.path(&part(m)), member);
-        let made = collect_batches(self.plan, &missing, what, run, keep, progress)?;
-        members.extend(missing.into_iter().flatten().zip(made));
-        Ok(members.into_values().collect())
-    }
-
     /// Whether the first `count` members all have a part file.
     pub fn all_there(&self, count: usize) -> bool {
         (0..count).all(|m| self.work.path(&part(m)).is_file())

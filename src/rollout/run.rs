@@ -1,5 +1,6 @@
 //! The two stages, `reference` and `rollout`, and the ensemble of a closure of one's own.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 #[cfg(feature = "learn")]
 use super::device::{DeviceJob, OnDevice};
 use super::member::{self, Member, Plan, Problem};
-use super::parts::{Parts, assemble, collect, stack};
+use super::parts::{Keep, Parts, assemble, collect, complete, singles, stack};
 use super::{Ensemble, Reference};
 use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
@@ -75,9 +76,12 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         Ok(member)
     };
     let parts = Parts { work: &work, closure: "true flow", seeds: &seeds.label(), hash: &stage.hash, plan: &plan };
-    let task = ("true flow from the start state", "realisations", 0);
+    let (what, unit) = ("true flow from the start state", "realisations");
+    let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
+        collect(&plan, missing, (what, unit, 0), run, keep, progress)
+    };
     let all: Vec<usize> = (0..config.rollout.references).collect();
-    let members = parts.complete(&all, config.data.n, task, run, progress)?;
+    let members = complete(Some(&parts), singles(&all), config.data.n, (what, unit), progress, make)?;
     let made = Reference {
         seeds: seeds.label(),
         config_hash: stage.hash.clone(),
@@ -274,19 +278,17 @@ impl<'a> Job<'a> {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<Member>> {
         let problem = Problem { flow: &self.flow, solver: &self.solver, rollout: self.rollout, plan: &self.plan };
-        // Threads that have no member of their own help with the draws of the others: each member runs in a pool of its own.
-        let help = cores(self.threads) / jobs.len().max(1);
-        let run = |m: usize, done: &AtomicUsize| {
-            within(help, || member::run(&problem, self.start, self.closure, seeds.child(m).stream(), done))?
+        let (label, what) = (seeds.label(), format!("rollout of {}", self.name));
+        let parts = work.map(|work| self.parts(work, &label, hash));
+        let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
+            // Threads that have no member of their own help with the draws of the others: each member runs in a pool of its own.
+            let help = cores(self.threads) / missing.len().max(1);
+            let run = |m: usize, done: &AtomicUsize| {
+                within(help, || member::run(&problem, self.start, self.closure, seeds.child(m).stream(), done))?
+            };
+            collect(&self.plan, missing, (&what, "members", self.threads), run, keep, progress)
         };
-        let what = format!("rollout of {}", self.name);
-        let words = (what.as_str(), "members", self.threads);
-        match work {
-            Some(work) => {
-                self.parts(work, &seeds.label(), hash).complete(jobs, self.start.nrows(), words, run, progress)
-            }
-            None => collect(&self.plan, jobs, words, run, |_, _| Ok(()), progress),
-        }
+        complete(parts.as_ref(), singles(jobs), self.start.nrows(), (&what, "members"), progress, make)
     }
 
     fn run(
@@ -324,7 +326,10 @@ impl<'a> Job<'a> {
 fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dyn FnMut(&str)) -> Result<Field> {
     let path = work.path(START);
     let n = config.flow.n;
-    let read = || -> hdf5::Result<Array2<f64>> { hdf5::File::open(&path)?.dataset("vorticity")?.read_2d() };
+    let read = || -> Result<Array2<f64>> {
+        let wrong = h5::error(&path);
+        h5::dataset(&h5::open(&path)?, &path, "vorticity")?.read_2d().map_err(wrong)
+    };
     // A file that is not whole is made again.
     if path.is_file()
         && let Ok(w) = read()

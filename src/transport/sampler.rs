@@ -101,7 +101,8 @@ pub fn sample<D: Denoiser + ?Sized>(
                     *before = now;
                 }
             }
-            None => slope.copy_from_slice(denoised),
+            None if kind == SamplerKind::Multistep => slope.copy_from_slice(denoised),
+            None => {}
         }
         let (pull, spread) = (pull as f32, spread as f32);
         for (x, &mean) in out.iter_mut().zip(denoised.iter()) {

@@ -31,7 +31,7 @@ pub(super) struct Transforms {
     /// (K, n, fields · channels).
     half: Vec<f32>,
     /// (K, 2m, fields · channels).
-    pub(super) mixed: Vec<f32>,
+    mixed: Vec<f32>,
 }
 
 /// A matrix (2m, n) and its transpose.
@@ -125,7 +125,7 @@ impl Transforms {
         modes.resize(rows * tall, 0.0);
         mixed.resize(rows * tall, 0.0);
         let (there, back) = if adjoint { (y_back, y) } else { (y, y_back) };
-        let step = (m + 1).div_ceil(spread::threads(half.len()));
+        let step = spread::part(m + 1, half.len());
         let parts = waves(half, m, step, wide).zip(waves(modes, m, step, tall)).zip(waves(mixed, m, step, tall));
         spread::each(parts.enumerate(), |(part, ((half, full), mixed))| {
             let first = part * step;

@@ -4,9 +4,6 @@
 //! Work is spread inside a pool of rayon only, and over as many threads as that has: whoever evaluates many fields at a time
 //! gives each a thread of its own, and nothing here competes with them.
 
-use rayon::iter::{IndexedParallelIterator, ParallelIterator};
-use rayon::slice::ParallelSliceMut;
-
 /// Fewer values are not worth waking a thread.
 const LEAST: usize = 1 << 15;
 
@@ -15,16 +12,15 @@ pub(super) fn threads(values: usize) -> usize {
     if values <= LEAST || rayon::current_thread_index().is_none() { 1 } else { rayon::current_num_threads() }
 }
 
+/// Rows of each part when the `rows` rows of `values` values are spread.
+pub(super) fn part(rows: usize, values: usize) -> usize {
+    rows.div_ceil(threads(values)).max(1)
+}
+
 /// `work(first, rows)` on parts of `out`, whole rows of `stride` values; `first` is the number of the part's first row.
 pub(super) fn rows(out: &mut [f32], stride: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    let count = out.len() / stride;
-    match threads(out.len()).min(count) {
-        0 | 1 => work(0, out),
-        threads => {
-            let part = count.div_ceil(threads);
-            out.par_chunks_mut(part * stride).enumerate().for_each(|(i, rows)| work(i * part, rows));
-        }
-    }
+    let part = part(out.len() / stride, out.len());
+    each(out.chunks_mut(part * stride).enumerate(), |(i, rows)| work(i * part, rows));
 }
 
 /// [`rows`] of two arrays with the same number of rows, of `strides` values.
@@ -33,15 +29,9 @@ pub(super) fn rows_of_two(
     strides: [usize; 2],
     work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
-    let count = a.len() / strides[0];
-    match threads(a.len()).min(count) {
-        0 | 1 => work(0, a, b),
-        threads => {
-            let part = count.div_ceil(threads);
-            let [a, b] = [(a, strides[0]), (b, strides[1])].map(|(all, stride)| all.par_chunks_mut(part * stride));
-            a.zip(b).enumerate().for_each(|(i, (a, b))| work(i * part, a, b));
-        }
-    }
+    let part = part(a.len() / strides[0], a.len());
+    let both = a.chunks_mut(part * strides[0]).zip(b.chunks_mut(part * strides[1]));
+    each(both.enumerate(), |(i, (a, b))| work(i * part, a, b));
 }
 
 /// `work` on each of a few parts, at the same time inside a pool.

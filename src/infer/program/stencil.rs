@@ -1,6 +1,6 @@
 //! 3×3 convolutions of one field, channels-last.
 
-use super::kernels::{shift, vectorised};
+use super::kernels::{known, shift, vectorised};
 #[cfg(feature = "learn")]
 use super::matrix::transpose;
 use super::matrix::{Matrix, product};
@@ -132,13 +132,7 @@ impl Kernel {
 vectorised! {
     /// out (n², c) ← sums of the i-th thirds of rows x + i of `thirds`, ((n + 2)², 3, c), and `bias`, if there is one.
     fn gather_rows(thirds: &[f32], n: usize, c: usize, bias: &[f32], out: &mut [f32]) {
-        // Loops of known length become single instructions.
-        match c {
-            4 => gather(4, thirds, n, bias, out),
-            8 => gather(8, thirds, n, bias, out),
-            16 => gather(16, thirds, n, bias, out),
-            _ => gather(c, thirds, n, bias, out),
-        }
+        known!(c, { gather(c, thirds, n, bias, out) });
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::rng::SeedTree;
 use crate::rollout::Ensemble;
 use crate::rollout::member::{Member, Plan};
-use crate::rollout::parts::{Parts, assemble, collect_batches};
+use crate::rollout::parts::{Keep, Parts, assemble, collect_batches, complete};
 use crate::spectral::check_square;
 
 /// An ensemble to be made on a device.
@@ -87,15 +87,13 @@ impl<'a> DeviceJob<'a> {
             self.device.seed(seeds.child(batch.start).stream().next_u64());
             self.members(batch.len(), &mut white(self.device), seen)
         };
-        let (label, what) = (seeds.label(), format!("rollout of {}", self.name));
-        let members = match work {
-            Some(work) => {
-                let parts = self.parts(work, &label, hash);
-                parts.complete_batches(&batches, self.start.nrows(), &what, run, progress)?
-            }
-            None => collect_batches(&self.plan, &batches, &what, run, |_, _| Ok(()), progress)?,
+        let (n, label, what) = (self.start.nrows(), seeds.label(), format!("rollout of {}", self.name));
+        let parts = work.map(|work| self.parts(work, &label, hash));
+        let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
+            collect_batches(&self.plan, missing, &what, run, keep, progress)
         };
-        Ok(assemble([self.name, &label, hash], &self.plan, &members, self.start.nrows(), clock))
+        let members = complete(parts.as_ref(), batches, n, (&what, "members"), progress, make)?;
+        Ok(assemble([self.name, &label, hash], &self.plan, &members, n, clock))
     }
 
     /// One batch of members with the given white noise; `seen` is told the steps done.

@@ -187,7 +187,7 @@ impl GatedLayer {
             }
         };
         // Row by row from here on: one visit of each thread.
-        let part = n.div_ceil(spread::threads(ab.len()));
+        let part = spread::part(n, ab.len());
         let rows = r.chunks_mut(part * line).zip(ab.chunks_mut(2 * part * line));
         let rows = rows.zip(product.chunks_mut(part * line)).zip(h.chunks_mut(part * line));
         spread::each(rows.enumerate(), |(i, (((r, ab), product), h))| {
