@@ -13,7 +13,6 @@ mod kernels;
 #[cfg(feature = "learn")]
 mod kernels_back;
 mod matrix;
-mod panels;
 mod resize;
 mod spectral;
 #[cfg(feature = "learn")]
@@ -23,6 +22,7 @@ mod stencil;
 #[cfg(feature = "learn")]
 mod stencil_back;
 mod upsample;
+mod waves;
 
 pub use conv::ConvProgram;
 #[cfg(feature = "learn")]

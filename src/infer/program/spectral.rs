@@ -1,11 +1,8 @@
 //! Spectral convolutions of fields that lie interleaved, (point, field, channel).
 
-use std::f64::consts::TAU;
-
 use super::kernels::vectorised;
-use super::matrix::{Matrix, product, transposed};
-use super::panels::products;
 use super::spread;
+use super::waves::{Lines, Waves};
 
 /// Output channels mixed together: one AVX2 register.
 pub(super) const LANES: usize = 8;
@@ -14,31 +11,27 @@ pub(super) const MAX_CHANNELS: usize = 32 * LANES;
 
 /// Real transforms of the modes −m ≤ n_x < m, 0 ≤ n_y < m on an n × n grid, and their scratch.
 ///
-/// x first: K = 2m + 1 rows cos(k x), k = 0…m, and sin(k x), k = 1…m; one product for all (y, field, channel). Then y: m rows
-/// cos and m rows sin, one product for each of the K rows. Complex modes at ±k_x are sums of four such numbers; they exist
-/// only inside the mixing loop.
+/// Along y first: whoever works on rows of points takes them there and back by a [`Strip`], so that a thread finds its rows where
+/// it left them. Only what is left of each k_y goes through other hands, in [`Transforms::mix`]: along x, mode by mode, and
+/// back. A mode is four real coefficients, cosine and sine of k_x x times cosine and sine of k_y y; complex modes at ±k_x
+/// are sums of them that exist only inside the mixing loop.
 #[derive(Debug, Clone)]
 pub(super) struct Transforms {
     pub(super) n: usize,
     pub(super) modes: usize,
     pub(super) channels: usize,
-    /// (K, n).
-    x: Vec<f32>,
+    /// 0 ≤ k_x ≤ m.
+    x: Waves,
     /// Scaled by 1/n².
-    y: Both,
+    y: Waves,
     /// Modes k_y > 0 counted twice.
-    y_back: Both,
-    /// (K, n, fields · channels).
+    y_back: Waves,
+    /// (x, k_y, cosine and sine, fields · channels).
     half: Vec<f32>,
-    /// (K, 2m, fields · channels).
+    /// As the coefficients of [`Transforms::mix`].
     mixed: Vec<f32>,
-}
-
-/// A matrix (2m, n) and its transpose.
-#[derive(Debug, Clone)]
-struct Both {
-    matrix: Vec<f32>,
-    transposed: Vec<f32>,
+    /// (k_y, x, cosine and sine, fields · channels).
+    mixed_half: Vec<f32>,
 }
 
 /// Complex weights of one spectral convolution: per mode (row of n_x in FFT order, n_y), per block of output channels, per input
@@ -82,195 +75,174 @@ impl Filter {
     }
 }
 
+/// Some rows of points on their way along y and back.
+pub(super) struct Strip<'a> {
+    there: &'a Waves,
+    back: &'a Waves,
+    /// fields · channels.
+    width: usize,
+    /// Values between two k_y of `mixed`.
+    wave: usize,
+    half: &'a mut [f32],
+    mixed: &'a [f32],
+}
+
 impl Transforms {
     pub(super) fn new(n: usize, modes: usize, channels: usize) -> Self {
-        let angle = |k: usize, j: usize| TAU * (k * j % n) as f64 / n as f64;
-        let rows = 2 * modes + 1;
-        let x = |row: usize, i: usize| {
-            if row <= modes { angle(row, i).cos() } else { angle(row - modes, i).sin() }
-        };
-        let y = |row: usize, j: usize| {
-            let a = angle(row % modes, j);
-            if row < modes { a.cos() } else { a.sin() }
-        };
-        let twice = |row: usize| if row.is_multiple_of(modes) { 1.0 } else { 2.0 };
         let scale = ((n * n) as f64).recip();
-        let matrix = |rows: usize, entry: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
-            (0..rows * n).map(|at| entry(at / n, at % n) as f32).collect()
-        };
-        let both = |matrix: Vec<f32>| Both { transposed: transposed(&matrix, n), matrix };
         Self {
             n,
             modes,
             channels,
-            x: matrix(rows, &x),
-            y: both(matrix(2 * modes, &|row, j| scale * y(row, j))),
-            y_back: both(matrix(2 * modes, &|row, j| twice(row) * y(row, j))),
+            x: Waves::new(n, modes + 1, |_| 1.0),
+            y: Waves::new(n, modes, |_| scale),
+            y_back: Waves::new(n, modes, |k| if k == 0 { 1.0 } else { 2.0 }),
             half: Vec::new(),
             mixed: Vec::new(),
+            mixed_half: Vec::new(),
         }
     }
 
-    /// Begins `out` ← `out` + S h, both (n², fields, channels), which [`Transforms::finish`] or [`Transforms::add_rows`] ends; the
-    /// coefficients of h, (K, 2m, fields · channels), are left in `modes`. With `adjoint` the transforms along y change places.
+    /// Strips of `part` rows, of `width` = fields · channels values at every point; the last may be shorter. With `adjoint` the
+    /// transforms along y change places.
+    pub(super) fn strips(
+        &mut self,
+        adjoint: bool,
+        width: usize,
+        part: usize,
+    ) -> impl Iterator<Item = Strip<'_>> + Send {
+        let Self { n, modes, y, y_back, half, mixed_half, .. } = self;
+        let line = *modes * 2 * width;
+        half.resize(*n * line, 0.0);
+        mixed_half.resize(*n * line, 0.0);
+        let (there, back) = if adjoint { (&*y_back, &*y) } else { (&*y, &*y_back) };
+        let (wave, mixed) = (*n * 2 * width, &mixed_half[..]);
+        half.chunks_mut(part * line).enumerate().map(move |(i, half)| {
+            let mixed = &mixed[i * part * 2 * width..];
+            Strip { there, back, width, wave, half, mixed }
+        })
+    }
+
+    /// Multiplies the modes of all rows, which strips have analysed, by the matrices of `filter`, for strips to add; leaves the
+    /// coefficients before, (k_y, k_x, cosine and sine along x, cosine and sine along y, fields · channels), in `modes`.
     ///
-    /// Nothing of a |k_x| depends on the others: each thread takes some from the field to the mixed coefficients and back to
-    /// `half`.
-    pub(super) fn begin(&mut self, adjoint: bool, filter: &Filter, h: &[f32], modes: &mut Vec<f32>) {
-        let Self { n, modes: m, channels, .. } = *self;
-        let (rows, width) = (2 * m + 1, h.len() / (n * n));
-        let (wide, tall) = (n * width, 2 * m * width);
-        let Self { x, y, y_back, half, mixed, .. } = self;
-        half.resize(rows * wide, 0.0);
-        modes.resize(rows * tall, 0.0);
-        mixed.resize(rows * tall, 0.0);
-        let (there, back) = if adjoint { (y_back, y) } else { (y, y_back) };
-        let step = spread::part(m + 1, half.len());
-        let parts = waves(half, m, step, wide).zip(waves(modes, m, step, tall)).zip(waves(mixed, m, step, tall));
-        spread::each(parts.enumerate(), |(part, ((half, full), mixed))| {
-            let first = part * step;
-            let [cosines, sines] = half;
-            for (row, half) in [(first, &mut *cosines), (m + first.max(1), &mut *sines)] {
-                if !half.is_empty() {
-                    let left = Matrix::strided(&x[row * n..], n);
-                    product([half.len() / wide, n, wide], left, Matrix::strided(h, wide), half, wide, false);
-                }
-            }
-            let [full_cosines, full_sines] = full;
-            for (half, full) in [(&*cosines, &mut *full_cosines), (&*sines, &mut *full_sines)] {
-                products(&there.matrix, [2 * m, n, width], half, full);
-            }
-            let [mixed_cosines, mixed_sines] = mixed;
-            let (from, to) = ([&*full_cosines, &*full_sines], [&mut *mixed_cosines, &mut *mixed_sines]);
-            mix(&filter.packed, Part { modes: m, channels, width, first }, from, to);
-            for (half, mixed) in [(cosines, mixed_cosines), (sines, mixed_sines)] {
-                products(&back.transposed, [n, 2 * m, width], mixed, half);
+    /// Nothing of a k_y depends on the others: each thread takes some.
+    pub(super) fn mix(&mut self, filter: &Filter, modes: &mut Vec<f32>) {
+        let Self { n, modes: m, channels, ref x, ref half, ref mut mixed, ref mut mixed_half, .. } = *self;
+        let width = half.len() / (n * m * 2);
+        let (full, wide) = (4 * (m + 1) * width, 2 * n * width);
+        modes.resize(m * full, 0.0);
+        mixed.resize(m * full, 0.0);
+        let step = spread::part(m, n * n * width);
+        let parts = modes.chunks_mut(step * full).zip(mixed.chunks_mut(step * full));
+        spread::each(parts.zip(mixed_half.chunks_mut(step * wide)).enumerate(), |(part, ((modes, mixed), made))| {
+            let each = modes.chunks_exact_mut(full).zip(mixed.chunks_exact_mut(full)).zip(made.chunks_exact_mut(wide));
+            for (i, ((modes, mixed), made)) in each.enumerate() {
+                let ky = part * step + i;
+                let lines = Lines { width: 2 * width, point: m * 2 * width, wave: 4 * width };
+                x.analyse(lines, &half[ky * 2 * width..], modes);
+                multiply_modes(&filter.packed, [m, ky], channels, modes, mixed);
+                x.synthesise(Lines { point: 2 * width, ..lines }, mixed, made);
             }
         });
     }
 
-    /// Adds what was begun.
-    pub(super) fn finish(&self, out: &mut [f32]) {
-        spread::rows(out, out.len() / self.n, |first, out| self.add_rows(first, out));
-    }
-
-    /// Adds what was begun to rows of n points, from row `first` on: the transform along x.
-    pub(super) fn add_rows(&self, first: usize, out: &mut [f32]) {
-        let rows = 2 * self.modes + 1;
-        let wide = self.half.len() / rows;
-        let left = Matrix::strided(&self.x[first..], self.n).t();
-        product([out.len() / wide, rows, wide], left, Matrix::strided(&self.half, wide), out, wide, true);
+    /// `out` ← `out` + S h, both (n², fields, channels), with the coefficients of h left in `modes` as by [`Transforms::mix`].
+    pub(super) fn convolve(
+        &mut self,
+        adjoint: bool,
+        filter: &Filter,
+        h: &[f32],
+        modes: &mut Vec<f32>,
+        out: &mut [f32],
+    ) {
+        let (line, width) = (h.len() / self.n, h.len() / (self.n * self.n));
+        let part = spread::part(self.n, h.len());
+        let rows = h.chunks(part * line).zip(self.strips(adjoint, width, part));
+        spread::each(rows, |(h, mut strip)| strip.analyse(0, h));
+        self.mix(filter, modes);
+        let rows = out.chunks_mut(part * line).zip(self.strips(adjoint, width, part));
+        spread::each(rows, |(out, strip)| strip.add(0, out));
     }
 }
 
-/// The rows of one (k_x, k_y) in (K, 2m) coefficients: cos cos, cos sin, and for k_x > 0 sin cos, sin sin; and in a filter:
-/// k_x = k exists below m, k_x = −k above 0.
-pub(super) struct Rows {
-    pub(super) cc: usize,
-    pub(super) cs: usize,
-    pub(super) sines: Option<[usize; 2]>,
-    pub(super) plus: Option<usize>,
-    pub(super) minus: Option<usize>,
-}
+impl Strip<'_> {
+    /// Takes rows `h` along y, from row `first` of the strip on.
+    pub(super) fn analyse(&mut self, first: usize, h: &[f32]) {
+        let Self { there, width, .. } = *self;
+        let (line, made) = (there.n() * width, there.wavenumbers() * 2 * width);
+        for (h, half) in h.chunks_exact(line).zip(self.half.chunks_exact_mut(made).skip(first)) {
+            there.analyse(Lines { width, point: width, wave: 2 * width }, h, half);
+        }
+    }
 
-impl Rows {
-    #[inline(always)]
-    pub(super) fn new(modes: usize, k: usize, ky: usize) -> Self {
-        let at = |row: usize, sine: usize| (row * 2 + sine) * modes + ky;
-        Self {
-            cc: at(k, 0),
-            cs: at(k, 1),
-            sines: (k > 0).then(|| [at(modes + k, 0), at(modes + k, 1)]),
-            plus: (k < modes).then_some(k * modes + ky),
-            minus: (k > 0).then(|| (2 * modes - k) * modes + ky),
+    /// Adds what was mixed to rows `out`, from row `first` of the strip on.
+    pub(super) fn add(&self, first: usize, out: &mut [f32]) {
+        let Self { back, width, wave, mixed, .. } = *self;
+        for (row, out) in out.chunks_exact_mut(back.n() * width).enumerate() {
+            back.add(Lines { width, point: width, wave }, &mixed[(first + row) * 2 * width..], out);
         }
     }
 }
 
-/// Coefficients of some wavenumbers |k_x|, from `first` on.
-#[derive(Clone, Copy)]
-struct Part {
-    modes: usize,
-    channels: usize,
-    /// fields · channels.
-    width: usize,
-    first: usize,
-}
-
-/// Rows of `stride` values in parts of `step` wavenumbers |k_x|: those of the cosines, k = 0…m, and of the sines, k = 1…m.
-fn waves(rows: &mut [f32], modes: usize, step: usize, stride: usize) -> impl Iterator<Item = [&mut [f32]; 2]> + Send {
-    let (cosines, sines) = rows.split_at_mut((modes + 1) * stride);
-    let (first, rest) = sines.split_at_mut((step - 1) * stride);
-    let sines = std::iter::once(first).chain(rest.chunks_mut(step * stride));
-    cosines.chunks_mut(step * stride).zip(sines).map(|(cosines, sines)| [cosines, sines])
+/// Rows of a [`Filter`] at (k_x, k_y) and (−k_x, k_y): k_x = k exists below m, k_x = −k above 0.
+#[inline(always)]
+pub(super) fn rows_of(modes: usize, k: usize, ky: usize) -> [Option<usize>; 2] {
+    [(k < modes).then_some(k * modes + ky), (k > 0).then(|| (2 * modes - k) * modes + ky)]
 }
 
 vectorised! {
-    /// `mixed` ← every mode of `full` times its matrix, for some |k_x| from `first` on: cosines and sines of (·, 2m, fields,
-    /// channels) coefficients.
-    fn mix(packed: &[f32], part: Part, full: [&[f32]; 2], mixed: [&mut [f32]; 2]) {
-        let Part { modes, channels, width, first } = part;
-        let (stride, blocks) = (stride(channels), channels.div_ceil(LANES));
-        let ([full, full_sines], [mixed, mixed_sines]) = (full, mixed);
-        let count = full.len() / (2 * modes * width);
-        // Of each |k_x| there are 2m rows; none of sines for zero.
-        let (before, before_sines) = (2 * modes * first, 2 * modes * (modes + first.max(1)));
-        for ky in 0..modes {
-            for k in first..first + count {
-                let Rows { cc, cs, sines, plus, minus } = Rows::new(modes, k, ky);
-                let (cc, cs) = (cc - before, cs - before);
-                let sines = sines.map(|rows| rows.map(|row| row - before_sines));
-                let weights = |row: usize, block: usize| {
-                    packed[row * stride + block * channels * 2 * LANES..][..channels * 2 * LANES]
-                        .as_chunks::<{ 2 * LANES }>()
-                        .0
-                };
-                for block in 0..blocks {
-                    let lanes = LANES.min(channels - block * LANES);
-                    for field in (0..width).step_by(channels) {
-                        let row = |row: usize| &full[row * width + field..][..channels];
-                        let row_of_sines = |row: usize| &full_sines[row * width + field..][..channels];
-                        let (mut plus_sum, mut minus_sum) = ([[0.0f32; LANES]; 2], [[0.0f32; LANES]; 2]);
-                        let (cc_in, cs_in) = (row(cc), row(cs));
-                        match (sines, plus, minus) {
-                            (Some([sc, ss]), Some(plus), Some(minus)) => {
-                                let (sc, ss) = (row_of_sines(sc), row_of_sines(ss));
-                                let (plus, minus) = (weights(plus, block), weights(minus, block));
-                                for from in 0..channels {
-                                    // exp(−i(kx + k_y y)) = cc − ss − i(sc + cs), exp(−i(−kx + k_y y)) = cc + ss + i(sc − cs).
-                                    let (cc, cs, sc, ss) = (cc_in[from], cs_in[from], sc[from], ss[from]);
-                                    multiply(cc - ss, -(cs + sc), &plus[from], &mut plus_sum);
-                                    multiply(cc + ss, sc - cs, &minus[from], &mut minus_sum);
-                                }
-                            }
-                            (Some([sc, ss]), _, Some(minus)) => {
-                                let (sc, ss) = (row_of_sines(sc), row_of_sines(ss));
-                                let minus = weights(minus, block);
-                                for from in 0..channels {
-                                    let (re, im) = (cc_in[from] + ss[from], sc[from] - cs_in[from]);
-                                    multiply(re, im, &minus[from], &mut minus_sum);
-                                }
-                            }
-                            (_, Some(plus), _) => {
-                                let plus = weights(plus, block);
-                                for from in 0..channels {
-                                    multiply(cc_in[from], -cs_in[from], &plus[from], &mut plus_sum);
-                                }
-                            }
-                            _ => {}
-                        }
-                        let ([re_plus, im_plus], [re_minus, im_minus]) = (plus_sum, minus_sum);
-                        let to = |row: usize| row * width + field + block * LANES;
-                        for lane in 0..lanes {
-                            mixed[to(cc) + lane] = re_plus[lane] + re_minus[lane];
-                            mixed[to(cs) + lane] = -im_plus[lane] - im_minus[lane];
-                        }
-                        if let Some([sc, ss]) = sines {
-                            for lane in 0..lanes {
-                                mixed_sines[to(ss) + lane] = re_minus[lane] - re_plus[lane];
-                                mixed_sines[to(sc) + lane] = im_minus[lane] - im_plus[lane];
+    /// `mixed` ← the modes `full` of one k_y, (k_x, 4, fields, channels), each times its matrix.
+    fn multiply_modes(packed: &[f32], mode: [usize; 2], channels: usize, full: &[f32], mixed: &mut [f32]) {
+        let [modes, ky] = mode;
+        let (stride, width) = (stride(channels), full.len() / (4 * (modes + 1)));
+        let weights = |row: usize, block: usize| {
+            packed[row * stride + block * channels * 2 * LANES..][..channels * 2 * LANES].as_chunks::<{ 2 * LANES }>().0
+        };
+        // Real and imaginary parts at k and at −k.
+        let mut z = [[0.0f32; MAX_CHANNELS]; 4];
+        for (k, (full, mixed)) in full.chunks_exact(4 * width).zip(mixed.chunks_exact_mut(4 * width)).enumerate() {
+            let [plus, minus] = rows_of(modes, k, ky);
+            for field in (0..width).step_by(channels) {
+                let row = |row: usize| &full[row * width + field..][..channels];
+                let (cc, cs, sc, ss) = (row(0), row(1), row(2), row(3));
+                let [plus_re, plus_im, minus_re, minus_im] = z.each_mut().map(|z| &mut z[..channels]);
+                // exp(−i(kx + k_y y)) = cc − ss − i(sc + cs), exp(−i(−kx + k_y y)) = cc + ss + i(sc − cs).
+                for c in 0..channels {
+                    (plus_re[c], plus_im[c]) = (cc[c] - ss[c], -(cs[c] + sc[c]));
+                    (minus_re[c], minus_im[c]) = (cc[c] + ss[c], sc[c] - cs[c]);
+                }
+                for block in 0..channels.div_ceil(LANES) {
+                    let (mut at_plus, mut at_minus) = (Sums::default(), Sums::default());
+                    match (plus, minus) {
+                        (Some(plus), Some(minus)) => {
+                            let (plus, minus) = (weights(plus, block), weights(minus, block));
+                            for c in 0..channels {
+                                at_plus.add(plus_re[c], plus_im[c], &plus[c]);
+                                at_minus.add(minus_re[c], minus_im[c], &minus[c]);
                             }
                         }
+                        (None, Some(minus)) => {
+                            let minus = weights(minus, block);
+                            for c in 0..channels {
+                                at_minus.add(minus_re[c], minus_im[c], &minus[c]);
+                            }
+                        }
+                        (Some(plus), None) => {
+                            let plus = weights(plus, block);
+                            for c in 0..channels {
+                                at_plus.add(plus_re[c], plus_im[c], &plus[c]);
+                            }
+                        }
+                        (None, None) => {}
+                    }
+                    let ([re_plus, im_plus], [re_minus, im_minus]) = (at_plus.complex(), at_minus.complex());
+                    let to = |row: usize| row * width + field + block * LANES;
+                    for lane in 0..LANES.min(channels - block * LANES) {
+                        mixed[to(0) + lane] = re_plus[lane] + re_minus[lane];
+                        mixed[to(1) + lane] = -im_plus[lane] - im_minus[lane];
+                        mixed[to(2) + lane] = im_minus[lane] - im_plus[lane];
+                        mixed[to(3) + lane] = re_minus[lane] - re_plus[lane];
                     }
                 }
             }
@@ -278,11 +250,34 @@ vectorised! {
     }
 }
 
-/// (re, im) ← (re, im) + (a + ib)(w + iw').
-#[inline(always)]
-fn multiply(a: f32, b: f32, w: &[f32; 2 * LANES], [re, im]: &mut [[f32; LANES]; 2]) {
-    for lane in 0..LANES {
-        re[lane] += a * w[lane] - b * w[LANES + lane];
-        im[lane] += a * w[LANES + lane] + b * w[lane];
+/// The four sums of real products in a sum of complex ones, apart: each addition waits for the one before it.
+#[derive(Default)]
+struct Sums {
+    re_re: [f32; LANES],
+    im_im: [f32; LANES],
+    re_im: [f32; LANES],
+    im_re: [f32; LANES],
+}
+
+impl Sums {
+    /// Adds (a + ib)(w + iw').
+    #[inline(always)]
+    fn add(&mut self, a: f32, b: f32, w: &[f32; 2 * LANES]) {
+        for lane in 0..LANES {
+            self.re_re[lane] = a.mul_add(w[lane], self.re_re[lane]);
+            self.im_im[lane] = b.mul_add(w[LANES + lane], self.im_im[lane]);
+            self.re_im[lane] = a.mul_add(w[LANES + lane], self.re_im[lane]);
+            self.im_re[lane] = b.mul_add(w[lane], self.im_re[lane]);
+        }
+    }
+
+    #[inline(always)]
+    fn complex(&self) -> [[f32; LANES]; 2] {
+        let (mut re, mut im) = (self.re_re, self.re_im);
+        for lane in 0..LANES {
+            re[lane] -= self.im_im[lane];
+            im[lane] += self.im_re[lane];
+        }
+        [re, im]
     }
 }

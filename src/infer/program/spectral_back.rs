@@ -4,7 +4,7 @@
 //! transpose has W† in place of W, and the transforms along y change places; so the adjoint of a spectral convolution is one.
 
 use super::kernels::vectorised;
-use super::spectral::{Filter, LANES, Rows, Transforms, stride};
+use super::spectral::{Filter, LANES, rows_of, stride};
 
 impl Filter {
     /// The filter of the adjoint: conjugate transposes, mode by mode.
@@ -65,19 +65,10 @@ fn place(channels: usize, from: usize, to: usize) -> usize {
     (to / LANES * channels + from) * 2 * LANES + to % LANES
 }
 
-impl Transforms {
-    /// `d_h` ← `d_h` + S† `d_out`, given the `adjoint` filter; leaves the coefficients of `d_out`, which the gradient of the filter
-    /// needs, in `d_modes`.
-    pub(super) fn convolve_back(&mut self, adjoint: &Filter, d_out: &[f32], d_modes: &mut Vec<f32>, d_h: &mut [f32]) {
-        self.begin(true, adjoint, d_out, d_modes);
-        self.finish(d_h);
-    }
-}
-
 /// Writes to `gradient` the gradient of a filter with `modes` modes and `channels` channels: of all groups the coefficients that
-/// [`Transforms::begin`] and [`Transforms::convolve_back`] left.
+/// [`super::spectral::Transforms::mix`] left of what the convolution saw and of the gradient of what it made.
 pub(super) fn filter_gradient(gradient: &mut Filter, modes: usize, channels: usize, groups: &[(&[f32], &[f32])]) {
-    let rows = (2 * modes + 1) * 2 * modes;
+    let rows = 4 * modes * (modes + 1);
     let fields: usize = groups.iter().map(|(full, _)| full.len() / (rows * channels)).sum();
     let padded = channels.next_multiple_of(LANES);
     let mut scratch = vec![0.0; fields * 4 * padded];
@@ -86,7 +77,7 @@ pub(super) fn filter_gradient(gradient: &mut Filter, modes: usize, channels: usi
 
 vectorised! {
     /// The gradient of y = W z mode by mode, dW = Σ conj(z) ⊗ dy over all fields, with z from the first and dy from the second
-    /// coefficients of each group, (K, 2m, fields, channels). `scratch` holds for each field the real and imaginary parts
+    /// coefficients of each group, (k_y, k_x, 4, fields, channels). `scratch` holds for each field the real and imaginary parts
     /// of z and dy; lanes beyond the channels stay zero.
     fn gather_modes(
         packed: &mut [f32],
@@ -97,10 +88,11 @@ vectorised! {
     ) {
         let (stride, blocks) = (stride(channels), channels.div_ceil(LANES));
         let padded = blocks * LANES;
-        let rows = (2 * modes + 1) * 2 * modes;
+        let rows = 4 * modes * (modes + 1);
         for ky in 0..modes {
             for k in 0..=modes {
-                let Rows { cc, cs, sines, plus, minus } = Rows::new(modes, k, ky);
+                let [plus, minus] = rows_of(modes, k, ky);
+                let first = 4 * (ky * (modes + 1) + k);
                 for (row, sign) in [(plus, 1.0f32), (minus, -1.0)] {
                     let Some(row) = row else { continue };
                     let mut parts = scratch.chunks_exact_mut(padded);
@@ -109,23 +101,12 @@ vectorised! {
                         for field in (0..wide).step_by(channels) {
                             for from in [full, d_full] {
                                 let (Some(re), Some(im)) = (parts.next(), parts.next()) else { return };
-                                let row = |row: usize| &from[row * wide + field..][..channels];
+                                let row = |row: usize| &from[(first + row) * wide + field..][..channels];
                                 let (re, im) = (&mut re[..channels], &mut im[..channels]);
-                                let (cc, cs) = (row(cc), row(cs));
-                                match sines {
-                                    Some([sc, ss]) => {
-                                        let (sc, ss) = (row(sc), row(ss));
-                                        for c in 0..channels {
-                                            re[c] = cc[c] - sign * ss[c];
-                                            im[c] = -cs[c] - sign * sc[c];
-                                        }
-                                    }
-                                    None => {
-                                        for c in 0..channels {
-                                            re[c] = cc[c];
-                                            im[c] = -cs[c];
-                                        }
-                                    }
+                                let (cc, cs, sc, ss) = (row(0), row(1), row(2), row(3));
+                                for c in 0..channels {
+                                    re[c] = cc[c] - sign * ss[c];
+                                    im[c] = -cs[c] - sign * sc[c];
                                 }
                             }
                         }

@@ -17,23 +17,6 @@ pub(super) fn part(rows: usize, values: usize) -> usize {
     rows.div_ceil(threads(values)).max(1)
 }
 
-/// `work(first, rows)` on parts of `out`, whole rows of `stride` values; `first` is the number of the part's first row.
-pub(super) fn rows(out: &mut [f32], stride: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    let part = part(out.len() / stride, out.len());
-    each(out.chunks_mut(part * stride).enumerate(), |(i, rows)| work(i * part, rows));
-}
-
-/// [`rows`] of two arrays with the same number of rows, of `strides` values.
-pub(super) fn rows_of_two(
-    (a, b): (&mut [f32], &mut [f32]),
-    strides: [usize; 2],
-    work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
-) {
-    let part = part(a.len() / strides[0], a.len());
-    let both = a.chunks_mut(part * strides[0]).zip(b.chunks_mut(part * strides[1]));
-    each(both.enumerate(), |(i, (a, b))| work(i * part, a, b));
-}
-
 /// `work` on each of a few parts, at the same time inside a pool.
 pub(super) fn each<T: Send>(mut parts: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
     if rayon::current_thread_index().is_none() {

@@ -126,7 +126,7 @@ impl Spectral {
 
     /// `d_h` ← `d_h` + S† `d_out`; leaves the coefficients of `d_out` in `d_modes`.
     pub(super) fn back(&self, transforms: &mut Transforms, d_out: &[f32], d_modes: &mut Vec<f32>, d_h: &mut [f32]) {
-        transforms.convolve_back(&self.adjoint, d_out, d_modes, d_h);
+        transforms.convolve(true, &self.adjoint, d_out, d_modes, d_h);
     }
 }
 

@@ -93,7 +93,7 @@ impl Gated {
             let Layer { modes, u, r: seen, .. } = Kept::layer(&mut kept.w, i);
             seen.clear();
             seen.extend_from_slice(h);
-            transforms.begin(false, &layer.filter, h, modes);
+            transforms.convolve(false, &layer.filter, h, modes, seen);
             layer.finish(transforms, seen, u, r, h, &mut self.stencil);
         }
         features.copy_from_slice(h);
@@ -118,12 +118,16 @@ impl Gated {
                 before.clone_from(h);
             }
             seen.resize(h.len(), 0.0);
-            let wide = fields * c;
-            spread::rows_of_two((r, seen), [wide, wide], |first, r, seen| {
-                affine(&h[first * wide..][..r.len()], scale, shift, r);
+            let (n, line) = (transforms.n, h.len() / transforms.n);
+            let part = spread::part(n, h.len());
+            let rows = h.chunks(part * line).zip(r.chunks_mut(part * line)).zip(seen.chunks_mut(part * line));
+            let strips = transforms.strips(false, line / n, part);
+            spread::each(rows.zip(strips), |(((h, r), seen), mut strip)| {
+                affine(h, scale, shift, r);
                 seen.copy_from_slice(r);
+                strip.analyse(0, r);
             });
-            transforms.begin(false, &layer.filter, r, modes);
+            transforms.mix(&layer.filter, modes);
             layer.finish(transforms, seen, u, r, h, &mut self.stencil);
         }
         if kept.all {
@@ -159,11 +163,11 @@ pub(super) fn modulation(all: &[f32], c: usize, i: usize, scale: &mut Vec<f32>, 
 }
 
 impl GatedLayer {
-    /// After [`Transforms::begin`]: r ← r + S r, h ← h + P(a ⊙ b) with (a, b) = K r; `ab` is left with (a, b), `product` with
-    /// a ⊙ b.
+    /// h ← h + P(a ⊙ b) with (a, b) = K r, where a pointwise K first adds to r what [`Transforms::mix`] made; `ab` is left with
+    /// (a, b), `product` with a ⊙ b.
     fn finish(
         &self,
-        transforms: &Transforms,
+        transforms: &mut Transforms,
         r: &mut [f32],
         ab: &mut Vec<f32>,
         product: &mut [f32],
@@ -175,7 +179,6 @@ impl GatedLayer {
         let pointwise = match &self.mixing {
             Mixing::Pointwise(weight) => Some(weight),
             Mixing::Stencil(kernel) => {
-                transforms.finish(r);
                 let (fields, Stencil { padded, wide, made }) = (line / (n * c), stencil);
                 for field in 0..fields {
                     gather(r, fields, field, n, c, padded);
@@ -190,9 +193,9 @@ impl GatedLayer {
         let part = spread::part(n, ab.len());
         let rows = r.chunks_mut(part * line).zip(ab.chunks_mut(2 * part * line));
         let rows = rows.zip(product.chunks_mut(part * line)).zip(h.chunks_mut(part * line));
-        spread::each(rows.enumerate(), |(i, (((r, ab), product), h))| {
+        spread::each(rows.zip(transforms.strips(false, line / n, part)), |((((r, ab), product), h), strip)| {
             if let Some(weight) = pointwise {
-                transforms.add_rows(i * part, r);
+                strip.add(0, r);
                 multiply(r, weight, 2 * c, ab, false);
             }
             gate(ab, &self.bias_ab, &self.out.bias, product, h);

@@ -1,15 +1,20 @@
 //! The published variant.
 
+use std::slice::ChunksMut;
+
 use super::noise::Noise;
 use super::{Dense, Kept, Layer, Work, multiply};
 use crate::infer::network::Named;
 use crate::infer::program::kernels::{lift, project, shift, shift_gelu};
-use crate::infer::program::spectral::{Filter, Transforms};
+use crate::infer::program::spectral::{Filter, Strip, Transforms};
 use crate::infer::program::spread;
 use crate::infer::{Fno, HEAD};
 
 /// Points that the head evaluates at once: its wide hidden layer then stays in the nearest caches.
 pub(super) const TILE: usize = 128;
+
+/// Rows of points that go through a layer together.
+const ROWS: usize = 4;
 
 #[derive(Debug, Clone)]
 pub(super) struct Paper {
@@ -96,60 +101,55 @@ impl Paper {
     pub(super) fn condition(&mut self, work: &mut Work, w: &[f32], kept: &mut Kept) {
         let Work { n, transforms, features, h, shift: bias, .. } = work;
         let fields = w.len() / (*n * *n);
-        self.lift_w.apply(w, fields, h);
-        branch(&self.w, None, fields, transforms, bias, &mut kept.w, h);
-        match &self.merge {
-            Some(merge) => {
-                let c = merge.w.bias.len();
-                spread::rows(features, c, |first, features| {
-                    merge.w.apply(&h[first * c..], features);
+        let branch = Branch { layers: &self.w, lift: &self.lift_w, field: w, time: None, fields };
+        let part = spread::part(*n, h.len()) * features.len() / *n;
+        branch.run(transforms, bias, (&mut kept.w, kept.all), h, features.chunks_mut(part), |first, h, features| {
+            let features = &mut features[first..][..h.len()];
+            match &self.merge {
+                Some(merge) => {
+                    merge.w.apply(h, features);
                     shift(features, &merge.w.bias);
-                });
+                }
+                None => features.copy_from_slice(h),
             }
-            None => features.copy_from_slice(h),
-        }
+        });
     }
 
     pub(super) fn eval(&mut self, work: &mut Work, x: &[f32], levels: &[f32], kept: &mut Kept, out: &mut [f32]) {
-        let Work { width: c, transforms, features, h, r, shift: bias, .. } = work;
-        let (c, fields) = (*c, levels.len());
-        let part = self.part(out.len());
+        let Work { n, width: c, transforms, features, h, r, shift: bias, .. } = work;
+        let (n, c, fields) = (*n, *c, levels.len());
         if let (Some(noise), Some(merge)) = (&mut self.noise, &self.merge) {
             noise.eval(levels);
-            self.lift_x.apply(x, fields, h);
-            branch(&self.x, Some(&noise.out), fields, transforms, bias, &mut kept.x, h);
-            bias.clear();
-            bias.resize(c, 0.0);
-            let Kept { merge: [first, second], .. } = kept;
-            first.resize(h.len(), 0.0);
-            second.resize(h.len(), 0.0);
-            let nothing = bias.as_slice();
-            // Point by point from here on: one visit of each thread.
-            let buffers = h.chunks_mut(part * c).zip(r.chunks_mut(part * c)).zip(features.chunks(part * c));
-            let inner = first.chunks_mut(part * c).zip(second.chunks_mut(part * c));
-            let parts = buffers.zip(inner).zip(out.chunks_mut(part)).zip(&mut self.hidden);
+            let Kept { x: layers, merge: [first, second], all: keep, .. } = kept;
+            let keep = *keep;
+            let (part, block) = (spread::part(n, h.len()) * h.len() / n, ROWS * h.len() / n);
+            let threads = h.len().div_ceil(part);
+            self.hidden.resize(threads.max(self.hidden.len()), self.hidden[0].clone());
+            let inner = parts(first, keep, h.len(), part, block).zip(parts(second, keep, h.len(), part, block));
+            let ends = r.chunks_mut(part).zip(features.chunks(part)).zip(inner);
+            let ends = ends.zip(out.chunks_mut(part / c)).zip(&mut self.hidden);
             let (fc1, fc2) = (&self.fc1, &self.fc2);
-            spread::each(parts, |(((((h, r), features), (first, second)), out), hidden)| {
-                first.copy_from_slice(features);
+            let branch = Branch { layers: &self.x, lift: &self.lift_x, field: x, time: Some(&noise.out), fields };
+            branch.run(transforms, bias, (layers, keep), h, ends, |at, h, end| {
+                let ((((r, features), (first, second)), out), hidden) = end;
+                let r = &mut r[..h.len()];
+                let (first, second) = (place(first, keep, at, h.len()), place(second, keep, at, h.len()));
+                first.copy_from_slice(&features[at..][..h.len()]);
                 multiply(h, &merge.x, c, first, true);
-                shift_gelu(first, nothing, r);
+                shift_gelu(first, &[0.0], r);
                 merge.second.apply(r, second);
                 shift_gelu(second, &merge.second.bias, h);
-                head(fc1, fc2, hidden, h, out);
+                head(fc1, fc2, hidden, h, &mut out[at / c..][..h.len() / c]);
             });
         } else {
+            let threads = spread::threads(HEAD * out.len());
+            self.hidden.resize(threads.max(self.hidden.len()), self.hidden[0].clone());
+            let part = out.len().div_ceil(threads);
             let (fc1, fc2) = (&self.fc1, &self.fc2);
             let parts = features.chunks(part * c).zip(out.chunks_mut(part)).zip(&mut self.hidden);
             spread::each(parts, |((features, out), hidden)| head(fc1, fc2, hidden, features, out));
             h.copy_from_slice(features);
         }
-    }
-
-    /// Points of a thread's part of the head, for which scratch is made.
-    fn part(&mut self, points: usize) -> usize {
-        let threads = spread::threads(HEAD * points);
-        self.hidden.resize(threads.max(self.hidden.len()), self.hidden[0].clone());
-        points.div_ceil(threads)
     }
 }
 
@@ -164,46 +164,98 @@ fn head(fc1: &Dense, fc2: &Dense, [u, hidden]: &mut [Vec<f32>; 2], h: &[f32], ou
 }
 
 impl Lift {
-    fn apply(&self, field: &[f32], fields: usize, h: &mut [f32]) {
-        let c = self.weight.len();
-        spread::rows(h, fields * c, |first, h| {
-            lift(&field[first * fields..], &self.weight, &self.base[first * c..], fields, h);
-        });
+    /// Lifts `field`, (point, field), from point `first` on, as far as `h` goes.
+    fn apply(&self, field: &[f32], fields: usize, first: usize, h: &mut [f32]) {
+        lift(&field[first * fields..], &self.weight, &self.base[first * self.weight.len()..], fields, h);
     }
 }
 
-/// A branch, in place on `h`; `time`, (field, channel), is added in every layer.
-fn branch(
-    layers: &[PaperLayer],
-    time: Option<&[f32]>,
+/// Parts of `buffer` for threads that have `part` of `len` values each: all of them to `keep` them, else one block that serves
+/// again and again.
+fn parts(buffer: &mut Vec<f32>, keep: bool, len: usize, part: usize, block: usize) -> ChunksMut<'_, f32> {
+    let part = if keep { part } else { block.min(part) };
+    buffer.resize(if keep { len } else { len.div_ceil(part) * part }, 0.0);
+    buffer.chunks_mut(part)
+}
+
+/// Where the `len` values from `at` on lie in one of the [`parts`].
+fn place(part: &mut [f32], keep: bool, at: usize, len: usize) -> &mut [f32] {
+    &mut part[if keep { at } else { 0 }..][..len]
+}
+
+/// A branch and what goes into it.
+struct Branch<'a> {
+    layers: &'a [PaperLayer],
+    lift: &'a Lift,
+    /// (point, field).
+    field: &'a [f32],
+    /// (field, channel), added in every layer.
+    time: Option<&'a [f32]>,
     fields: usize,
-    transforms: &mut Transforms,
-    bias: &mut Vec<f32>,
-    kept: &mut [Layer],
-    h: &mut [f32],
-) {
-    for (i, layer) in layers.iter().enumerate() {
-        let Layer { modes, u, .. } = Kept::layer(kept, i);
-        u.resize(h.len(), 0.0);
-        transforms.begin(false, &layer.filter, h, modes);
-        bias.clear();
-        (0..fields).for_each(|_| bias.extend_from_slice(&layer.dense.bias));
-        if let Some(time) = time {
-            bias.iter_mut().zip(time).for_each(|(bias, time)| *bias += time);
-        }
-        let last = i + 1 == layers.len();
-        let line = h.len() / transforms.n;
-        let (transforms, bias) = (&*transforms, &*bias);
-        // Row by row: what a row becomes needs nothing of the others any more.
-        spread::rows_of_two((u, h), [line, line], |first, u, h| {
-            layer.dense.apply(h, u);
-            transforms.add_rows(first, u);
-            if last {
-                shift(u, bias);
-                h.copy_from_slice(u);
-            } else {
-                shift_gelu(u, bias, h);
+}
+
+impl Branch<'_> {
+    /// Calls `end`(first value, values, state) on what the branch makes, block by block; each thread has a state of `ends`. `h` is
+    /// scratch, and `bias`.
+    ///
+    /// Rows of points stay with their thread, and a few of them in its nearest caches, from one mixing of modes to the next.
+    fn run<E: Send>(
+        &self,
+        transforms: &mut Transforms,
+        bias: &mut Vec<f32>,
+        (kept, keep): (&mut [Layer], bool),
+        h: &mut [f32],
+        ends: impl Iterator<Item = E> + Send,
+        end: impl Fn(usize, &mut [f32], &mut E) + Sync,
+    ) {
+        let Self { layers, lift, field, time, fields } = *self;
+        let (n, line) = (transforms.n, h.len() / transforms.n);
+        let (part, block, width) = (spread::part(n, h.len()), ROWS * line, line / n);
+        spread::each(
+            h.chunks_mut(part * line).zip(transforms.strips(false, width, part)).enumerate(),
+            |(i, (h, mut strip))| {
+                for (at, h) in h.chunks_mut(block).enumerate() {
+                    lift.apply(field, fields, (i * part + at * ROWS) * n, h);
+                    strip.analyse(at * ROWS, h);
+                }
+            },
+        );
+        let (len, mut ends) = (h.len(), Some(ends));
+        for (i, layer) in layers.iter().enumerate() {
+            let Layer { modes, u, .. } = Kept::layer(kept, i);
+            transforms.mix(&layer.filter, modes);
+            bias.clear();
+            (0..fields).for_each(|_| bias.extend_from_slice(&layer.dense.bias));
+            if let Some(time) = time {
+                bias.iter_mut().zip(time).for_each(|(bias, time)| *bias += time);
             }
-        });
+            let bias = bias.as_slice();
+            let rows = parts(u, keep, len, part * line, block).zip(h.chunks_mut(part * line));
+            let rows = rows.zip(transforms.strips(false, width, part));
+            let linear = |at: usize, strip: &Strip, h: &[f32], u: &mut [f32]| {
+                layer.dense.apply(h, u);
+                strip.add(at * ROWS, u);
+            };
+            if i + 1 < layers.len() {
+                spread::each(rows, |((u, h), mut strip)| {
+                    for (at, h) in h.chunks_mut(block).enumerate() {
+                        let u = place(u, keep, at * block, h.len());
+                        linear(at, &strip, h, u);
+                        shift_gelu(u, bias, h);
+                        strip.analyse(at * ROWS, h);
+                    }
+                });
+            } else if let Some(ends) = ends.take() {
+                spread::each(rows.zip(ends), |(((u, h), strip), mut state)| {
+                    for (at, h) in h.chunks_mut(block).enumerate() {
+                        let u = place(u, keep, at * block, h.len());
+                        linear(at, &strip, h, u);
+                        shift(u, bias);
+                        h.copy_from_slice(u);
+                        end(at * block, h, &mut state);
+                    }
+                });
+            }
+        }
     }
 }
