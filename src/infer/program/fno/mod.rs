@@ -1,9 +1,9 @@
 //! The conditional Fourier neural operator as a program ([`Fno`] has the equations).
 //!
 //! Fields are evaluated in groups, interleaved: (point, field, channel). A pointwise layer is then one matrix product for the
-//! whole group, and so are the transforms along x; a group of one is the layout of every other program. What a backward pass
-//! needs is written where it is made: into one [`Layer`] for each layer of the network, or, without one, over the same scratch
-//! again and again.
+//! whole group, and a weight is read once for all its fields; a group of one is the layout of every other program. What a
+//! backward pass needs is written where it is made: into one [`Layer`] for each layer of the network, or, without one, over the
+//! same scratch again and again.
 
 #[cfg(feature = "learn")]
 mod back;
