@@ -84,6 +84,8 @@ impl Paper {
             let w = Dense { weight: x.split_off(c * c), bias };
             Merge { x, w, second: Dense::new(named, "transformation_net.2", c) }
         });
+        let mut hidden = Vec::new();
+        prepare(&mut hidden, 1);
         let noise = desc.noisy.then(|| Noise::new(named, named.get("embed.0.W").to_vec(), ["embed.1", "dense0.dense"]));
         Self {
             lift_w: lift("fc0_w"),
@@ -94,7 +96,7 @@ impl Paper {
             merge,
             fc1: Dense::new(named, "fc1", c),
             fc2: Dense::new(named, "fc2", HEAD),
-            hidden: vec![[0, 1].map(|_| vec![0.0; TILE * HEAD])],
+            hidden,
         }
     }
 
@@ -124,7 +126,7 @@ impl Paper {
             let keep = *keep;
             let (part, block) = (spread::part(n, h.len()) * h.len() / n, ROWS * h.len() / n);
             let threads = h.len().div_ceil(part);
-            self.hidden.resize(threads.max(self.hidden.len()), self.hidden[0].clone());
+            prepare(&mut self.hidden, threads);
             let inner = parts(first, keep, h.len(), part, block).zip(parts(second, keep, h.len(), part, block));
             let ends = r.chunks_mut(part).zip(features.chunks(part)).zip(inner);
             let ends = ends.zip(out.chunks_mut(part / c)).zip(&mut self.hidden);
@@ -143,13 +145,20 @@ impl Paper {
             });
         } else {
             let threads = spread::threads(HEAD * out.len());
-            self.hidden.resize(threads.max(self.hidden.len()), self.hidden[0].clone());
+            prepare(&mut self.hidden, threads);
             let part = out.len().div_ceil(threads);
             let (fc1, fc2) = (&self.fc1, &self.fc2);
             let parts = features.chunks(part * c).zip(out.chunks_mut(part)).zip(&mut self.hidden);
             spread::each(parts, |((features, out), hidden)| head(fc1, fc2, hidden, features, out));
             h.copy_from_slice(features);
         }
+    }
+}
+
+/// Makes room in the head's scratch for `threads` threads.
+fn prepare(hidden: &mut Vec<[Vec<f32>; 2]>, threads: usize) {
+    if hidden.len() < threads {
+        hidden.resize_with(threads, || [0, 1].map(|_| vec![0.0; TILE * HEAD]));
     }
 }
 
