@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::artifact::parts;
 use crate::config::{LearningRate, TrainConfig};
 use crate::error::{Error, Result};
+use crate::vector::vectorised;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -48,6 +49,33 @@ pub struct State {
     waited: usize,
     m: Vec<f32>,
     v: Vec<f32>,
+}
+
+/// What a step of Adam is the same for all weights.
+#[derive(Clone, Copy)]
+struct Adam {
+    rate: f64,
+    scale: f64,
+    bias1: f64,
+    bias2: f64,
+    keep: f64,
+}
+
+vectorised! {
+    fn adam(numbers: Adam, gradient: &[f32], moments: [&mut [f32]; 2], params: &mut [f32], ema: &mut [f32]) {
+        let Adam { rate, scale, bias1, bias2, keep } = numbers;
+        let [m, v] = moments;
+        let moments = m.iter_mut().zip(v);
+        for (((m, v), (param, ema)), &g) in moments.zip(params.iter_mut().zip(ema)).zip(gradient) {
+            let g = f64::from(g) * scale;
+            let first = BETA1 * f64::from(*m) + (1.0 - BETA1) * g;
+            let second = BETA2 * f64::from(*v) + (1.0 - BETA2) * g * g;
+            *m = first as f32;
+            *v = second as f32;
+            *param -= (rate * (first / bias1) / ((second / bias2).sqrt() + EPSILON)) as f32;
+            *ema = (keep * f64::from(*ema) + (1.0 - keep) * f64::from(*param)) as f32;
+        }
+    }
 }
 
 impl State {
@@ -172,17 +200,8 @@ impl State {
         let (bias1, bias2) = (1.0 - BETA1.powi(self.step as i32), 1.0 - BETA2.powi(self.step as i32));
         // A young average forgets faster, or the random start would stay in it for 1/(1 − ema) steps.
         let keep = config.ema.min((1.0 + self.step as f64) / (10.0 + self.step as f64));
-        let moments = self.m.iter_mut().zip(self.v.iter_mut());
-        let weights = self.params.iter_mut().zip(self.ema.iter_mut());
-        for (((m, v), (param, ema)), &g) in moments.zip(weights).zip(gradient) {
-            let g = f64::from(g) * scale;
-            let first = BETA1 * f64::from(*m) + (1.0 - BETA1) * g;
-            let second = BETA2 * f64::from(*v) + (1.0 - BETA2) * g * g;
-            *m = first as f32;
-            *v = second as f32;
-            *param -= (rate * (first / bias1) / ((second / bias2).sqrt() + EPSILON)) as f32;
-            *ema = (keep * f64::from(*ema) + (1.0 - keep) * f64::from(*param)) as f32;
-        }
+        let numbers = Adam { rate, scale, bias1, bias2, keep };
+        adam(numbers, gradient, [&mut self.m, &mut self.v], &mut self.params, &mut self.ema);
     }
 
     /// Takes a validation loss into account; is it the best so far?

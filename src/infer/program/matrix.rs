@@ -2,6 +2,8 @@
 
 use gemm::Parallelism;
 
+use super::panel;
+
 /// A matrix inside a slice: element (i, j) at `i · rows + j · columns`.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
@@ -21,8 +23,31 @@ impl<'a> Matrix<'a> {
         Self { rows: self.columns, columns: self.rows, ..self }
     }
 
-    fn holds(&self, rows: usize, columns: usize) -> bool {
+    /// The rows from `row` on.
+    #[inline(always)]
+    pub(super) fn below(self, row: usize) -> Self {
+        Self { values: &self.values[row * self.rows..], ..self }
+    }
+
+    #[inline(always)]
+    pub(super) fn holds(&self, rows: usize, columns: usize) -> bool {
         (rows - 1) * self.rows + (columns - 1) * self.columns < self.values.len()
+    }
+
+    /// Element (i, j).
+    ///
+    /// # Safety
+    /// [`Matrix::holds`] i + 1 rows and j + 1 columns.
+    #[inline(always)]
+    pub(super) unsafe fn get_unchecked(&self, i: usize, j: usize) -> f32 {
+        // SAFETY: as the caller says.
+        unsafe { *self.values.get_unchecked(i * self.rows + j * self.columns) }
+    }
+
+    /// Element (i, j).
+    #[cfg(test)]
+    pub(super) fn get(&self, i: usize, j: usize) -> f32 {
+        self.values[i * self.rows + j * self.columns]
     }
 }
 
@@ -33,6 +58,9 @@ impl<'a> Matrix<'a> {
 pub(super) fn product([m, k, n]: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], stride: usize, add: bool) {
     let whole = left.holds(m, k) && right.holds(k, n) && (m - 1) * stride + n <= out.len() && stride >= n;
     assert!(whole, "matrix product {m} × {k} × {n} beyond its slices");
+    if (panel::LEAST..panel::MOST).contains(&n) && k <= panel::DEPTH && right.columns == 1 {
+        return panel::multiply([m, k, n], left, right.values, right.rows, out, stride, add);
+    }
     // SAFETY: the largest index of each matrix was just checked against its slice; `out` is not aliased, being borrowed mutably,
     // and its rows do not overlap (stride ≥ n).
     unsafe {

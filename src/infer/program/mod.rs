@@ -12,6 +12,7 @@ mod kernels;
 #[cfg(feature = "learn")]
 mod kernels_back;
 mod matrix;
+mod panel;
 mod resize;
 mod spectral;
 #[cfg(feature = "learn")]
@@ -22,6 +23,9 @@ mod stencil;
 mod stencil_back;
 mod upsample;
 mod waves;
+mod winograd;
+#[cfg(feature = "learn")]
+mod winograd_back;
 
 pub use conv::ConvProgram;
 #[cfg(feature = "learn")]

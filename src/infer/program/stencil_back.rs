@@ -1,7 +1,8 @@
 //! 3×3 convolutions backwards, one field at a time.
 
 use super::matrix::{Matrix, product};
-use super::stencil::{BLOCK, Kernel, frame, grow, inside};
+use super::panel;
+use super::stencil::{BLOCK, Form, Kernel, frame, grow, inside};
 use crate::config::Padding;
 
 /// Scratch; buffers grow to what the largest convolution needs.
@@ -11,13 +12,17 @@ pub(super) struct Slopes {
     pub(super) padded: Vec<f32>,
     /// Gradient of what it made (unstrided), of what it saw (strided).
     pub(super) d_padded: Vec<f32>,
-    /// Scratch of the adjoint (unstrided).
+    /// Scratch of unstrided convolutions.
     wide: Vec<f32>,
     /// Gradient of the packed kernel.
     packed: Vec<f32>,
-    /// Windows of a strided convolution, (made², 3·from).
+    /// Windows of some rows of a strided convolution, (points, 3·from).
     columns: Vec<f32>,
 }
+
+/// With so many output channels or fewer, the matrices of kernel gradients have them as rows: as columns they would leave vector
+/// registers half empty.
+const NARROW: usize = 16;
 
 impl Slopes {
     /// Forgets the gradient of the last kernel and makes room for the next one's, on fields of n × n points.
@@ -26,64 +31,104 @@ impl Slopes {
         grow(&mut self.padded, framed * from);
         grow(&mut self.d_padded, framed * from.max(to));
         self.packed.clear();
-        self.packed.resize(9 * from * to, 0.0);
+        let len = match &kernel.form {
+            Form::Taps(packed) => packed.len(),
+            Form::Tiles(tiles) => tiles.slopes(),
+        };
+        self.packed.resize(len, 0.0);
     }
 
     /// Makes `d`, the gradient of what the convolution saw, of the insides of `padded` and `d_padded`; adds to the gradient of the
     /// kernel.
     pub(super) fn unstrided(&mut self, kernel: &Kernel, adjoint: &Kernel, n: usize, padding: Padding, d: &mut [f32]) {
         let (from, to) = (kernel.from(), kernel.to());
-        frame(&mut self.padded, n, from, padding);
-        // With zeros around it, the gradient meets the window of point p at p + n + 3 in rows of n + 2 points.
-        frame(&mut self.d_padded, n, to, Padding::Zero);
-        let (line, windows) = ((n + 2) * from, n * (n + 2) - 2);
-        let right = Matrix::strided(&self.d_padded[(n + 3) * to..], to);
-        for (i, packed) in self.packed.chunks_exact_mut(3 * from * to).enumerate() {
-            let left = Matrix::strided(&self.padded[i * line..], from).t();
-            product([3 * from, windows, to], left, right, packed, to, true);
+        let Self { padded, d_padded, wide, packed, .. } = self;
+        frame(padded, n, from, padding);
+        let (line, d_line) = ((n + 2) * from, (n + 2) * to);
+        let matrices = packed.chunks_exact_mut(3 * from * to).enumerate();
+        match &kernel.form {
+            Form::Tiles(tiles) => tiles.slope(padded, n, &d_padded[d_line + to..], d_line, wide, packed),
+            Form::Taps(_) if to <= NARROW => {
+                for (i, packed) in matrices {
+                    for x in 0..n {
+                        let left = Matrix::strided(&d_padded[(x + 1) * d_line + to..], to).t();
+                        let right = Matrix::strided(&padded[(x + i) * line..], from);
+                        product([to, n, 3 * from], left, right, packed, 3 * from, true);
+                    }
+                }
+            }
+            Form::Taps(_) => {
+                // With zeros around it, the gradient meets the window of point p at p + n + 3 in rows of n + 2 points.
+                frame(d_padded, n, to, Padding::Zero);
+                let right = Matrix::strided(&d_padded[(n + 3) * to..], to);
+                for (i, packed) in matrices {
+                    let left = Matrix::strided(&padded[i * line..], from).t();
+                    product([3 * from, n * (n + 2) - 2, to], left, right, packed, to, true);
+                }
+            }
         }
-        if padding != Padding::Zero {
-            frame(&mut self.d_padded, n, to, padding);
-        }
-        adjoint.apply(&self.d_padded, n, &[], &mut self.wide, d);
+        frame(d_padded, n, to, padding);
+        adjoint.apply(d_padded, n, 1, &[], wide, d);
     }
 
     /// Makes the inside of `d_padded`, the gradient of what the convolution saw, of the inside of `padded` and `d_out`, the gradient
-    /// of what it made; adds to the gradient of the kernel.
-    pub(super) fn strided(&mut self, kernel: &Kernel, d_out: &[f32], n: usize, stride: usize, padding: Padding) {
+    /// of what it made; adds to the gradient of the kernel. `flipped` are its matrices transposed, (3, to, 3·from).
+    pub(super) fn strided(
+        &mut self,
+        kernel: &Kernel,
+        flipped: &[f32],
+        d_out: &[f32],
+        n: usize,
+        stride: usize,
+        padding: Padding,
+    ) {
         let (from, to, made) = (kernel.from(), kernel.to(), n / stride);
-        let line = (n + 2) * from;
-        frame(&mut self.padded, n, from, padding);
-        self.d_padded[..(n + 2) * line].fill(0.0);
-        grow(&mut self.columns, made * made * 3 * from);
-        let columns = &mut self.columns[..made * made * 3 * from];
-        let place = |i: usize, p: usize| (p / made * stride + i) * line + p % made * stride * from;
-        for (i, packed) in self.packed.chunks_exact_mut(3 * from * to).enumerate() {
-            for (p, window) in columns.chunks_exact_mut(3 * from).enumerate() {
-                window.copy_from_slice(&self.padded[place(i, p)..][..3 * from]);
-            }
-            let (left, right) = (Matrix::strided(columns, 3 * from).t(), Matrix::strided(d_out, to));
-            product([3 * from, made * made, to], left, right, packed, to, true);
-            let right = Matrix::strided(kernel.taps(i), to).t();
-            product([made * made, to, 3 * from], Matrix::strided(d_out, to), right, columns, 3 * from, false);
-            for (p, window) in columns.chunks_exact(3 * from).enumerate() {
-                let sums = &mut self.d_padded[place(i, p)..][..3 * from];
-                sums.iter_mut().zip(window).for_each(|(sum, value)| *sum += value);
+        let (line, size) = ((n + 2) * from, 3 * from * to);
+        let Self { padded, d_padded, packed, columns, .. } = self;
+        frame(padded, n, from, padding);
+        d_padded[..(n + 2) * line].fill(0.0);
+        let rows = (panel::DEPTH / made).clamp(1, made);
+        grow(columns, rows * made * 3 * from);
+        let place = |x: usize, i: usize, p: usize| (stride * (x + p / made) + i) * line + p % made * stride * from;
+        for (i, (packed, flipped)) in packed.chunks_exact_mut(size).zip(flipped.chunks_exact(size)).enumerate() {
+            for (x, d_out) in (0..made).step_by(rows).zip(d_out.chunks(rows * made * to)) {
+                let points = d_out.len() / to;
+                let columns = &mut columns[..points * 3 * from];
+                for (p, window) in columns.chunks_exact_mut(3 * from).enumerate() {
+                    window.copy_from_slice(&padded[place(x, i, p)..][..3 * from]);
+                }
+                let (windows, d) = (Matrix::strided(columns, 3 * from), Matrix::strided(d_out, to));
+                if to <= NARROW {
+                    product([to, points, 3 * from], d.t(), windows, packed, 3 * from, true);
+                } else {
+                    product([3 * from, points, to], windows.t(), d, packed, to, true);
+                }
+                product([points, to, 3 * from], d, Matrix::strided(flipped, 3 * from), columns, 3 * from, false);
+                for (p, window) in columns.chunks_exact(3 * from).enumerate() {
+                    let sums = &mut d_padded[place(x, i, p)..][..3 * from];
+                    sums.iter_mut().zip(window).for_each(|(sum, value)| *sum += value);
+                }
             }
         }
         if padding == Padding::Periodic {
-            fold(&mut self.d_padded, n, from);
+            fold(d_padded, n, from);
         }
     }
 
     /// Adds the gradient of the kernel to that of the weights, (to, from, 3, 3).
     pub(super) fn unpack(&self, kernel: &Kernel, weight: &mut [f32]) {
         let (from, to) = (kernel.from(), kernel.to());
+        if let Form::Tiles(tiles) = &kernel.form {
+            return tiles.unpack(&self.packed, weight);
+        }
+        // Output channel, row of taps, window.
+        let [across, along] = if to <= NARROW { [3 * from, 1] } else { [1, to] };
         for first in (0..to).step_by(BLOCK) {
             for f in 0..from {
                 for tap in 0..9 {
+                    let at = tap / 3 * 3 * from * to + (tap % 3 * from + f) * along;
                     for o in first..to.min(first + BLOCK) {
-                        weight[(o * from + f) * 9 + tap] += self.packed[(tap * from + f) * to + o];
+                        weight[(o * from + f) * 9 + tap] += self.packed[at + o * across];
                     }
                 }
             }

@@ -288,18 +288,18 @@ fn units(desc: &Conv, encoder: bool, weights: &[f32], mut n: usize) -> Option<Ve
             }
             Block::NormSilu { name, channels } => norm = Some(cut.norm(&name, channels)),
             Block::Conv { name, from, to, stride } => {
-                n /= stride;
                 units.push(match norm.take() {
-                    Some(norm) => Unit::NormConv { norm, layer: cut.layer(&name, from, to) },
+                    Some(norm) => Unit::NormConv { norm, layer: cut.layer(&name, from, to, n, stride) },
                     None if std::mem::take(&mut up) => Unit::UpConv(cut.up_layer(&name, from, to)),
-                    None => Unit::Conv { layer: cut.layer(&name, from, to), stride },
+                    None => Unit::Conv { layer: cut.layer(&name, from, to, n, stride), stride },
                 });
+                n /= stride;
             }
             Block::Residual { name, from, to } => {
                 let part = |part: &str| format!("{name}.{part}");
                 units.push(Unit::Residual {
                     norms: [cut.norm(&part("layer.0"), from), cut.norm(&part("layer.3"), to)],
-                    layers: [cut.layer(&part("layer.2"), from, to), cut.layer(&part("layer.5"), to, to)],
+                    layers: [cut.layer(&part("layer.2"), from, to, n, 1), cut.layer(&part("layer.5"), to, to, n, 1)],
                     skip: (from != to).then(|| cut.skip(&part("res"), from)),
                 });
             }

@@ -134,9 +134,9 @@ impl ConvProgram {
         while let Some(block) = blocks.next() {
             let (kind, after) = match block {
                 Block::Conv { name, from, to, stride } => {
-                    (Kind::Conv { layer: Layer::new(&named, &name, from, to), stride }, at / stride)
+                    (Kind::Conv { layer: Layer::new(&named, &name, from, to, at, stride), stride }, at / stride)
                 }
-                Block::Residual { name, from, to } => (residual(&named, &name, from, to), at),
+                Block::Residual { name, from, to } => (residual(&named, &name, from, to, at), at),
                 Block::Attention { name, channels, heads } => {
                     (Kind::Attention(Attention::new(&named, &name, channels, heads, at * at)), at)
                 }
@@ -157,7 +157,7 @@ impl ConvProgram {
                 Block::NormSilu { name, channels } => match blocks.next() {
                     Some(Block::Conv { name: conv, from, to, .. }) => {
                         let norm = Norm::new(&named, &name, channels);
-                        (Kind::NormConv { norm, layer: Layer::new(&named, &conv, from, to) }, at)
+                        (Kind::NormConv { norm, layer: Layer::new(&named, &conv, from, to, at, 1) }, at)
                     }
                     other => unreachable!("a convolution follows the last norm, not {other:?}"),
                 },
@@ -172,7 +172,7 @@ impl ConvProgram {
             grow(&mut scratch.h, side * side * channels);
             grow(&mut scratch.inner, side * side * channels);
             grow(&mut scratch.padded, (side + 2) * (side + 2) * channels);
-            grow(&mut scratch.wide, side * (side + 2) * channels);
+            grow(&mut scratch.wide, step.wide());
         }
         let resampling = desc.resamples().then(|| Resampling { matrix: resampling(n, at), half: vec![0.0; n * at] });
         Ok(Self { input: n, output: at, padding: desc.padding, steps, scratch, resampling })
@@ -209,11 +209,14 @@ impl ConvProgram {
     }
 }
 
-fn residual(named: &Named, name: &str, from: usize, to: usize) -> Kind {
+fn residual(named: &Named, name: &str, from: usize, to: usize, n: usize) -> Kind {
     let part = |part: &str| format!("{name}.{part}");
     Kind::Residual {
         norms: [Norm::new(named, &part("layer.0"), from), Norm::new(named, &part("layer.3"), to)],
-        layers: [Layer::new(named, &part("layer.2"), from, to), Layer::new(named, &part("layer.5"), to, to)],
+        layers: [
+            Layer::new(named, &part("layer.2"), from, to, n, 1),
+            Layer::new(named, &part("layer.5"), to, to, n, 1),
+        ],
         skip: (from != to).then(|| Skip {
             weight: transposed(named.get(&part("res.weight")), from),
             bias: named.get(&part("res.bias")).to_vec(),
@@ -232,6 +235,16 @@ impl Step {
             Kind::Attention(attention) => (self.n, self.n, attention.norm.weight.len()),
             Kind::Resize(resize) => resize.sizes(),
             Kind::NormConv { layer, .. } => (self.n, self.n, channels(layer)),
+        }
+    }
+
+    /// Values of scratch for convolutions.
+    fn wide(&self) -> usize {
+        match &self.kind {
+            Kind::Conv { layer, .. } | Kind::NormConv { layer, .. } => layer.kernel.scratch(self.n),
+            Kind::UpConv { kernel, .. } => self.n * (self.n + 2) * kernel.to,
+            Kind::Residual { layers, .. } => layers.iter().map(|layer| layer.kernel.scratch(self.n)).max().unwrap_or(0),
+            Kind::Attention(_) | Kind::Resize(_) => 0,
         }
     }
 
@@ -289,8 +302,8 @@ fn pad(h: &[f32], padded: &mut [f32], n: usize, channels: usize) {
 }
 
 impl Layer {
-    fn new(named: &Named, name: &str, from: usize, to: usize) -> Self {
-        let kernel = Kernel::new(named.get(&format!("{name}.weight")), from, to);
+    fn new(named: &Named, name: &str, from: usize, to: usize, n: usize, stride: usize) -> Self {
+        let kernel = Kernel::new(named.get(&format!("{name}.weight")), from, to, n, stride);
         Self { kernel, from, bias: named.get(&format!("{name}.bias")).to_vec() }
     }
 
@@ -305,11 +318,7 @@ impl Layer {
         out: &mut [f32],
     ) {
         frame(padded, n, self.from, padding);
-        if stride == 1 {
-            return self.kernel.apply(padded, n, &self.bias, wide, out);
-        }
-        self.kernel.convolve(padded, n, stride, out);
-        shift(&mut out[..n / stride * (n / stride) * self.kernel.to()], &self.bias);
+        self.kernel.apply(padded, n, stride, &self.bias, wide, out);
     }
 }
 

@@ -14,16 +14,24 @@ use crate::infer::program::stencil_back::{Slopes, unframe};
 use crate::infer::program::upsample::{UpAdjoint, UpKernel, UpScratch};
 use crate::infer::{NORM_EPSILON, groups};
 
-/// A 3×3 convolution: its kernel, the kernel of its adjoint, and where its parameters lie in the flat weights.
+/// A 3×3 convolution: its kernel, that of its adjoint, and where its parameters lie in the flat weights.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     pub(super) from: usize,
     pub(super) to: usize,
     kernel: Kernel,
-    adjoint: Kernel,
+    back: Back,
     weight: Range<usize>,
     bias: Range<usize>,
     bias_values: Vec<f32>,
+}
+
+/// How a convolution takes gradients back.
+#[derive(Debug, Clone)]
+enum Back {
+    Unstrided(Kernel),
+    /// [`Kernel::flipped`].
+    Strided(Vec<f32>),
 }
 
 /// Nearest upsampling and a 3×3 convolution.
@@ -75,13 +83,14 @@ pub(super) struct Cutter<'a> {
 }
 
 impl Cutter<'_> {
-    pub(super) fn layer(&self, name: &str, from: usize, to: usize) -> Layer {
+    /// For fields of n × n points.
+    pub(super) fn layer(&self, name: &str, from: usize, to: usize, n: usize, stride: usize) -> Layer {
         let (weight, bias) = self.pair(name);
-        let kernel = Kernel::new(&self.weights[weight.clone()], from, to);
+        let kernel = Kernel::new(&self.weights[weight.clone()], from, to, n, stride);
         Layer {
             from,
             to,
-            adjoint: kernel.adjoint(),
+            back: if stride == 1 { Back::Unstrided(kernel.adjoint()) } else { Back::Strided(kernel.flipped()) },
             kernel,
             bias_values: self.weights[bias.clone()].to_vec(),
             weight,
@@ -169,12 +178,7 @@ impl Layer {
         let mut out = scratch.take(made * made * to);
         let Scratch { slopes, wide, .. } = scratch;
         frame(&mut slopes.padded, n, self.from, padding);
-        if stride == 1 {
-            self.kernel.apply(&slopes.padded, n, &self.bias_values, wide, &mut out);
-        } else {
-            self.kernel.convolve(&slopes.padded, n, stride, &mut out);
-            shift(&mut out, &self.bias_values);
-        }
+        self.kernel.apply(&slopes.padded, n, stride, &self.bias_values, wide, &mut out);
         out
     }
 
@@ -194,14 +198,17 @@ impl Layer {
         let slopes = &mut scratch.slopes;
         channel_sums(d_out, &mut gradient[self.bias.clone()]);
         slopes.begin(&self.kernel, n);
-        if stride == 1 {
-            for (x, row) in d_out.chunks_exact(n * to).enumerate() {
-                inside(&mut slopes.d_padded, x, n, to).copy_from_slice(row);
+        match &self.back {
+            Back::Unstrided(adjoint) => {
+                for (x, row) in d_out.chunks_exact(n * to).enumerate() {
+                    inside(&mut slopes.d_padded, x, n, to).copy_from_slice(row);
+                }
+                slopes.unstrided(&self.kernel, adjoint, n, padding, &mut d);
             }
-            slopes.unstrided(&self.kernel, &self.adjoint, n, padding, &mut d);
-        } else {
-            slopes.strided(&self.kernel, d_out, n, stride, padding);
-            unframe(&mut slopes.d_padded, n, from, &mut d);
+            Back::Strided(flipped) => {
+                slopes.strided(&self.kernel, flipped, d_out, n, stride, padding);
+                unframe(&mut slopes.d_padded, n, from, &mut d);
+            }
         }
         slopes.unpack(&self.kernel, &mut gradient[self.weight.clone()]);
         d

@@ -61,7 +61,7 @@ impl Gated {
             });
             let weight = part("gate.weight");
             let mixing = if letter == "w" {
-                Mixing::Stencil(Kernel::new(weight, c, 2 * c))
+                Mixing::Stencil(Kernel::new(weight, c, 2 * c, n, 1))
             } else {
                 Mixing::Pointwise(transposed(weight, c))
             };
@@ -183,7 +183,7 @@ impl GatedLayer {
                 for field in 0..fields {
                     gather(r, fields, field, n, c, padded);
                     frame(padded, n, c, Padding::Periodic);
-                    kernel.apply(padded, n, &[], wide, made);
+                    kernel.apply(padded, n, 1, &[], wide, made);
                     scatter(made, fields, field, 2 * c, ab);
                 }
                 None
