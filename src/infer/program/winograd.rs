@@ -4,6 +4,8 @@
 //! values a convolution with g is 16 products of matrices over channels, where the sum over taps needs 36. A tile takes 4 sums
 //! for each of them there and back, so it pays where channels are many.
 
+use std::sync::Arc;
+
 use super::kernels::vectorised;
 use super::matrix::{Matrix, product};
 use super::stencil::{BLOCK, grow};
@@ -17,12 +19,13 @@ const TILES: usize = 64;
 /// Between tiles, so that their values do not meet in the same lines of the nearest cache.
 const GAP: usize = 16;
 
-/// Transformed weights, (16, from, to).
+/// Transformed weights, (16, from, to), or those of the adjoint.
 #[derive(Debug, Clone)]
 pub(super) struct Winograd {
     pub(super) from: usize,
     pub(super) to: usize,
-    weights: Vec<f32>,
+    weights: Arc<Vec<f32>>,
+    adjoint: bool,
 }
 
 /// Calls `$columns::<L>`(channel, …) for runs of L channels, whole registers first.
@@ -58,32 +61,35 @@ impl Winograd {
     pub(super) fn new(weight: &[f32], from: usize, to: usize) -> Self {
         let mut weights = vec![0.0; VALUES * from * to];
         transform(weight, [from, to], &mut weights);
-        Self { from, to, weights }
+        Self { from, to, weights: Arc::new(weights), adjoint: false }
     }
 
-    /// The kernel of the adjoint. Reflecting a kernel exchanges the first and the last of its transformed rows and columns.
+    /// The kernel of the adjoint, of the same weights.
     #[cfg(feature = "learn")]
     pub(super) fn adjoint(&self) -> Self {
-        let (from, to, size) = (self.from, self.to, self.from * self.to);
-        let reflected = |i: usize| [3, 1, 2, 0][i];
-        let mut weights = vec![0.0; self.weights.len()];
-        for (at, made) in weights.chunks_exact_mut(size).enumerate() {
-            let seen = 4 * reflected(at / 4) + reflected(at % 4);
-            super::matrix::transpose(&self.weights[seen * size..][..size], to, made);
+        Self { from: self.to, to: self.from, weights: Arc::clone(&self.weights), adjoint: !self.adjoint }
+    }
+
+    /// The matrix (from, to) of transformed value `at`.
+    fn matrix(&self, at: usize) -> Matrix<'_> {
+        let size = self.from * self.to;
+        if self.adjoint {
+            // Reflecting a kernel exchanges the first and the last of its transformed rows and columns.
+            let at = [3, 1, 2, 0].map(|i| [3, 1, 2, 0].map(|j| 4 * i + j))[at / 4][at % 4];
+            return Matrix::strided(&self.weights[at * size..][..size], self.from).t();
         }
-        Self { from: to, to: from, weights }
+        Matrix::strided(&self.weights[at * size..][..size], self.to)
     }
 
     /// Convolves the framed `padded` ((n + 2)², from), n even, into `out` (n², to) and adds `bias`, if there is one. `wide` is
     /// scratch.
     pub(super) fn apply(&self, padded: &[f32], n: usize, bias: &[f32], wide: &mut Vec<f32>, out: &mut [f32]) {
-        let Self { from, to, ref weights } = *self;
+        let Self { from, to, .. } = *self;
         in_strips(n, [from, to], wide, |rows, tiles, seen, made| {
             see(padded, [n, from], rows, seen);
-            for (at, weight) in weights.chunks_exact(from * to).enumerate() {
+            for at in 0..VALUES {
                 let left = Matrix::strided(&seen[at * from..], pitch(from));
-                let right = Matrix::strided(weight, to);
-                product([tiles, from, to], left, right, &mut made[at * to..], pitch(to), false);
+                product([tiles, from, to], left, self.matrix(at), &mut made[at * to..], pitch(to), false);
             }
             gather(made, [n, to], rows, bias, out);
         });
