@@ -77,12 +77,12 @@ fn tile<const L: usize, const R: usize>(row: usize, depth: usize, left: Matrix, 
     assert!(left.holds(R, depth), "{R} × {depth} values of a matrix beyond its slice");
     for k in 0..depth {
         let Some(right) = right.values[k * right.pitch..].first_chunk::<L>() else { return R };
-        for i in 0..R {
+        for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: R rows and `depth` columns of `left` lie in its slice, as just tested. Tested one by one in this loop, the
             // products took half as long again.
             let factor = unsafe { left.get_unchecked(i, k) };
             for lane in 0..L {
-                sums[i][lane] = factor.mul_add(right[lane], sums[i][lane]);
+                sums[lane] = factor.mul_add(right[lane], sums[lane]);
             }
         }
     }
