@@ -187,7 +187,9 @@ fn the_fused_convolutional_networks_have_the_gradients_of_the_composition() {
     for (width, levels, attention, padding, ratio) in [
         (8, 2, false, Padding::Periodic, [1, 1]),
         (3, 1, false, Padding::Zero, [1, 1]),
+        // Enough channels for transformed tiles, at both edges.
         (16, 3, false, Padding::Periodic, [1, 1]),
+        (16, 2, false, Padding::Zero, [1, 1]),
         (4, 1, false, Padding::Periodic, [3, 4]),
         (4, 2, true, Padding::Periodic, [1, 1]),
         (8, 1, true, Padding::Zero, [1, 1]),

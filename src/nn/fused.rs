@@ -124,10 +124,21 @@ pub(super) fn forget() {
 
 /// The values of a primitive, row-major.
 fn values<const D: usize>(tensor: FloatTensor<Flex>) -> Vec<f32> {
+    if let Some(values) = tensor.as_slice::<f32>() {
+        return values.to_vec();
+    }
     match Tensor::<D>::from_primitive::<Flex>(tensor).into_data().as_slice::<f32>() {
         Ok(values) => values.to_vec(),
         Err(error) => unreachable!("values of an f32 tensor: {error:?}"),
     }
+}
+
+/// Copies the values of a tensor that lies in this process's memory, without the detour by a copy of the tensor; was it one?
+pub(super) fn copy(tensor: &Tensor<1>, out: &mut [f32]) -> bool {
+    let Ok(primitive) = tensor.clone().try_into_primitive::<Flex>() else { return false };
+    let Some(values) = primitive.as_slice::<f32>() else { return false };
+    out.copy_from_slice(values);
+    true
 }
 
 fn primitive<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {

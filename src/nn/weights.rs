@@ -120,6 +120,8 @@ impl Weights {
     /// If `out` is not [`Network::len`] long.
     pub fn gradient(&self, grads: &mut Gradients, out: &mut [f32]) {
         let take = |leaf: &Tensor<1>, grads: &mut Gradients, out: &mut [f32]| match leaf.grad_remove(grads) {
+            #[cfg(not(feature = "cuda"))]
+            Some(gradient) if super::fused::copy(&gradient, out) => {}
             // Values of an f32 tensor are f32.
             Some(gradient) => match gradient.into_data().as_slice::<f32>() {
                 Ok(values) => out.copy_from_slice(values),

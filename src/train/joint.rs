@@ -270,7 +270,7 @@ impl Objective for Joint<'_> {
                 [term(&encoded.z_w, w, this.parts.kl_w), term(&encoded.z_h, h, this.parts.kl_h)]
             });
             let loss = parts.chain(kl).fold(Tensor::zeros([1], &device), |loss, part| loss + part);
-            let mut out = vec![0.0; params.len()];
+            let mut out = setup.workers.vector(params.len());
             let mut gradients = loss.backward();
             let mut rest = out.as_mut_slice();
             for (role, network) in &this.networks {
@@ -286,6 +286,7 @@ impl Objective for Joint<'_> {
             errors.iter_mut().zip(values).for_each(|(error, value)| *error += value);
             z.iter_mut().zip(latents).for_each(|(all, z)| all.extend(z));
             add(&part, gradient);
+            setup.workers.give(part);
         })?;
         let [z_w, z_h] = z;
         let (kl_w, kl_h) = (kl_gradient(&z_w, dims).0, kl_gradient(&z_h, dims).0);

@@ -114,7 +114,7 @@ impl Objective for Score<'_> {
             let range = setup.chunk(chunk);
             let weights = plain.tracked();
             let loss = this.error(&weights, setup.train, &index[range.clone()], &noise, range) * scale;
-            let mut out = vec![0.0; params.len()];
+            let mut out = setup.workers.vector(params.len());
             let mut gradients = loss.backward();
             weights.gradient(&mut gradients, &mut out);
             Ok((sum(loss), out))
@@ -124,6 +124,7 @@ impl Objective for Score<'_> {
         setup.workers.in_order(setup.chunks, work, |(loss, part)| {
             total += loss;
             add(&part, gradient);
+            setup.workers.give(part);
         })?;
         Ok(total.into())
     }
