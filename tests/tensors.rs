@@ -230,7 +230,7 @@ const GRADIENT: f32 = 5e-5;
 fn the_fused_fourier_networks_have_the_values_and_gradients_of_the_composition() {
     let device = Device::flex().autodiff();
     // The last batch is larger than a group of fields, and no multiple of it.
-    for (width, modes, n, batch) in [(5, 3, 6, 2), (20, 4, 16, 3), (12, 3, 8, 1), (9, 2, 32, 17)] {
+    for (width, modes, n, batch) in [(5, 3, 6, 2), (20, 4, 16, 3), (12, 3, 8, 1), (32, 3, 8, 2), (9, 2, 32, 17)] {
         for (variant, noisy) in VARIANTS {
             let desc = Fno {
                 variant,
