@@ -7,9 +7,9 @@ use super::panel;
 /// A matrix inside a slice: element (i, j) at `i · rows + j · columns`.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
+    pub(super) values: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -27,6 +27,11 @@ impl<'a> Matrix<'a> {
     #[inline(always)]
     pub(super) fn below(self, row: usize) -> Self {
         Self { values: &self.values[row * self.rows..], ..self }
+    }
+
+    /// The columns from `column` on.
+    pub(super) fn after(self, column: usize) -> Self {
+        Self { values: &self.values[column * self.columns..], ..self }
     }
 
     #[inline(always)]
@@ -58,7 +63,7 @@ impl<'a> Matrix<'a> {
 pub(super) fn product([m, k, n]: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], stride: usize, add: bool) {
     let whole = left.holds(m, k) && right.holds(k, n) && (m - 1) * stride + n <= out.len() && stride >= n;
     assert!(whole, "matrix product {m} × {k} × {n} beyond its slices");
-    if (panel::LEAST..panel::MOST).contains(&n) && k <= panel::DEPTH && right.columns == 1 {
+    if panel::suits([m, k, n], left, right) {
         return panel::multiply([m, k, n], left, right.values, right.rows, out, stride, add);
     }
     // SAFETY: the largest index of each matrix was just checked against its slice; `out` is not aliased, being borrowed mutably,

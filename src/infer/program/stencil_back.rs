@@ -1,7 +1,6 @@
 //! 3×3 convolutions backwards, one field at a time.
 
 use super::matrix::{Matrix, product};
-use super::panel;
 use super::stencil::{BLOCK, Form, Kernel, frame, grow, inside};
 use crate::config::Padding;
 
@@ -23,6 +22,9 @@ pub(super) struct Slopes {
 /// With so many output channels or fewer, the matrices of kernel gradients have them as rows: as columns they would leave vector
 /// registers half empty.
 const NARROW: usize = 16;
+
+/// Windows of a strided convolution that are copied together: enough for a product, and few enough to stay in the caches.
+const WINDOWS: usize = 256;
 
 impl Slopes {
     /// Forgets the gradient of the last kernel and makes room for the next one's, on fields of n × n points.
@@ -87,7 +89,7 @@ impl Slopes {
         let Self { padded, d_padded, packed, columns, .. } = self;
         frame(padded, n, from, padding);
         d_padded[..(n + 2) * line].fill(0.0);
-        let rows = (panel::DEPTH / made).clamp(1, made);
+        let rows = (WINDOWS / made).clamp(1, made);
         grow(columns, rows * made * 3 * from);
         let place = |x: usize, i: usize, p: usize| (stride * (x + p / made) + i) * line + p % made * stride * from;
         for (i, (packed, flipped)) in packed.chunks_exact_mut(size).zip(flipped.chunks_exact(size)).enumerate() {

@@ -1,0 +1,211 @@
+//! Panels by the registers of AVX-512, named one by one: written as loops over arrays the same sums left registers again, or
+//! waited for the additions that make addresses.
+
+use std::arch::x86_64::{
+    __m512, __mmask16, _mm256_loadu_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_castps512_ps256, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    _mm512_zextps256_ps512,
+};
+use std::hint::black_box;
+
+use super::super::matrix::Matrix;
+
+/// Values of a register.
+const LANES: usize = 16;
+/// Columns of the widest block: four registers.
+const WIDEST: usize = 4 * LANES;
+/// Terms of the sums between two looks at the loop's end.
+const UNROLLED: usize = 4;
+/// Rows of the tallest tile.
+const TALLEST: usize = 16;
+
+/// Has this processor the registers?
+pub(super) fn there() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+}
+
+/// Places of the matrices in memory, and their steps.
+#[derive(Clone, Copy)]
+struct Block {
+    rows: usize,
+    depth: usize,
+    left: *const f32,
+    /// From one row of `left` to the next, and from one column.
+    steps: [usize; 2],
+    right: *const f32,
+    pitch: usize,
+    out: *mut f32,
+    stride: usize,
+    add: bool,
+    /// The lanes of the last register that hold columns.
+    mask: __mmask16,
+}
+
+/// As [`super::multiply`].
+///
+/// # Safety
+/// [`there`] is true, and the matrices lie in their slices.
+pub(super) unsafe fn multiply(
+    [rows, depth, n]: [usize; 3],
+    left: Matrix<'_>,
+    right: &[f32],
+    pitch: usize,
+    out: &mut [f32],
+    stride: usize,
+    add: bool,
+) {
+    let (steps, left) = ([left.rows, left.columns], left.values.as_ptr());
+    let mask = ((1u32 << (n % LANES)) - 1) as __mmask16;
+    let right = right.as_ptr();
+    let block = Block { rows, depth, left, steps, right, pitch, out: out.as_mut_ptr(), stride, add, mask };
+    // SAFETY: as the caller says.
+    unsafe { columns(n, block) }
+}
+
+/// All columns, in blocks of up to four registers.
+#[target_feature(enable = "avx512f")]
+unsafe fn columns(mut n: usize, mut block: Block) {
+    // SAFETY: the blocks of columns lie in the matrices, which lie in their slices.
+    unsafe {
+        while n > WIDEST {
+            // Two blocks of like width where they hold the rest.
+            let width = if n > 2 * (WIDEST - LANES) { WIDEST } else { WIDEST - LANES };
+            match width {
+                WIDEST => steps::<4, 6, 16>(block),
+                _ => steps::<3, 8, 16>(block),
+            }
+            (block.right, block.out) = (block.right.add(width), block.out.add(width));
+            n -= width;
+        }
+        match (n.div_ceil(LANES), n % LANES) {
+            (1, 0) => steps::<1, TALLEST, 16>(block),
+            (1, 8) => steps::<1, TALLEST, 8>(block),
+            (1, _) => steps::<1, TALLEST, 0>(block),
+            (2, 0) => steps::<2, 12, 16>(block),
+            (2, 8) => steps::<2, 12, 8>(block),
+            (2, _) => steps::<2, 12, 0>(block),
+            (3, 0) => steps::<3, 8, 16>(block),
+            (3, 8) => steps::<3, 8, 8>(block),
+            (3, _) => steps::<3, 8, 0>(block),
+            (_, 0) => steps::<4, 6, 16>(block),
+            (_, 8) => steps::<4, 6, 8>(block),
+            (_, _) => steps::<4, 6, 0>(block),
+        }
+    }
+}
+
+/// A block of `Q` registers, the last with `T` lanes (0: those of the mask), by tiles of `R` rows.
+///
+/// Steps of usual fields are constants where one register holds all columns: there the loop does little beside finding its values.
+#[target_feature(enable = "avx512f")]
+unsafe fn steps<const Q: usize, const R: usize, const T: usize>(block: Block) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match (block.steps, Q) {
+            ([8, 1], 1) => rows::<Q, R, T, 8>(block),
+            ([16, 1], 1) => rows::<Q, R, T, 16>(block),
+            ([32, 1], 1) => rows::<Q, R, T, 32>(block),
+            ([1, _], _) => rows::<Q, R, T, 1>(block),
+            _ => rows::<Q, R, T, 0>(block),
+        }
+    }
+}
+
+/// All rows of a block whose left matrix has steps of `S` from row to row (0: any) and of one from column to column, unless S is one.
+#[target_feature(enable = "avx512f")]
+unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(mut block: Block) {
+    // Told to be unrelated, or the compiler makes each from the one before while the sums wait.
+    let places = black_box(std::array::from_fn(|i| i * block.steps[0]));
+    while block.rows > 0 {
+        // SAFETY: as many rows are left.
+        unsafe {
+            let done = match block.rows {
+                rest if rest >= R => tile::<Q, R, T, S>(block, &places),
+                8.. if Q == 1 => tile::<Q, 8, T, S>(block, &places),
+                4.. => tile::<Q, 4, T, S>(block, &places),
+                _ => tile::<Q, 1, T, S>(block, &places),
+            };
+            block.rows -= done;
+            (block.left, block.out) = (block.left.add(done * block.steps[0]), block.out.add(done * block.stride));
+        }
+    }
+}
+
+/// `R` rows of a block.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn tile<const Q: usize, const R: usize, const T: usize, const S: usize>(
+    block: Block,
+    places: &[usize; TALLEST],
+) -> usize {
+    let Block { depth, left, steps, right, pitch, out, stride, add, mask, .. } = block;
+    let mut sums = [[_mm512_setzero_ps(); Q]; R];
+    // SAFETY: R rows and all terms lie in the matrices.
+    let term = |k: usize, sums: &mut [[__m512; Q]; R]| unsafe {
+        let mut row = [_mm512_setzero_ps(); Q];
+        for q in 0..Q {
+            row[q] = load::<Q, T>(q, right.add(k * pitch + q * LANES), mask);
+        }
+        for i in 0..R {
+            let at = match S {
+                0 => places[i] + k,
+                1 => i + k * steps[1],
+                _ => i * S + k,
+            };
+            let factor = _mm512_set1_ps(*left.add(at));
+            for q in 0..Q {
+                sums[i][q] = _mm512_fmadd_ps(factor, row[q], sums[i][q]);
+            }
+        }
+    };
+    let mut k = 0;
+    while k + UNROLLED <= depth {
+        for more in 0..UNROLLED {
+            term(k + more, &mut sums);
+        }
+        k += UNROLLED;
+    }
+    while k < depth {
+        term(k, &mut sums);
+        k += 1;
+    }
+    for i in 0..R {
+        for q in 0..Q {
+            // SAFETY: R rows lie in the matrix.
+            unsafe {
+                let to = out.add(i * stride + q * LANES);
+                let value = if add { _mm512_add_ps(load::<Q, T>(q, to, mask), sums[i][q]) } else { sums[i][q] };
+                store::<Q, T>(q, to, mask, value);
+            }
+        }
+    }
+    R
+}
+
+/// Register `q` of `Q`, the last with `T` lanes. Halves are not masked: what is stored by a mask has to reach the cache before it
+/// can be loaded.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load<const Q: usize, const T: usize>(q: usize, from: *const f32, mask: __mmask16) -> __m512 {
+    // SAFETY: as the caller says.
+    unsafe {
+        match T {
+            8 if q + 1 == Q => _mm512_zextps256_ps512(_mm256_loadu_ps(from)),
+            0 if q + 1 == Q => _mm512_maskz_loadu_ps(mask, from),
+            _ => _mm512_loadu_ps(from),
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store<const Q: usize, const T: usize>(q: usize, to: *mut f32, mask: __mmask16, value: __m512) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match T {
+            8 if q + 1 == Q => _mm256_storeu_ps(to, _mm512_castps512_ps256(value)),
+            0 if q + 1 == Q => _mm512_mask_storeu_ps(to, mask, value),
+            _ => _mm512_storeu_ps(to, value),
+        }
+    }
+}
