@@ -3,6 +3,7 @@
 //! The functions are polynomials without branches, so that loops over them vectorise. A multiplication and an addition are fused
 //! where the code says so and nowhere else, so that the bits do not depend on the vector width.
 
+use super::lanes::{LANES, both, each, exps};
 pub(super) use crate::vector::vectorised;
 
 /// Channels summed together.
@@ -22,8 +23,13 @@ pub(super) fn tile<'a>(values: &'a [f32], buffer: &'a mut [f32; ROW]) -> &'a [f3
     if times < 2 {
         return values;
     }
-    let row = &mut buffer[..times * values.len()];
-    row.chunks_exact_mut(values.len()).for_each(|row| row.copy_from_slice(values));
+    let (row, mut filled) = (&mut buffer[..times * values.len()], values.len());
+    row[..filled].copy_from_slice(values);
+    while filled < row.len() {
+        let more = filled.min(row.len() - filled);
+        row.copy_within(..more, filled);
+        filled += more;
+    }
     row
 }
 
@@ -55,25 +61,10 @@ macro_rules! known {
 }
 pub(super) use known;
 
-/// exp(x) to 2e-7 relative for −87 ≤ x ≤ 88; clamped beyond.
-///
-/// x = k ln 2 + r with |r| ≤ ln(2)/2, Taylor polynomial of degree 7 in r (remainder 5e-9), 2^k by its exponent bits.
+/// exp(x), as [`exps`].
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // Adding 1.5·2²³ rounds to the nearest integer and leaves it in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts; the first has few bits, so its product with k is exact.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let k = shifted - ROUND;
-    let r = x - k * LN2_HIGH - k * LN2_LOW;
-    let mut sum = 1.0 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        sum = sum * r + coefficient;
-    }
-    sum * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()))
+    exps(&[x])[0]
 }
 
 /// Φ(x), the distribution function of the normal law, to 2e-7; exactly 0 and 1 from ±5.75 on.
@@ -99,7 +90,12 @@ pub(super) fn normal_cdf(x: f32) -> f32 {
 /// x/(1 + exp(−x)).
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
-    x / (1.0 + exp(-x))
+    silus(&[x])[0]
+}
+
+#[inline(always)]
+fn silus<const L: usize>(x: &[f32; L]) -> [f32; L] {
+    both(x, &exps(&each(x, |x| -x)), |x, exp| x / (1.0 + exp))
 }
 
 /// Exact GELU, x Φ(x).
@@ -159,7 +155,12 @@ vectorised! {
         let (scale, shift) = (tile(scale, first), tile(shift, second));
         let c = scale.len();
         for (out, h) in out.chunks_mut(c).zip(h.chunks(c)) {
+            let ((out, out_rest), (h, h_rest)) = (out.as_chunks_mut::<LANES>(), h.as_chunks());
+            let ((scale, scale_rest), (shift, shift_rest)) = (scale.as_chunks(), shift.as_chunks());
             for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale).zip(shift) {
+                *out = silus(&both(&both(scale, h, |scale, h| scale * h), shift, |h, shift| h + shift));
+            }
+            for (((out, h), scale), shift) in out_rest.iter_mut().zip(h_rest).zip(scale_rest).zip(shift_rest) {
                 *out = silu(scale * h + shift);
             }
         }

@@ -1,6 +1,7 @@
 //! Elementwise loops of backward passes, compiled like those of [`super::kernels`].
 
 use super::kernels::{ROW, exp, fold, known, normal_cdf, tile, vectorised};
+use super::lanes::{LANES, both, each, exps};
 
 /// Points summed in one run of f32.
 const RUN: usize = 64;
@@ -174,19 +175,38 @@ vectorised! {
 fn norm_silu_rows(h: &[f32], params: [&[f32]; 4], d: &mut [f32], sums: &mut [f32], weighted: &mut [f32]) {
     let c = params[0].len();
     for (h, d) in h.chunks(c).zip(d.chunks_mut(c)) {
-        let n = h.len();
-        let [mean, inverse, weight, bias] = params.map(|p| &p[..n]);
-        let (d, sums, weighted) = (&mut d[..n], &mut sums[..n], &mut weighted[..n]);
-        for k in 0..n {
-            let y = (h[k] - mean[k]) * inverse[k];
-            let u = weight[k] * y + bias[k];
-            let s = 1.0 / (1.0 + exp(-u));
-            let du = d[k] * s * (1.0 + u * (1.0 - s));
-            d[k] = du;
-            sums[k] += du;
-            weighted[k] += du * y;
+        let ((h, h_rest), (d, d_rest)) = (h.as_chunks::<LANES>(), d.as_chunks_mut());
+        let whole = h.len() * LANES;
+        let [mean, inverse, weight, bias] = params.map(|p| p.as_chunks().0);
+        let rows = h.iter().zip(d).zip(sums.as_chunks_mut().0).zip(weighted.as_chunks_mut().0);
+        for (k, (((h, d), sums), weighted)) in rows.enumerate() {
+            norm_silu_lanes(h, [&mean[k], &inverse[k], &weight[k], &bias[k]], d, sums, weighted);
+        }
+        for (k, (h, d)) in h_rest.iter().zip(d_rest).enumerate() {
+            let k = whole + k;
+            let params = params.map(|p| [p[k]]);
+            let (mut one, mut sum, mut more) = ([*d], [sums[k]], [weighted[k]]);
+            norm_silu_lanes(&[*h], params.each_ref(), &mut one, &mut sum, &mut more);
+            (*d, sums[k], weighted[k]) = (one[0], sum[0], more[0]);
         }
     }
+}
+
+#[inline(always)]
+fn norm_silu_lanes<const L: usize>(
+    h: &[f32; L],
+    [mean, inverse, weight, bias]: [&[f32; L]; 4],
+    d: &mut [f32; L],
+    sums: &mut [f32; L],
+    weighted: &mut [f32; L],
+) {
+    let y = both(&both(h, mean, |h, mean| h - mean), inverse, |h, inverse| h * inverse);
+    let u = both(&both(weight, &y, |weight, y| weight * y), bias, |y, bias| y + bias);
+    let s = each(&exps(&each(&u, |u| -u)), |exp| 1.0 / (1.0 + exp));
+    let slope = both(&u, &s, |u, s| 1.0 + u * (1.0 - s));
+    *d = both(&both(d, &s, |d, s| d * s), &slope, |d, slope| d * slope);
+    *sums = both(sums, d, |sum, d| sum + d);
+    *weighted = both(weighted, &both(d, &y, |d, y| d * y), |sum, d| sum + d);
 }
 
 vectorised! {

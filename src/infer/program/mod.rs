@@ -11,6 +11,7 @@ mod idle;
 mod kernels;
 #[cfg(feature = "learn")]
 mod kernels_back;
+mod lanes;
 mod matrix;
 mod panel;
 mod resize;

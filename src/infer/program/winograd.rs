@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::kernels::vectorised;
+use super::lanes::both;
 use super::matrix::{Matrix, product};
 use super::stencil::{BLOCK, grow};
 
@@ -147,16 +148,6 @@ pub(super) fn in_strips(
         let end = side.min(first + rows);
         work([first, end], (end - first) * side, seen, made);
     }
-}
-
-#[inline(always)]
-pub(super) fn both<const L: usize>(a: &[f32; L], b: &[f32; L], f: impl Fn(f32, f32) -> f32) -> [f32; L] {
-    // A loop, not `from_fn`, whose closure was seen to be compiled apart, without the vector unit.
-    let mut out = [0.0; L];
-    for lane in 0..L {
-        out[lane] = f(a[lane], b[lane]);
-    }
-    out
 }
 
 /// Bᵀ d for a column d of four.
