@@ -24,6 +24,8 @@ pub use dft::Dft;
 pub use fno::Fno;
 pub(crate) use fno::HEAD;
 pub use network::{Init, Network, Param};
+#[cfg(all(feature = "learn", not(feature = "cuda")))]
+pub(crate) use program::Idle;
 pub(crate) use program::square_product;
 #[cfg(feature = "learn")]
 pub(crate) use program::{ConvAdjoint, FnoAdjoint, FnoTape, Tape};

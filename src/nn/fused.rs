@@ -13,7 +13,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::infer::{Conv, ConvAdjoint, ConvProgram, Fno, FnoAdjoint, FnoTape, Network, Tape};
+use crate::infer::{Conv, ConvAdjoint, ConvProgram, Fno, FnoAdjoint, FnoTape, Idle, Network, Tape};
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
 
@@ -120,6 +120,7 @@ pub(super) fn fno(
 pub(super) fn forget() {
     ConvAdjoint::forget();
     FnoAdjoint::forget();
+    GRADIENTS.clear();
 }
 
 /// The values of a primitive, row-major.
@@ -133,12 +134,23 @@ fn values<const D: usize>(tensor: FloatTensor<Flex>) -> Vec<f32> {
     }
 }
 
-/// Copies the values of a tensor that lies in this process's memory, without the detour by a copy of the tensor; was it one?
-pub(super) fn copy(tensor: &Tensor<1>, out: &mut [f32]) -> bool {
-    let Ok(primitive) = tensor.clone().try_into_primitive::<Flex>() else { return false };
-    let Some(values) = primitive.as_slice::<f32>() else { return false };
-    out.copy_from_slice(values);
-    true
+/// Gradients that were added up.
+static GRADIENTS: Idle<Vec<f32>> = Idle::new();
+
+/// Takes a gradient back for the next one of its length.
+pub(super) fn give(gradient: Vec<f32>) {
+    GRADIENTS.give(gradient);
+}
+
+/// A gradient of `len` weights with nothing added yet.
+fn zeros(len: usize) -> Vec<f32> {
+    match GRADIENTS.take(|gradient| (gradient.len() == len).then_some(0)) {
+        Some(mut gradient) => {
+            gradient.fill(0.0);
+            gradient
+        }
+        None => vec![0.0; len],
+    }
 }
 
 fn primitive<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {
@@ -173,7 +185,7 @@ impl Backward<Flex, 2> for ConvNode {
         let d_out = values::<3>(grads.consume::<Flex>(&ops.node));
         let ConvState { mut adjoint, tapes, weights, shape, m } = ops.state;
         let mut d_input = Vec::with_capacity(shape.iter().product());
-        let mut d_weights = vec![0.0; weights];
+        let mut d_weights = zeros(weights);
         for (d_out, tape) in d_out.chunks_exact(m * m).zip(tapes) {
             d_input.extend(adjoint.backward(d_out, m, tape, &mut d_weights));
         }
@@ -206,7 +218,7 @@ impl<const N: usize> Backward<Flex, N> for FnoNode {
     fn backward(self, ops: Ops<FnoState, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let d_out = values::<3>(grads.consume::<Flex>(&ops.node));
         let FnoState { mut adjoint, tape, weights, shape } = ops.state;
-        let mut d_weights = vec![0.0; weights];
+        let mut d_weights = zeros(weights);
         let inputs = adjoint.backward(&d_out, tape, &mut d_weights);
         adjoint.rest();
         let mut nodes = ops.parents.into_iter();

@@ -20,6 +20,15 @@ pub use fno::{compose as compose_fno, fno};
 pub(crate) use ops::Product;
 pub use weights::Weights;
 
+/// Takes a gradient back that is needed no more: its memory waits for the next one, instead of going back to the system, which
+/// would hand it out again page by page.
+pub(crate) fn give(gradient: Vec<f32>) {
+    #[cfg(not(feature = "cuda"))]
+    fused::give(gradient);
+    #[cfg(feature = "cuda")]
+    drop(gradient);
+}
+
 /// Frees what the networks keep from one training step for the next.
 pub(crate) fn forget() {
     #[cfg(not(feature = "cuda"))]

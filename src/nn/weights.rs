@@ -113,36 +113,24 @@ impl Weights {
         &self.device
     }
 
-    /// Writes the gradients to `out`, in the order of the flat weights; 0 where the loss does not depend on a weight, and for
-    /// fixed arrays.
-    ///
-    /// # Panics
-    /// If `out` is not [`Network::len`] long.
-    pub fn gradient(&self, grads: &mut Gradients, out: &mut [f32]) {
-        let take = |leaf: &Tensor<1>, grads: &mut Gradients, out: &mut [f32]| match leaf.grad_remove(grads) {
-            #[cfg(not(feature = "cuda"))]
-            Some(gradient) if super::fused::copy(&gradient, out) => {}
-            // Values of an f32 tensor are f32.
-            Some(gradient) => match gradient.into_data().as_slice::<f32>() {
-                Ok(values) => out.copy_from_slice(values),
-                Err(error) => unreachable!("gradient of an f32 leaf: {error:?}"),
-            },
-            None => out.fill(0.0),
-        };
-        if let Leaves::Flat(leaf, _) = &self.leaves {
-            take(leaf, grads, out);
-        }
-        let mut rest = out;
-        for param in &self.params {
-            let (to, after) = rest.split_at_mut(param.len());
-            rest = after;
-            match &self.leaves {
-                Leaves::Each(leaves) => take(&leaves[&param.name], grads, to),
-                Leaves::Flat(..) if !param.trained() => to.fill(0.0),
-                Leaves::Flat(..) => {}
+    /// The gradients, in the order of the flat weights; 0 where the loss does not depend on a weight, and for fixed arrays.
+    pub fn gradient(&self, grads: &mut Gradients) -> Vec<f32> {
+        let mut take =
+            |leaf: &Tensor<1>| match leaf.grad_remove(grads).map(|gradient| gradient.into_data().try_into_vec()) {
+                Some(Ok(values)) => values,
+                // Values of an f32 tensor are f32.
+                Some(Err(error)) => unreachable!("gradient of an f32 leaf: {error:?}"),
+                None => vec![0.0; leaf.dims()[0]],
+            };
+        let fixed = |param: &&Param| !param.trained();
+        match &self.leaves {
+            Leaves::Flat(all, ranges) => {
+                let mut gradient = take(all);
+                self.params.iter().filter(fixed).for_each(|param| gradient[ranges[&param.name].clone()].fill(0.0));
+                gradient
             }
+            Leaves::Each(leaves) => self.params.iter().flat_map(|param| take(&leaves[&param.name])).collect(),
         }
-        assert!(rest.is_empty(), "gradient vector longer than the weights");
     }
 
     /// All weights as one vector, in the order of [`Network::params`].

@@ -270,23 +270,22 @@ impl Objective for Joint<'_> {
                 [term(&encoded.z_w, w, this.parts.kl_w), term(&encoded.z_h, h, this.parts.kl_h)]
             });
             let loss = parts.chain(kl).fold(Tensor::zeros([1], &device), |loss, part| loss + part);
-            let mut out = setup.workers.vector(params.len());
             let mut gradients = loss.backward();
-            let mut rest = out.as_mut_slice();
-            for (role, network) in &this.networks {
-                let (own, after) = rest.split_at_mut(network.len());
-                rest = after;
-                encoded.weights[role].gradient(&mut gradients, own);
-            }
-            Ok((values, z, out))
+            let own = |role| encoded.weights[role].gradient(&mut gradients);
+            let parts: Vec<_> = this.networks.keys().map(own).collect();
+            Ok((values, z, parts))
         };
         let (mut errors, mut z) = ([0.0; 3], [Vec::new(), Vec::new()]);
         gradient.fill(0.0);
-        setup.workers.in_order(setup.chunks, work, |(values, latents, part)| {
+        setup.workers.in_order(setup.chunks, work, |(values, latents, parts)| {
             errors.iter_mut().zip(values).for_each(|(error, value)| *error += value);
             z.iter_mut().zip(latents).for_each(|(all, z)| all.extend(z));
-            add(&part, gradient);
-            setup.workers.give(part);
+            let mut rest = &mut *gradient;
+            for part in parts {
+                let (own, after) = rest.split_at_mut(part.len());
+                rest = after;
+                add(part, own);
+            }
         })?;
         let [z_w, z_h] = z;
         let (kl_w, kl_h) = (kl_gradient(&z_w, dims).0, kl_gradient(&z_h, dims).0);

@@ -14,9 +14,6 @@ use crate::pool::cores;
 /// Threads that work through the chunks of a batch.
 pub struct Workers {
     pools: Vec<rayon::ThreadPool>,
-    /// Gradients of chunks that have been added up wait here for their next use, instead of going back to the system, which would
-    /// hand the memory out again page by page.
-    idle: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Workers {
@@ -30,19 +27,7 @@ impl Workers {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
             pool.map_err(|error| Error::Process { what: format!("cannot start a worker thread: {error}") })
         };
-        Ok(Self { pools: (0..count).map(pool).collect::<Result<_>>()?, idle: Mutex::default() })
-    }
-
-    /// A vector of `len` values, which are arbitrary.
-    pub fn vector(&self, len: usize) -> Vec<f32> {
-        let mut vector = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        vector.resize(len, 0.0);
-        vector
-    }
-
-    /// Takes a vector back.
-    pub fn give(&self, vector: Vec<f32>) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(vector);
+        Ok(Self { pools: (0..count).map(pool).collect::<Result<_>>()? })
     }
 
     /// `work(chunk)` for every chunk below `chunks`, in their order whatever the number of threads.

@@ -114,17 +114,14 @@ impl Objective for Score<'_> {
             let range = setup.chunk(chunk);
             let weights = plain.tracked();
             let loss = this.error(&weights, setup.train, &index[range.clone()], &noise, range) * scale;
-            let mut out = setup.workers.vector(params.len());
-            let mut gradients = loss.backward();
-            weights.gradient(&mut gradients, &mut out);
-            Ok((sum(loss), out))
+            let part = weights.gradient(&mut loss.backward());
+            Ok((sum(loss), part))
         };
         let mut total = 0.0;
         gradient.fill(0.0);
         setup.workers.in_order(setup.chunks, work, |(loss, part)| {
             total += loss;
-            add(&part, gradient);
-            setup.workers.give(part);
+            add(part, gradient);
         })?;
         Ok(total.into())
     }
@@ -148,6 +145,7 @@ impl Objective for Score<'_> {
 }
 
 /// Adds the gradient of a chunk.
-pub(super) fn add(part: &[f32], gradient: &mut [f32]) {
-    gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+pub(super) fn add(part: Vec<f32>, gradient: &mut [f32]) {
+    gradient.iter_mut().zip(&part).for_each(|(sum, value)| *sum += value);
+    crate::nn::give(part);
 }

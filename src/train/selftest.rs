@@ -223,8 +223,7 @@ fn operator(name: &str, desc: &Fno, n: usize, place: Place, seeds: &SeedTree, ch
         let weights = place.leaves(&network, &flat);
         let input = |values: &[f32]| tensor3(values.to_vec(), n, weights.device());
         let error = square_error(desc, &weights, input(&w), input(&z), &noise, 0..BATCH) * scale;
-        let mut gradient = vec![0.0; flat.len()];
-        weights.gradient(&mut error.backward(), &mut gradient);
+        let gradient = weights.gradient(&mut error.backward());
         (sum(error), gradient)
     };
     let (found, gradient) = step(place);
@@ -289,9 +288,7 @@ fn autoencoder(name: &str, desc: &Conv, place: Place, seeds: &SeedTree, checks: 
             let weights = place.leaves(&network, &flat);
             let tensor = |values: &[f32], n: usize| tensor3(values.to_vec(), n, weights.device());
             let out = compose_conv(desc, &weights, tensor(&input, n), encoder);
-            let mut gradient = vec![0.0; flat.len()];
-            weights.gradient(&mut (out * tensor(&slope, m)).sum().backward(), &mut gradient);
-            gradient
+            weights.gradient(&mut (out * tensor(&slope, m)).sum().backward())
         };
         let found = step(place);
         let owner = std::sync::Arc::new(flat.clone());

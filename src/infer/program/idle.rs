@@ -7,15 +7,15 @@
 use std::sync::{Mutex, PoisonError};
 
 /// A shelf of idle objects.
-pub(super) struct Idle<T>(Mutex<Vec<T>>);
+pub(crate) struct Idle<T>(Mutex<Vec<T>>);
 
 impl<T> Idle<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
     /// Takes the object of the highest rank; `None` ranks do not fit.
-    pub(super) fn take(&self, rank: impl Fn(&T) -> Option<u8>) -> Option<T> {
+    pub(crate) fn take(&self, rank: impl Fn(&T) -> Option<u8>) -> Option<T> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let best = (0..all.len()).filter_map(|i| Some((rank(&all[i])?, i))).max_by_key(|&(rank, _)| rank)?;
         Some(all.swap_remove(best.1))
@@ -31,11 +31,11 @@ impl<T> Idle<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(keep);
     }
 
-    pub(super) fn give(&self, object: T) {
+    pub(crate) fn give(&self, object: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(object);
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -156,10 +156,11 @@ vectorised! {
         let c = scale.len();
         for (out, h) in out.chunks_mut(c).zip(h.chunks(c)) {
             let ((out, out_rest), (h, h_rest)) = (out.as_chunks_mut::<LANES>(), h.as_chunks());
-            let ((scale, scale_rest), (shift, shift_rest)) = (scale.as_chunks(), shift.as_chunks());
-            for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale).zip(shift) {
+            let whole = h.len() * LANES;
+            for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale.as_chunks().0).zip(shift.as_chunks().0) {
                 *out = silus(&both(&both(scale, h, |scale, h| scale * h), shift, |h, shift| h + shift));
             }
+            let (scale_rest, shift_rest) = (&scale[whole..], &shift[whole..]);
             for (((out, h), scale), shift) in out_rest.iter_mut().zip(h_rest).zip(scale_rest).zip(shift_rest) {
                 *out = silu(scale * h + shift);
             }
@@ -306,6 +307,20 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_any_length_meet_the_numbers_of_their_channels() {
+        for (c, points) in [(3, 11), (8, 9), (20, 7), (24, 31), (70, 3), (150, 2)] {
+            let wave =
+                |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
+            let (h, scale, shift) = (wave(0.7, c * points), wave(1.3, c), wave(0.4, c));
+            let mut out = vec![0.0; c * points];
+            affine_silu(&h, &scale, &shift, &mut out);
+            for (at, (out, h)) in out.into_iter().zip(h).enumerate() {
+                assert_eq!(out, silu(scale[at % c] * h + shift[at % c]), "{c} channels, {at}");
+            }
+        }
+    }
 
     #[test]
     fn approximations_keep_their_bounds() {

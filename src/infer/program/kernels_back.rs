@@ -272,6 +272,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sums_of_rows_of_any_length_are_those_of_their_channels() {
+        // Sums of up to 31 terms below two, in f32.
+        const BOUND: f64 = 1e-5;
+        for (c, points) in [(3, 11), (8, 9), (20, 7), (24, 31), (70, 3), (150, 2)] {
+            let wave =
+                |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
+            let (h, seen) = (wave(0.7, c * points), wave(0.9, c * points));
+            let params = [0.3, 1.1, 1.7, 0.4].map(|step| wave(step, c));
+            let (mut d, mut sums, mut weighted) = (seen.clone(), vec![0.0; c], vec![0.0; c]);
+            norm_silu_sums(&h, params.each_ref().map(|p| &p[..]), &mut d, &mut sums, &mut weighted);
+            for k in 0..c {
+                let [mean, inverse, weight, bias] = params.each_ref().map(|p| f64::from(p[k]));
+                let (mut sum, mut more) = (0.0, 0.0);
+                for at in (k..h.len()).step_by(c) {
+                    let y = (f64::from(h[at]) - mean) * inverse;
+                    let u = weight * y + bias;
+                    let s = 1.0 / (1.0 + (-u).exp());
+                    let slope = f64::from(seen[at]) * s * (1.0 + u * (1.0 - s));
+                    assert!((f64::from(d[at]) - slope).abs() < BOUND, "{c} channels, {at}");
+                    (sum, more) = (sum + slope, more + slope * y);
+                }
+                assert!((f64::from(sums[k]) - sum).abs() < BOUND && (f64::from(weighted[k]) - more).abs() < BOUND);
+            }
+        }
+    }
+
+    #[test]
     fn the_slope_of_gelu_is_its_difference_quotient() {
         // Three times the bound of Φ, over which the slope divides nothing; differences of the exact function in f64 with
         // erf by its series.

@@ -2,7 +2,8 @@
 
 use gemm::Parallelism;
 
-use super::panel;
+use super::kernels::shift;
+use super::panel::{self, Sweep};
 
 /// A matrix inside a slice: element (i, j) at `i · rows + j · columns`.
 #[derive(Clone, Copy)]
@@ -31,7 +32,12 @@ impl<'a> Matrix<'a> {
 
     /// The columns from `column` on.
     pub(super) fn after(self, column: usize) -> Self {
-        Self { values: &self.values[column * self.columns..], ..self }
+        self.from(column * self.columns)
+    }
+
+    /// What begins `values` further.
+    pub(super) fn from(self, values: usize) -> Self {
+        Self { values: &self.values[values..], ..self }
     }
 
     #[inline(always)]
@@ -90,6 +96,27 @@ pub(super) fn product([m, k, n]: [usize; 3], left: Matrix, right: Matrix, out: &
             false,
             Parallelism::None,
         );
+    }
+}
+
+/// [`product`] along a field, of rows that follow one another in `out`, none added to what is there.
+///
+/// # Panics
+/// If a matrix does not fit its slice.
+pub(super) fn products(size: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], along: Sweep) {
+    let [m, k, n] = size;
+    if panel::suits(size, left, right) && k <= panel::PIECE {
+        return panel::sweep(size, left, right.values, right.rows, out, n, false, along);
+    }
+    let Sweep { lines, line, parts, part, bias } = along;
+    for (at, out) in out.chunks_mut(line[1]).take(lines).enumerate() {
+        for p in 0..parts {
+            let (left, right) = (left.from(at * line[0] + p * part[0]), right.from(p * part[1]));
+            product(size, left, right, out, n, p > 0);
+        }
+        if !bias.is_empty() {
+            shift(&mut out[..m * n], bias);
+        }
     }
 }
 

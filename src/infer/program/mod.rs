@@ -34,4 +34,6 @@ pub(crate) use conv::{ConvAdjoint, Tape};
 pub use fno::FnoProgram;
 #[cfg(feature = "learn")]
 pub(crate) use fno::{FnoAdjoint, FnoTape};
+#[cfg(all(feature = "learn", not(feature = "cuda")))]
+pub(crate) use idle::Idle;
 pub(crate) use matrix::square_product;

@@ -1,9 +1,10 @@
 //! 3×3 convolutions of one field, channels-last.
 
-use super::kernels::shift;
+use super::kernels::{ROW, tile};
 #[cfg(feature = "learn")]
 use super::matrix::transpose;
-use super::matrix::{Matrix, product};
+use super::matrix::{Matrix, products};
+use super::panel::Sweep;
 use super::winograd::{self, Winograd};
 use crate::config::Padding;
 
@@ -20,10 +21,20 @@ pub(super) struct Kernel {
 
 #[derive(Debug, Clone)]
 pub(super) enum Form {
-    /// (3, 3·from, to): one matrix for each of the three x offsets.
-    Taps(Vec<f32>),
+    /// (3, 3·from, to): one matrix for each of the three x offsets; and [`paired`] where a point fills half a register.
+    Taps(Vec<f32>, Option<Vec<f32>>),
     /// Unstrided convolutions of many channels on even grids.
     Tiles(Winograd),
+}
+
+/// Output channels of a point that fills half a register.
+const HALF: usize = 8;
+
+impl Form {
+    fn taps(packed: Vec<f32>, from: usize, to: usize) -> Self {
+        let pairs = (to == HALF).then(|| paired(&packed, from, to));
+        Self::Taps(packed, pairs)
+    }
 }
 
 impl Kernel {
@@ -43,7 +54,7 @@ impl Kernel {
                 }
             }
         }
-        Self { from, to, form: Form::Taps(packed) }
+        Self { from, to, form: Form::taps(packed, from, to) }
     }
 
     /// The kernel of the adjoint of the unstrided convolution: the adjoint of a correlation is the correlation with the transposed,
@@ -53,12 +64,12 @@ impl Kernel {
         let Self { from, to, ref form } = *self;
         let form = match form {
             Form::Tiles(tiles) => Form::Tiles(tiles.adjoint()),
-            Form::Taps(packed) => {
+            Form::Taps(packed, _) => {
                 let (size, mut adjoint) = (from * to, vec![0.0; packed.len()]);
                 for (tap, made) in adjoint.chunks_exact_mut(size).enumerate() {
                     transpose(&packed[(8 - tap) * size..][..size], to, made);
                 }
-                Form::Taps(adjoint)
+                Form::taps(adjoint, to, from)
             }
         };
         Self { from: to, to: from, form }
@@ -67,7 +78,7 @@ impl Kernel {
     /// The matrices of the three x offsets transposed, (3, to, 3·from).
     #[cfg(feature = "learn")]
     pub(super) fn flipped(&self) -> Vec<f32> {
-        let Form::Taps(packed) = &self.form else { return Vec::new() };
+        let Form::Taps(packed, _) = &self.form else { return Vec::new() };
         let mut flipped = vec![0.0; packed.len()];
         let size = 3 * self.from * self.to;
         for (taps, made) in packed.chunks_exact(size).zip(flipped.chunks_exact_mut(size)) {
@@ -90,7 +101,7 @@ impl Kernel {
     /// Values of scratch that [`Kernel::apply`] needs.
     pub(super) fn scratch(&self, n: usize) -> usize {
         match self.form {
-            Form::Taps(_) => 0,
+            Form::Taps(..) => 0,
             Form::Tiles(_) => winograd::scratch(n, [self.from, self.to]),
         }
     }
@@ -112,20 +123,38 @@ impl Kernel {
         let Self { from, to, ref form } = *self;
         let (made, line) = (n / stride, (n + 2) * from);
         let out = &mut out[..made * made * to];
-        let packed = match form {
+        let (packed, pairs) = match form {
             Form::Tiles(tiles) => return tiles.apply(padded, n, bias, wide, out),
-            Form::Taps(packed) => packed,
+            Form::Taps(packed, pairs) => (packed, pairs),
         };
-        for (x, out) in out.chunks_exact_mut(made * to).enumerate() {
-            for (i, weight) in packed.chunks_exact(3 * from * to).enumerate() {
-                let left = Matrix::strided(&padded[(stride * x + i) * line..], stride * from);
-                product([made, 3 * from, to], left, Matrix::strided(weight, to), out, to, i > 0);
+        let along =
+            Sweep { lines: made, line: [stride * line, made * to], parts: 3, part: [line, 3 * from * to], bias };
+        let left = Matrix::strided(padded, stride * from);
+        match pairs {
+            Some(pairs) if stride == 1 && n.is_multiple_of(2) => {
+                let mut buffer = [0.0; ROW];
+                let bias = if bias.is_empty() { bias } else { &tile(bias, &mut buffer)[..2 * to] };
+                let along = Sweep { part: [line, 8 * from * to], bias, ..along };
+                let left = Matrix::strided(padded, 2 * from);
+                products([made / 2, 4 * from, 2 * to], left, Matrix::strided(pairs, 2 * to), out, along);
             }
-            if !bias.is_empty() {
-                shift(out, bias);
+            _ => products([made, 3 * from, to], left, Matrix::strided(packed, to), out, along),
+        }
+    }
+}
+
+/// The packed kernel for two neighbouring points at once, (3, 4·from, 2·to): each sees three of the four points in the window of
+/// both. A zero for the fourth leaves a sum as it is, to the last bit.
+fn paired(packed: &[f32], from: usize, to: usize) -> Vec<f32> {
+    let mut pairs = vec![0.0; 3 * 8 * from * to];
+    for (taps, pairs) in packed.chunks_exact(3 * from * to).zip(pairs.chunks_exact_mut(8 * from * to)) {
+        for (point, column) in [0, to].into_iter().enumerate() {
+            for (row, pairs) in taps.chunks_exact(to).zip(pairs.chunks_exact_mut(2 * to).skip(point * from)) {
+                pairs[column..][..to].copy_from_slice(row);
             }
         }
     }
+    pairs
 }
 
 /// Fills the frame of the (n + 2)² field `padded`, whose inside is set.

@@ -34,7 +34,7 @@ impl Slopes {
         grow(&mut self.d_padded, framed * from.max(to));
         self.packed.clear();
         let len = match &kernel.form {
-            Form::Taps(packed) => packed.len(),
+            Form::Taps(packed, _) => packed.len(),
             Form::Tiles(tiles) => tiles.slopes(),
         };
         self.packed.resize(len, 0.0);
@@ -50,7 +50,7 @@ impl Slopes {
         let matrices = packed.chunks_exact_mut(3 * from * to).enumerate();
         match &kernel.form {
             Form::Tiles(tiles) => tiles.slope(padded, n, &d_padded[d_line + to..], d_line, wide, packed),
-            Form::Taps(_) if to <= NARROW => {
+            Form::Taps(..) if to <= NARROW => {
                 for (i, packed) in matrices {
                     for x in 0..n {
                         let left = Matrix::strided(&d_padded[(x + 1) * d_line + to..], to).t();
@@ -59,7 +59,7 @@ impl Slopes {
                     }
                 }
             }
-            Form::Taps(_) => {
+            Form::Taps(..) => {
                 // With zeros around it, the gradient meets the window of point p at p + n + 3 in rows of n + 2 points.
                 frame(d_padded, n, to, Padding::Zero);
                 let right = Matrix::strided(&d_padded[(n + 3) * to..], to);

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use super::kernels::vectorised;
 use super::lanes::both;
+#[cfg(feature = "learn")]
+use super::matrix::transpose;
 use super::matrix::{Matrix, product};
 use super::stencil::{BLOCK, grow};
 
@@ -17,6 +19,9 @@ pub(super) const VALUES: usize = 16;
 pub(super) const LEAST: usize = 32;
 /// Tiles transformed together, whole rows of them: enough for a product, and few enough to stay in the second cache.
 const TILES: usize = 64;
+/// Adjoints of so many pairs of channels have weights of their own.
+#[cfg(feature = "learn")]
+const COPIED: usize = 64 * 64;
 /// Between tiles, so that their values do not meet in the same lines of the nearest cache.
 const GAP: usize = 16;
 
@@ -45,6 +50,13 @@ macro_rules! by_channels {
 }
 pub(super) use by_channels;
 
+/// Where transformed value `at` of a reflected kernel is found: reflecting exchanges the first and the last transformed row and
+/// column.
+fn reflected(at: usize) -> usize {
+    let other = |i: usize| [3, 1, 2, 0][i];
+    4 * other(at / 4) + other(at % 4)
+}
+
 /// Values from one tile of `c` channels to the next.
 pub(super) fn pitch(c: usize) -> usize {
     VALUES * c + GAP
@@ -65,19 +77,26 @@ impl Winograd {
         Self { from, to, weights: Arc::new(weights), adjoint: false }
     }
 
-    /// The kernel of the adjoint, of the same weights.
+    /// The kernel of the adjoint: of the same weights where they are many, of transposed ones where they are few and a product with
+    /// them is made up of little else.
     #[cfg(feature = "learn")]
     pub(super) fn adjoint(&self) -> Self {
-        Self { from: self.to, to: self.from, weights: Arc::clone(&self.weights), adjoint: !self.adjoint }
+        let Self { from, to, ref weights, adjoint } = *self;
+        if from * to > COPIED {
+            return Self { from: to, to: from, weights: Arc::clone(weights), adjoint: !adjoint };
+        }
+        let mut copied = vec![0.0; weights.len()];
+        for (at, copied) in copied.chunks_exact_mut(from * to).enumerate() {
+            transpose(&weights[reflected(at) * from * to..][..from * to], to, copied);
+        }
+        Self { from: to, to: from, weights: Arc::new(copied), adjoint }
     }
 
     /// The matrix (from, to) of transformed value `at`.
     fn matrix(&self, at: usize) -> Matrix<'_> {
         let size = self.from * self.to;
         if self.adjoint {
-            // Reflecting a kernel exchanges the first and the last of its transformed rows and columns.
-            let at = [3, 1, 2, 0].map(|i| [3, 1, 2, 0].map(|j| 4 * i + j))[at / 4][at % 4];
-            return Matrix::strided(&self.weights[at * size..][..size], self.from).t();
+            return Matrix::strided(&self.weights[reflected(at) * size..][..size], self.from).t();
         }
         Matrix::strided(&self.weights[at * size..][..size], self.to)
     }

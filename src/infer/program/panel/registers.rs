@@ -9,6 +9,7 @@ use std::arch::x86_64::{
 use std::hint::black_box;
 
 use super::super::matrix::Matrix;
+use super::Sweep;
 
 /// Values of a register.
 const LANES: usize = 16;
@@ -26,7 +27,7 @@ pub(super) fn there() -> bool {
 
 /// Places of the matrices in memory, and their steps.
 #[derive(Clone, Copy)]
-struct Block {
+struct Block<'a> {
     rows: usize,
     depth: usize,
     left: *const f32,
@@ -39,13 +40,15 @@ struct Block {
     add: bool,
     /// The lanes of the last register that hold columns.
     mask: __mmask16,
+    along: Sweep<'a>,
 }
 
-/// As [`super::multiply`].
+/// As [`super::sweep`].
 ///
 /// # Safety
 /// [`there`] is true, and the matrices lie in their slices.
-pub(super) unsafe fn multiply(
+#[allow(clippy::too_many_arguments)] // three matrices
+pub(super) unsafe fn sweep(
     [rows, depth, n]: [usize; 3],
     left: Matrix<'_>,
     right: &[f32],
@@ -53,18 +56,19 @@ pub(super) unsafe fn multiply(
     out: &mut [f32],
     stride: usize,
     add: bool,
+    along: Sweep<'_>,
 ) {
     let (steps, left) = ([left.rows, left.columns], left.values.as_ptr());
     let mask = ((1u32 << (n % LANES)) - 1) as __mmask16;
     let right = right.as_ptr();
-    let block = Block { rows, depth, left, steps, right, pitch, out: out.as_mut_ptr(), stride, add, mask };
+    let block = Block { rows, depth, left, steps, right, pitch, out: out.as_mut_ptr(), stride, add, mask, along };
     // SAFETY: as the caller says.
     unsafe { columns(n, block) }
 }
 
 /// All columns, in blocks of up to four registers.
 #[target_feature(enable = "avx512f")]
-unsafe fn columns(mut n: usize, mut block: Block) {
+unsafe fn columns(mut n: usize, mut block: Block<'_>) {
     // SAFETY: the blocks of columns lie in the matrices, which lie in their slices.
     unsafe {
         while n > WIDEST {
@@ -75,6 +79,7 @@ unsafe fn columns(mut n: usize, mut block: Block) {
                 _ => steps::<3, 8, 16>(block),
             }
             (block.right, block.out) = (block.right.add(width), block.out.add(width));
+            block.along.bias = block.along.bias.get(width..).unwrap_or_default();
             n -= width;
         }
         match (n.div_ceil(LANES), n % LANES) {
@@ -98,32 +103,49 @@ unsafe fn columns(mut n: usize, mut block: Block) {
 ///
 /// Steps of usual fields are constants where one register holds all columns: there the loop does little beside finding its values.
 #[target_feature(enable = "avx512f")]
-unsafe fn steps<const Q: usize, const R: usize, const T: usize>(block: Block) {
+unsafe fn steps<const Q: usize, const R: usize, const T: usize>(block: Block<'_>) {
     // SAFETY: as the caller says.
     unsafe {
         match (block.steps, Q) {
-            ([8, 1], 1) => rows::<Q, R, T, 8>(block),
-            ([16, 1], 1) => rows::<Q, R, T, 16>(block),
-            ([32, 1], 1) => rows::<Q, R, T, 32>(block),
-            ([1, _], _) => rows::<Q, R, T, 1>(block),
-            _ => rows::<Q, R, T, 0>(block),
+            ([8, 1], 1) => lines::<Q, R, T, 8>(block),
+            ([16, 1], 1) => lines::<Q, R, T, 16>(block),
+            ([32, 1], 1) => lines::<Q, R, T, 32>(block),
+            ([1, _], _) => lines::<Q, R, T, 1>(block),
+            _ => lines::<Q, R, T, 0>(block),
         }
     }
 }
 
-/// All rows of a block whose left matrix has steps of `S` from row to row (0: any) and of one from column to column, unless S is one.
+/// All lines of a block whose left matrix has steps of `S` from row to row (0: any) and of one from column to column, unless S is
+/// one.
 #[target_feature(enable = "avx512f")]
-unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(mut block: Block) {
+unsafe fn lines<const Q: usize, const R: usize, const T: usize, const S: usize>(block: Block<'_>) {
     // Told to be unrelated, or the compiler makes each from the one before while the sums wait.
     let places = black_box(std::array::from_fn(|i| i * block.steps[0]));
+    let [left, out] = block.along.line;
+    for line in 0..block.along.lines {
+        // SAFETY: as many lines lie in the matrices.
+        unsafe {
+            let (left, out) = (block.left.add(line * left), block.out.add(line * out));
+            rows::<Q, R, T, S>(Block { left, out, ..block }, &places);
+        }
+    }
+}
+
+/// All rows of a line.
+#[target_feature(enable = "avx512f")]
+unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(
+    mut block: Block<'_>,
+    places: &[usize; TALLEST],
+) {
     while block.rows > 0 {
         // SAFETY: as many rows are left.
         unsafe {
             let done = match block.rows {
-                rest if rest >= R => tile::<Q, R, T, S>(block, &places),
-                8.. if Q == 1 => tile::<Q, 8, T, S>(block, &places),
-                4.. => tile::<Q, 4, T, S>(block, &places),
-                _ => tile::<Q, 1, T, S>(block, &places),
+                rest if rest >= R => parts::<Q, R, T, S>(block, places),
+                8.. if Q == 1 => parts::<Q, 8, T, S>(block, places),
+                4.. => parts::<Q, 4, T, S>(block, places),
+                _ => parts::<Q, 1, T, S>(block, places),
             };
             block.rows -= done;
             (block.left, block.out) = (block.left.add(done * block.steps[0]), block.out.add(done * block.stride));
@@ -131,13 +153,35 @@ unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(m
     }
 }
 
+/// All parts of the sums of `R` rows.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn parts<const Q: usize, const R: usize, const T: usize, const S: usize>(
+    mut block: Block<'_>,
+    places: &[usize; TALLEST],
+) -> usize {
+    let Sweep { parts, part: [left, right], bias, .. } = block.along;
+    for _ in 1..parts {
+        // SAFETY: as many parts lie in the matrices.
+        unsafe {
+            tile::<Q, R, T, S>(block, places, &[]);
+            (block.left, block.right) = (block.left.add(left), block.right.add(right));
+        }
+        block.add = true;
+    }
+    // SAFETY: as the caller says.
+    unsafe { tile::<Q, R, T, S>(block, places, bias) };
+    R
+}
+
 /// `R` rows of a block.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn tile<const Q: usize, const R: usize, const T: usize, const S: usize>(
-    block: Block,
+    block: Block<'_>,
     places: &[usize; TALLEST],
-) -> usize {
+    bias: &[f32],
+) {
     let Block { depth, left, steps, right, pitch, out, stride, add, mask, .. } = block;
     let mut sums = [[_mm512_setzero_ps(); Q]; R];
     // SAFETY: R rows and all terms lie in the matrices.
@@ -174,12 +218,17 @@ unsafe fn tile<const Q: usize, const R: usize, const T: usize, const S: usize>(
             // SAFETY: R rows lie in the matrix.
             unsafe {
                 let to = out.add(i * stride + q * LANES);
-                let value = if add { _mm512_add_ps(load::<Q, T>(q, to, mask), sums[i][q]) } else { sums[i][q] };
+                let mut value = sums[i][q];
+                if add {
+                    value = _mm512_add_ps(load::<Q, T>(q, to, mask), value);
+                }
+                if !bias.is_empty() {
+                    value = _mm512_add_ps(value, load::<Q, T>(q, bias.as_ptr().add(q * LANES), mask));
+                }
                 store::<Q, T>(q, to, mask, value);
             }
         }
     }
-    R
 }
 
 /// Register `q` of `Q`, the last with `T` lanes. Halves are not masked: what is stored by a mask has to reach the cache before it
