@@ -187,18 +187,18 @@ unsafe fn tile<const Q: usize, const R: usize, const T: usize, const S: usize>(
     // SAFETY: R rows and all terms lie in the matrices.
     let term = |k: usize, sums: &mut [[__m512; Q]; R]| unsafe {
         let mut row = [_mm512_setzero_ps(); Q];
-        for q in 0..Q {
-            row[q] = load::<Q, T>(q, right.add(k * pitch + q * LANES), mask);
+        for (q, row) in row.iter_mut().enumerate() {
+            *row = load::<Q, T>(q, right.add(k * pitch + q * LANES), mask);
         }
-        for i in 0..R {
+        for (i, sums) in sums.iter_mut().enumerate() {
             let at = match S {
                 0 => places[i] + k,
                 1 => i + k * steps[1],
                 _ => i * S + k,
             };
             let factor = _mm512_set1_ps(*left.add(at));
-            for q in 0..Q {
-                sums[i][q] = _mm512_fmadd_ps(factor, row[q], sums[i][q]);
+            for (sum, row) in sums.iter_mut().zip(row) {
+                *sum = _mm512_fmadd_ps(factor, row, *sum);
             }
         }
     };
@@ -213,12 +213,11 @@ unsafe fn tile<const Q: usize, const R: usize, const T: usize, const S: usize>(
         term(k, &mut sums);
         k += 1;
     }
-    for i in 0..R {
-        for q in 0..Q {
+    for (i, sums) in sums.into_iter().enumerate() {
+        for (q, mut value) in sums.into_iter().enumerate() {
             // SAFETY: R rows lie in the matrix.
             unsafe {
                 let to = out.add(i * stride + q * LANES);
-                let mut value = sums[i][q];
                 if add {
                     value = _mm512_add_ps(load::<Q, T>(q, to, mask), value);
                 }
