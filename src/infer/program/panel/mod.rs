@@ -7,11 +7,13 @@ mod registers;
 
 use super::matrix::Matrix;
 
-/// Fewest and most columns. A single one is summed by a general product in lanes.
-const COLUMNS: std::ops::RangeInclusive<usize> = 2..=128;
-/// From so many columns on a general product is faster if the sums are long as well.
+/// Fewest columns for named registers and for arrays. A single one is summed by a general product in lanes.
+const LEAST: [usize; 2] = [2, 4];
+/// From so many columns or terms on a general product is faster, unless the registers are named and only one of the two is many.
 const WIDE: usize = 64;
 const LONG: usize = 256;
+/// Most columns that may be many by themselves.
+const MOST: usize = 128;
 /// Most terms of a sum made in one piece, as a general product cuts them.
 pub(super) const PIECE: usize = 512;
 /// Up to so many rows and columns a general product cuts pieces of the full length, beyond them equal ones.
@@ -19,7 +21,25 @@ const SMALL: usize = 64;
 
 /// Is a panel what makes this product fastest?
 pub(super) fn suits([_, k, n]: [usize; 3], left: Matrix, right: Matrix) -> bool {
-    COLUMNS.contains(&n) && (n < WIDE || k <= LONG) && right.columns == 1 && (left.rows == 1 || left.columns == 1)
+    let (narrow, short) = (n < WIDE, k <= LONG);
+    let few = match named() {
+        true => n >= LEAST[0] && (narrow || short && n <= MOST),
+        false => n >= LEAST[1] && narrow && short,
+    };
+    few && right.columns == 1 && in_rows(left)
+}
+
+/// Are the registers of this processor ones that we name?
+fn named() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return registers::there();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Does the matrix lie in rows or columns without gaps between their values?
+fn in_rows(matrix: Matrix) -> bool {
+    matrix.rows == 1 || matrix.columns == 1
 }
 
 /// Products along a field, all with the same sizes, and what their sums are made of.
@@ -84,10 +104,11 @@ pub(super) fn sweep(
         < left.values.len()
         && end(k, pitch) + n + end(parts, part[1]) <= right.len()
         && end(m, stride) + n + end(lines, line[1]) <= out.len()
-        && (bias.is_empty() || bias.len() == n);
+        && (bias.is_empty() || bias.len() == n)
+        && in_rows(left);
     assert!(whole, "panel {m} × {k} × {n} beyond its slices");
     #[cfg(target_arch = "x86_64")]
-    if registers::there() {
+    if named() {
         // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
         return unsafe { registers::sweep(size, left, right, pitch, out, stride, add, along) };
     }
