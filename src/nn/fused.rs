@@ -128,10 +128,7 @@ fn values<const D: usize>(tensor: FloatTensor<Flex>) -> Vec<f32> {
     if let Some(values) = tensor.as_slice::<f32>() {
         return values.to_vec();
     }
-    match Tensor::<D>::from_primitive::<Flex>(tensor).into_data().as_slice::<f32>() {
-        Ok(values) => values.to_vec(),
-        Err(error) => unreachable!("values of an f32 tensor: {error:?}"),
-    }
+    super::values(Tensor::<D>::from_primitive::<Flex>(tensor))
 }
 
 /// Gradients that were added up.

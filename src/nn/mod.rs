@@ -17,7 +17,7 @@ mod weights;
 pub use conv::{compose as compose_conv, decode, encode};
 pub(crate) use fno::Prepared;
 pub use fno::{compose as compose_fno, fno};
-pub(crate) use ops::Product;
+pub(crate) use ops::{Product, values};
 pub use weights::Weights;
 
 /// Takes a gradient back that is needed no more: its memory waits for the next one, instead of going back to the system, which

@@ -12,6 +12,18 @@ pub(super) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], devi
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
+/// The values of an f32 tensor, row-major; on a CPU nothing is copied where nobody else holds them.
+///
+/// # Panics
+/// On other types of values, which no tensor of this crate has.
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    #[allow(deprecated)] // the name in all releases that the manifest allows
+    match tensor.into_data().into_vec() {
+        Ok(values) => values,
+        Err(error) => unreachable!("every tensor of this crate is f32: {error:?}"),
+    }
+}
+
 /// How the networks multiply matrices and convolve: the one place where [`Precision`] acts. With [`Precision::Bf16`] operands are
 /// rounded and products brought back to f32; gradients pass through both, rounded alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

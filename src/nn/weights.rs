@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use super::ops::Product;
+use super::ops::{Product, values};
 use crate::config::Precision;
 use crate::infer::{Network, Param};
 
@@ -115,13 +115,7 @@ impl Weights {
 
     /// The gradients, in the order of the flat weights; 0 where the loss does not depend on a weight, and for fixed arrays.
     pub fn gradient(&self, grads: &mut Gradients) -> Vec<f32> {
-        let mut take =
-            |leaf: &Tensor<1>| match leaf.grad_remove(grads).map(|gradient| gradient.into_data().try_into_vec()) {
-                Some(Ok(values)) => values,
-                // Values of an f32 tensor are f32.
-                Some(Err(error)) => unreachable!("gradient of an f32 leaf: {error:?}"),
-                None => vec![0.0; leaf.dims()[0]],
-            };
+        let mut take = |leaf: &Tensor<1>| leaf.grad_remove(grads).map_or_else(|| vec![0.0; leaf.dims()[0]], values);
         let fixed = |param: &&Param| !param.trained();
         match &self.leaves {
             Leaves::Flat(all, ranges) => {

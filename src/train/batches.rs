@@ -73,11 +73,3 @@ pub(super) fn tensor3(values: Vec<f32>, n: usize, device: &Device) -> Tensor<3> 
     let samples = values.len() / (n * n);
     Tensor::from_data(TensorData::new(values, [samples, n, n]), device)
 }
-
-/// The values of an f32 tensor.
-pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    match tensor.into_data().as_slice::<f32>() {
-        Ok(values) => values.to_vec(),
-        Err(error) => unreachable!("every tensor of this crate is f32: {error:?}"),
-    }
-}

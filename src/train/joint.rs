@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 
-use super::batches::{Fields, Order, Samples, tensor3, values};
+use super::batches::{Fields, Order, Samples, tensor3};
 use super::engine::{Loss, Objective};
 use super::noise::Noise;
 use super::score::{add, loss_scale, square_error, sum};
@@ -18,7 +18,7 @@ use super::spread::{Spread, kl_gradient};
 use crate::config::Variant;
 use crate::error::{Error, Result};
 use crate::infer::{Conv, Fno, LatentStats, Network};
-use crate::nn::{Weights, decode, encode};
+use crate::nn::{Weights, decode, encode, values};
 use crate::rng::SeedTree;
 
 /// What a step keeps of the running latent statistics: a memory of 50 batches.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array3, ArrayView2};
 
-use super::batches::{Fields, Samples, values};
+use super::batches::{Fields, Samples};
 use super::engine::{Outcome, Run, fit};
 use super::joint::{Joint, Parts};
 use super::parallel::Workers;
@@ -17,7 +17,7 @@ use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
 use crate::latent::{field_scales, mode_std};
-use crate::nn::{Weights, fno};
+use crate::nn::{Weights, fno, values};
 use crate::rng::SeedTree;
 use crate::spectral::truncate;
 

@@ -2,14 +2,14 @@
 
 use burn::tensor::Tensor;
 
-use super::batches::{Order, Samples, values};
+use super::batches::{Order, Samples};
 use super::engine::{Loss, Objective};
 use super::noise::{Noise, Question};
 use super::setup::Setup;
 use crate::config::Variant;
 use crate::error::Result;
 use crate::infer::{Fno, Network};
-use crate::nn::{Weights, fno};
+use crate::nn::{Weights, fno, values};
 use crate::transport::SIGMA_MAX;
 
 /// Most validation samples for the error of the conditional mean, which is a diagnostic only.

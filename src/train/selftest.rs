@@ -7,13 +7,13 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::batches::{tensor3, values};
+use super::batches::tensor3;
 use super::noise::Noise;
 use super::score::{loss_scale, square_error, sum};
 use crate::config::{Padding, Precision, SamplerKind, Variant};
 use crate::error::Result;
 use crate::infer::{Conv, ConvAdjoint, ConvProgram, Fno, FnoProgram, Network, Tape};
-use crate::nn::{Product, Weights, compose_conv, compose_fno};
+use crate::nn::{Product, Weights, compose_conv, compose_fno, values};
 use crate::rng::SeedTree;
 use crate::transport::{Schedule, Scratch, sample};
 

@@ -61,6 +61,22 @@ macro_rules! known {
 }
 pub(super) use known;
 
+/// Calls `$columns::<L>`(channel, …) for runs of L channels, whole registers first.
+macro_rules! by_channels {
+    ($c:expr, $columns:ident, $($arg:expr),*) => {{
+        let mut channel = 0;
+        while channel < $c {
+            channel += match $c - channel {
+                16.. => $columns::<16>(channel, $($arg),*),
+                8.. => $columns::<8>(channel, $($arg),*),
+                4.. => $columns::<4>(channel, $($arg),*),
+                _ => $columns::<1>(channel, $($arg),*),
+            };
+        }
+    }};
+}
+pub(super) use by_channels;
+
 /// exp(x), as [`exps`].
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {

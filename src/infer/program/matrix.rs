@@ -2,8 +2,7 @@
 
 use gemm::Parallelism;
 
-use super::kernels::shift;
-use super::panel::{self, Sweep};
+use super::panel;
 
 /// A matrix inside a slice: element (i, j) at `i · rows + j · columns`.
 #[derive(Clone, Copy)]
@@ -62,15 +61,87 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `out` (m × n, rows `stride` apart) = `left` (m × k) · `right` (k × n), added to what is there if `add`.
+/// `out` = `left` (m × k) · `right` (k × n), added to what is there if `add`; the rows of `out` begin `stride` values apart.
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    /// m, k, n.
+    pub(super) size: [usize; 3],
+    pub(super) left: Matrix<'a>,
+    pub(super) right: Matrix<'a>,
+    pub(super) stride: usize,
+    pub(super) add: bool,
+}
+
+impl Product<'_> {
+    /// Do the matrices lie in their slices, that of `out` in one of `len` values?
+    fn fits(&self, len: usize) -> bool {
+        let Self { size: [m, k, n], left, right, stride, .. } = *self;
+        left.holds(m, k) && right.holds(k, n) && (m - 1) * stride + n <= len && stride >= n
+    }
+}
+
+/// Products along a field, all with the same sizes, and what their sums are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Sweep<'a> {
+    /// Products; from one to the next, `left` and `out` begin so much further.
+    pub(super) lines: usize,
+    pub(super) line: [usize; 2],
+    /// Parts of every sum, made one by one and added in their order; from one to the next, `left` and `right` begin so much
+    /// further.
+    pub(super) parts: usize,
+    pub(super) part: [usize; 2],
+    /// What comes on top, per column; may be empty.
+    pub(super) bias: &'a [f32],
+}
+
+impl Sweep<'_> {
+    /// One product.
+    pub(super) const ONE: Self = Self { lines: 1, line: [0; 2], parts: 1, part: [0; 2], bias: &[] };
+
+    /// Do all matrices lie in their slices, those of `out` in one of `len` values?
+    pub(super) fn fits(&self, first: Product, len: usize) -> bool {
+        let Self { lines, line, parts, part, bias } = *self;
+        let end = |line: usize, part: usize| (lines - 1) * line + (parts - 1) * part;
+        let (left, right, out) = (end(line[0], part[0]), end(0, part[1]), end(line[1], 0));
+        if left >= first.left.values.len() || right >= first.right.values.len() || out >= len {
+            return false;
+        }
+        let last = Product { left: first.left.from(left), right: first.right.from(right), ..first };
+        last.fits(len - out) && (bias.is_empty() || bias.len() == first.size[2])
+    }
+
+    /// Calls `multiply` for one part of one line after the other, and adds what comes on top.
+    pub(super) fn each(&self, first: Product, out: &mut [f32], multiply: impl Fn(Product, &mut [f32])) {
+        let [m, ..] = first.size;
+        for at in 0..self.lines {
+            let out = &mut out[at * self.line[1]..];
+            for p in 0..self.parts {
+                let left = first.left.from(at * self.line[0] + p * self.part[0]);
+                let right = first.right.from(p * self.part[1]);
+                multiply(Product { left, right, add: first.add || p > 0, ..first }, out);
+            }
+            if !self.bias.is_empty() {
+                for row in out.chunks_mut(first.stride).take(m) {
+                    row.iter_mut().zip(self.bias).for_each(|(out, bias)| *out += bias);
+                }
+            }
+        }
+    }
+}
+
+/// [`Product`] of these matrices.
 ///
 /// # Panics
 /// If a matrix does not fit its slice.
-pub(super) fn product([m, k, n]: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], stride: usize, add: bool) {
-    let whole = left.holds(m, k) && right.holds(k, n) && (m - 1) * stride + n <= out.len() && stride >= n;
-    assert!(whole, "matrix product {m} × {k} × {n} beyond its slices");
-    if panel::suits([m, k, n], left, right) {
-        return panel::multiply([m, k, n], left, right.values, right.rows, out, stride, add);
+pub(super) fn product(size: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], stride: usize, add: bool) {
+    multiply(Product { size, left, right, stride, add }, out);
+}
+
+fn multiply(product: Product, out: &mut [f32]) {
+    let Product { size: [m, k, n], left, right, stride, add } = product;
+    assert!(product.fits(out.len()), "matrix product {m} × {k} × {n} beyond its slices");
+    if panel::suits(product) {
+        return panel::multiply(product, out);
     }
     // SAFETY: the largest index of each matrix was just checked against its slice; `out` is not aliased, being borrowed mutably,
     // and its rows do not overlap (stride ≥ n).
@@ -104,20 +175,12 @@ pub(super) fn product([m, k, n]: [usize; 3], left: Matrix, right: Matrix, out: &
 /// # Panics
 /// If a matrix does not fit its slice.
 pub(super) fn products(size: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], along: Sweep) {
-    let [m, k, n] = size;
-    if panel::suits(size, left, right) && k <= panel::PIECE {
-        return panel::sweep(size, left, right.values, right.rows, out, n, false, along);
+    let [_, k, n] = size;
+    let first = Product { size, left, right, stride: n, add: false };
+    if panel::suits(first) && k <= panel::PIECE {
+        return panel::sweep(first, out, along);
     }
-    let Sweep { lines, line, parts, part, bias } = along;
-    for (at, out) in out.chunks_mut(line[1]).take(lines).enumerate() {
-        for p in 0..parts {
-            let (left, right) = (left.from(at * line[0] + p * part[0]), right.from(p * part[1]));
-            product(size, left, right, out, n, p > 0);
-        }
-        if !bias.is_empty() {
-            shift(&mut out[..m * n], bias);
-        }
-    }
+    along.each(first, out, multiply);
 }
 
 /// `out` ← `left` · `right`, row-major and `n` × `n`, as the programs multiply.

@@ -1,8 +1,9 @@
 //! Networks as programs on plain f32 arrays.
 //!
 //! Fields are channels-last, (point, channel), so that pointwise layers are one matrix product, the transforms of a spectral
-//! convolution fill vector registers with channels, and a row of a 3×3 convolution reads three runs of contiguous memory. Weights are packed and scratch is allocated when a program is made; a call allocates nothing. It uses the threads of
-//! the rayon pool that it is called in, and one outside of any.
+//! convolution fill vector registers with channels, and a row of a 3×3 convolution reads three runs of contiguous memory.
+//! Weights are packed and scratch is allocated when a program is made; a call allocates nothing. It uses the threads of the rayon
+//! pool that it is called in, and one outside of any.
 
 mod conv;
 mod fno;

@@ -3,19 +3,20 @@
 use super::kernels::{ROW, tile};
 #[cfg(feature = "learn")]
 use super::matrix::transpose;
-use super::matrix::{Matrix, products};
-use super::panel::Sweep;
+use super::matrix::{Matrix, Sweep, products};
 use super::winograd::{self, Winograd};
 use crate::config::Padding;
 
 /// Rows that are read or written side by side when weights are packed.
 pub(super) const BLOCK: usize = 16;
 
-/// A 3×3 convolution, its weights as its sums need them.
+/// A 3×3 convolution of fields of n × n points, its weights as its sums need them.
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
-    from: usize,
-    to: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) n: usize,
+    pub(super) stride: usize,
     pub(super) form: Form,
 }
 
@@ -41,7 +42,7 @@ impl Kernel {
     /// Packs weights (to, from, 3, 3) for fields of n × n points.
     pub(super) fn new(weight: &[f32], from: usize, to: usize, n: usize, stride: usize) -> Self {
         if stride == 1 && n.is_multiple_of(2) && from.min(to) >= winograd::LEAST {
-            return Self { from, to, form: Form::Tiles(Winograd::new(weight, from, to)) };
+            return Self { from, to, n, stride, form: Form::Tiles(Winograd::new(weight, from, to)) };
         }
         let mut packed = vec![0.0; 9 * from * to];
         // In blocks of output channels, whose rows are read side by side.
@@ -54,14 +55,14 @@ impl Kernel {
                 }
             }
         }
-        Self { from, to, form: Form::taps(packed, from, to) }
+        Self { from, to, n, stride, form: Form::taps(packed, from, to) }
     }
 
     /// The kernel of the adjoint of the unstrided convolution: the adjoint of a correlation is the correlation with the transposed,
     /// point-reflected kernel.
     #[cfg(feature = "learn")]
     pub(super) fn adjoint(&self) -> Self {
-        let Self { from, to, ref form } = *self;
+        let Self { from, to, n, stride, ref form } = *self;
         let form = match form {
             Form::Tiles(tiles) => Form::Tiles(tiles.adjoint()),
             Form::Taps(packed, _) => {
@@ -72,7 +73,7 @@ impl Kernel {
                 Form::taps(adjoint, to, from)
             }
         };
-        Self { from: to, to: from, form }
+        Self { from: to, to: from, n, stride, form }
     }
 
     /// The matrices of the three x offsets transposed, (3, to, 3·from).
@@ -87,22 +88,16 @@ impl Kernel {
         flipped
     }
 
-    /// Input channels.
-    #[cfg(feature = "learn")]
-    pub(super) fn from(&self) -> usize {
-        self.from
-    }
-
-    /// Output channels.
-    pub(super) fn to(&self) -> usize {
-        self.to
+    /// Points per side of the output.
+    pub(super) fn made(&self) -> usize {
+        self.n / self.stride
     }
 
     /// Values of scratch that [`Kernel::apply`] needs.
-    pub(super) fn scratch(&self, n: usize) -> usize {
+    pub(super) fn scratch(&self) -> usize {
         match self.form {
             Form::Taps(..) => 0,
-            Form::Tiles(_) => winograd::scratch(n, [self.from, self.to]),
+            Form::Tiles(_) => winograd::scratch(self.n, [self.from, self.to]),
         }
     }
 
@@ -111,17 +106,9 @@ impl Kernel {
     ///
     /// The taps of one x offset are three neighbouring points, contiguous in memory: the matrix of the windows of a row is the
     /// padded row itself with overlapping rows.
-    pub(super) fn apply(
-        &self,
-        padded: &[f32],
-        n: usize,
-        stride: usize,
-        bias: &[f32],
-        wide: &mut Vec<f32>,
-        out: &mut [f32],
-    ) {
-        let Self { from, to, ref form } = *self;
-        let (made, line) = (n / stride, (n + 2) * from);
+    pub(super) fn apply(&self, padded: &[f32], bias: &[f32], wide: &mut Vec<f32>, out: &mut [f32]) {
+        let Self { from, to, n, stride, ref form } = *self;
+        let (made, line) = (self.made(), (n + 2) * from);
         let out = &mut out[..made * made * to];
         let (packed, pairs) = match form {
             Form::Tiles(tiles) => return tiles.apply(padded, n, bias, wide, out),
@@ -213,7 +200,7 @@ mod tests {
                 let mut out = vec![0.0; n * n * to];
                 let kernel = Kernel::new(&weight, from, to, n, 1);
                 assert_eq!(matches!(kernel.form, Form::Tiles(_)), n == 6 && from >= 32, "{n} {from} {to}");
-                kernel.apply(&padded, n, 1, &bias, &mut Vec::new(), &mut out);
+                kernel.apply(&padded, &bias, &mut Vec::new(), &mut out);
                 for (at, &value) in out.iter().enumerate() {
                     let (x, y, o) = (at / to / n, at / to % n, at % to);
                     let mut sum = f64::from(bias[o]);

@@ -27,9 +27,10 @@ const NARROW: usize = 16;
 const WINDOWS: usize = 256;
 
 impl Slopes {
-    /// Forgets the gradient of the last kernel and makes room for the next one's, on fields of n × n points.
-    pub(super) fn begin(&mut self, kernel: &Kernel, n: usize) {
-        let (framed, from, to) = ((n + 2) * (n + 2), kernel.from(), kernel.to());
+    /// Forgets the gradient of the last kernel and makes room for the next one's.
+    pub(super) fn begin(&mut self, kernel: &Kernel) {
+        let &Kernel { from, to, n, .. } = kernel;
+        let framed = (n + 2) * (n + 2);
         grow(&mut self.padded, framed * from);
         grow(&mut self.d_padded, framed * from.max(to));
         self.packed.clear();
@@ -42,8 +43,8 @@ impl Slopes {
 
     /// Makes `d`, the gradient of what the convolution saw, of the insides of `padded` and `d_padded`; adds to the gradient of the
     /// kernel.
-    pub(super) fn unstrided(&mut self, kernel: &Kernel, adjoint: &Kernel, n: usize, padding: Padding, d: &mut [f32]) {
-        let (from, to) = (kernel.from(), kernel.to());
+    pub(super) fn unstrided(&mut self, kernel: &Kernel, adjoint: &Kernel, padding: Padding, d: &mut [f32]) {
+        let &Kernel { from, to, n, .. } = kernel;
         let Self { padded, d_padded, wide, packed, .. } = self;
         frame(padded, n, from, padding);
         let (line, d_line) = ((n + 2) * from, (n + 2) * to);
@@ -70,22 +71,14 @@ impl Slopes {
             }
         }
         frame(d_padded, n, to, padding);
-        adjoint.apply(d_padded, n, 1, &[], wide, d);
+        adjoint.apply(d_padded, &[], wide, d);
     }
 
     /// Makes the inside of `d_padded`, the gradient of what the convolution saw, of the inside of `padded` and `d_out`, the gradient
     /// of what it made; adds to the gradient of the kernel. `flipped` are its matrices transposed, (3, to, 3·from).
-    pub(super) fn strided(
-        &mut self,
-        kernel: &Kernel,
-        flipped: &[f32],
-        d_out: &[f32],
-        n: usize,
-        stride: usize,
-        padding: Padding,
-    ) {
-        let (from, to, made) = (kernel.from(), kernel.to(), n / stride);
-        let (line, size) = ((n + 2) * from, 3 * from * to);
+    pub(super) fn strided(&mut self, kernel: &Kernel, flipped: &[f32], d_out: &[f32], padding: Padding) {
+        let &Kernel { from, to, n, stride, .. } = kernel;
+        let (made, line, size) = (kernel.made(), (n + 2) * from, 3 * from * to);
         let Self { padded, d_padded, packed, columns, .. } = self;
         frame(padded, n, from, padding);
         d_padded[..(n + 2) * line].fill(0.0);
@@ -119,7 +112,7 @@ impl Slopes {
 
     /// Adds the gradient of the kernel to that of the weights, (to, from, 3, 3).
     pub(super) fn unpack(&self, kernel: &Kernel, weight: &mut [f32]) {
-        let (from, to) = (kernel.from(), kernel.to());
+        let &Kernel { from, to, .. } = kernel;
         if let Form::Tiles(tiles) = &kernel.form {
             return tiles.unpack(&self.packed, weight);
         }

@@ -6,7 +6,7 @@
 
 use std::f64::consts::TAU;
 
-use super::kernels::vectorised;
+use super::kernels::{by_channels, vectorised};
 
 /// cos 2πkj/n and sin 2πkj/n, k = 0, 1, …, times a factor for each k.
 #[derive(Debug, Clone)]
@@ -68,28 +68,21 @@ impl Waves {
 
 vectorised! {
     fn analyse(table: &[[f32; 2]], size: [usize; 2], lines: Lines, points: &[f32], waves: &mut [f32]) {
-        let mut column = 0;
-        while column < lines.width {
-            let (points, waves) = (&points[column..], &mut waves[column..]);
-            column += match lines.width - column {
-                16.. => analyse_columns::<16>(table, size, lines, points, waves),
-                8.. => analyse_columns::<8>(table, size, lines, points, waves),
-                4.. => analyse_columns::<4>(table, size, lines, points, waves),
-                _ => analyse_columns::<1>(table, size, lines, points, waves),
-            };
-        }
+        by_channels!(lines.width, analyse_columns, table, size, lines, points, waves);
     }
 }
 
-/// `L` columns.
+/// `L` columns from `column` on.
 #[inline(always)]
 fn analyse_columns<const L: usize>(
+    column: usize,
     table: &[[f32; 2]],
     size: [usize; 2],
     lines: Lines,
     points: &[f32],
     waves: &mut [f32],
 ) -> usize {
+    let (points, waves) = (&points[column..], &mut waves[column..]);
     let mut k = 0;
     while k < size[1] {
         let waves = &mut waves[k * lines.wave..];
@@ -152,22 +145,14 @@ vectorised! {
         waves: &[f32],
         points: &mut [f32],
     ) {
-        let mut column = 0;
-        while column < lines.width {
-            let (points, waves) = (&mut points[column..], &waves[column..]);
-            column += match lines.width - column {
-                16.. => synthesise_columns::<16>(table, size, lines, add, waves, points),
-                8.. => synthesise_columns::<8>(table, size, lines, add, waves, points),
-                4.. => synthesise_columns::<4>(table, size, lines, add, waves, points),
-                _ => synthesise_columns::<1>(table, size, lines, add, waves, points),
-            };
-        }
+        by_channels!(lines.width, synthesise_columns, table, size, lines, add, waves, points);
     }
 }
 
-/// `L` columns.
+/// `L` columns from `column` on.
 #[inline(always)]
 fn synthesise_columns<const L: usize>(
+    column: usize,
     table: &[[f32; 2]],
     [n, wavenumbers]: [usize; 2],
     lines: Lines,
@@ -175,6 +160,7 @@ fn synthesise_columns<const L: usize>(
     waves: &[f32],
     points: &mut [f32],
 ) -> usize {
+    let (waves, points) = (&waves[column..], &mut points[column..]);
     let mut j = 0;
     while j <= n / 2 {
         let table = &table[j * wavenumbers..];

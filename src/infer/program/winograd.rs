@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::kernels::vectorised;
+use super::kernels::{by_channels, vectorised};
 use super::lanes::both;
 #[cfg(feature = "learn")]
 use super::matrix::transpose;
@@ -33,22 +33,6 @@ pub(super) struct Winograd {
     weights: Arc<Vec<f32>>,
     adjoint: bool,
 }
-
-/// Calls `$columns::<L>`(channel, …) for runs of L channels, whole registers first.
-macro_rules! by_channels {
-    ($c:expr, $columns:ident, $($arg:expr),*) => {{
-        let mut channel = 0;
-        while channel < $c {
-            channel += match $c - channel {
-                16.. => $columns::<16>(channel, $($arg),*),
-                8.. => $columns::<8>(channel, $($arg),*),
-                4.. => $columns::<4>(channel, $($arg),*),
-                _ => $columns::<1>(channel, $($arg),*),
-            };
-        }
-    }};
-}
-pub(super) use by_channels;
 
 /// Where transformed value `at` of a reflected kernel is found: reflecting exchanges the first and the last transformed row and
 /// column.

@@ -1,10 +1,10 @@
 //! Gradients of the kernels of [`Winograd`] convolutions.
 
-use super::kernels::vectorised;
+use super::kernels::{by_channels, vectorised};
 use super::lanes::both;
 use super::matrix::{Matrix, product};
 use super::stencil::BLOCK;
-use super::winograd::{VALUES, Winograd, by_channels, in_strips, pitch, see};
+use super::winograd::{VALUES, Winograd, in_strips, pitch, see};
 
 impl Winograd {
     /// Adds to `gradient`, (16, from, to), that of the transformed weights, given the framed `padded` that the convolution saw and

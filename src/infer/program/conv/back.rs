@@ -80,10 +80,7 @@ pub(crate) struct Tape {
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)] // a dozen of them at most
 enum Unit {
-    Conv {
-        layer: Layer,
-        stride: usize,
-    },
+    Conv(Layer),
     /// Nearest upsampling, then a convolution.
     UpConv(UpLayer),
     /// Norm, SiLU, convolution.
@@ -152,11 +149,11 @@ impl ConvAdjoint {
         let mut h = scratch.copy(input);
         for unit in units {
             match unit {
-                Unit::Conv { layer, stride } => {
-                    scratch.pad(&h, n, layer.from);
-                    let out = layer.forward(scratch, n, *stride, *padding);
+                Unit::Conv(layer) => {
+                    scratch.pad(&h, n, layer.kernel.from);
+                    let out = layer.forward(scratch, *padding);
                     tape.inputs.push(std::mem::replace(&mut h, out));
-                    n /= *stride;
+                    n = layer.kernel.made();
                 }
                 Unit::UpConv(layer) => {
                     let out = layer.forward(scratch, &h, n, *padding);
@@ -166,18 +163,18 @@ impl ConvAdjoint {
                 Unit::NormConv { norm, layer } => {
                     tape.norms.push(norm.measure(&h));
                     scratch.norm_pad(norm, &tape.norms[tape.norms.len() - 1], &h, n);
-                    let out = layer.forward(scratch, n, 1, *padding);
+                    let out = layer.forward(scratch, *padding);
                     tape.inputs.push(std::mem::replace(&mut h, out));
                 }
                 Unit::Residual { norms: [first, second], layers: [one, two], skip } => {
                     tape.norms.push(first.measure(&h));
                     scratch.norm_pad(first, &tape.norms[tape.norms.len() - 1], &h, n);
-                    let inner = one.forward(scratch, n, 1, *padding);
+                    let inner = one.forward(scratch, *padding);
                     tape.norms.push(second.measure(&inner));
                     scratch.norm_pad(second, &tape.norms[tape.norms.len() - 1], &inner, n);
-                    let mut out = two.forward(scratch, n, 1, *padding);
+                    let mut out = two.forward(scratch, *padding);
                     match skip {
-                        Some(skip) => skip.forward(&h, one.from, n * n, &mut out, one.to, true),
+                        Some(skip) => skip.forward(&h, one.kernel.from, n * n, &mut out, one.kernel.to, true),
                         None => out.iter_mut().zip(&h).for_each(|(out, h)| *out += h),
                     }
                     tape.inputs.push(std::mem::replace(&mut h, out));
@@ -213,11 +210,11 @@ impl ConvAdjoint {
         let mut norm_of = || norms.pop().unwrap_or_default();
         for unit in units.iter().rev() {
             match unit {
-                Unit::Conv { layer, stride } => {
+                Unit::Conv(layer) => {
                     let h = input();
-                    n *= *stride;
-                    scratch.pad(&h, n, layer.from);
-                    let d_h = layer.backward(scratch, &d, n, *stride, *padding, gradient);
+                    n = layer.kernel.n;
+                    scratch.pad(&h, n, layer.kernel.from);
+                    let d_h = layer.backward(scratch, &d, *padding, gradient);
                     scratch.give(h);
                     scratch.give(std::mem::replace(&mut d, d_h));
                 }
@@ -231,7 +228,7 @@ impl ConvAdjoint {
                 Unit::NormConv { norm, layer } => {
                     let (h, stats) = (input(), norm_of());
                     scratch.norm_pad(norm, &stats, &h, n);
-                    let d_h = layer.backward(scratch, &d, n, 1, *padding, gradient);
+                    let d_h = layer.backward(scratch, &d, *padding, gradient);
                     scratch.give(std::mem::replace(&mut d, d_h));
                     norm.backward(&stats, &h, true, &mut d, gradient);
                     scratch.give(h);
@@ -240,15 +237,15 @@ impl ConvAdjoint {
                     let (inner, h) = (input(), input());
                     let stats = norm_of();
                     scratch.norm_pad(second, &stats, &inner, n);
-                    let mut d_inner = two.backward(scratch, &d, n, 1, *padding, gradient);
+                    let mut d_inner = two.backward(scratch, &d, *padding, gradient);
                     second.backward(&stats, &inner, true, &mut d_inner, gradient);
                     let stats = norm_of();
                     scratch.norm_pad(first, &stats, &h, n);
-                    let mut d_h = one.backward(scratch, &d_inner, n, 1, *padding, gradient);
+                    let mut d_h = one.backward(scratch, &d_inner, *padding, gradient);
                     first.backward(&stats, &h, true, &mut d_h, gradient);
                     match skip {
                         Some(skip) => {
-                            skip.backward(&d, one.to, n * n, &h, one.from, &mut d_h, true, gradient);
+                            skip.backward(&d, one.kernel.to, n * n, &h, one.kernel.from, &mut d_h, true, gradient);
                         }
                         None => d_h.iter_mut().zip(&d).for_each(|(d_h, d)| *d_h += d),
                     }
@@ -291,7 +288,7 @@ fn units(desc: &Conv, encoder: bool, weights: &[f32], mut n: usize) -> Option<Ve
                 units.push(match norm.take() {
                     Some(norm) => Unit::NormConv { norm, layer: cut.layer(&name, from, to, n, stride) },
                     None if std::mem::take(&mut up) => Unit::UpConv(cut.up_layer(&name, from, to)),
-                    None => Unit::Conv { layer: cut.layer(&name, from, to, n, stride), stride },
+                    None => Unit::Conv(cut.layer(&name, from, to, n, stride)),
                 });
                 n /= stride;
             }

@@ -49,10 +49,7 @@ struct Step {
 
 #[derive(Clone)]
 enum Kind {
-    Conv {
-        layer: Layer,
-        stride: usize,
-    },
+    Conv(Layer),
     /// Nearest upsampling, then a convolution.
     UpConv {
         kernel: UpKernel,
@@ -75,7 +72,6 @@ enum Kind {
 #[derive(Clone)]
 struct Layer {
     kernel: Kernel,
-    from: usize,
     bias: Vec<f32>,
 }
 
@@ -134,7 +130,7 @@ impl ConvProgram {
         while let Some(block) = blocks.next() {
             let (kind, after) = match block {
                 Block::Conv { name, from, to, stride } => {
-                    (Kind::Conv { layer: Layer::new(&named, &name, from, to, at, stride), stride }, at / stride)
+                    (Kind::Conv(Layer::new(&named, &name, from, to, at, stride)), at / stride)
                 }
                 Block::Residual { name, from, to } => (residual(&named, &name, from, to, at), at),
                 Block::Attention { name, channels, heads } => {
@@ -227,9 +223,9 @@ fn residual(named: &Named, name: &str, from: usize, to: usize, n: usize) -> Kind
 impl Step {
     /// Points per side read and made, and the largest number of channels.
     fn sizes(&self) -> (usize, usize, usize) {
-        let channels = |layer: &Layer| layer.from.max(layer.kernel.to());
+        let channels = |layer: &Layer| layer.kernel.from.max(layer.kernel.to);
         match &self.kind {
-            Kind::Conv { layer, stride } => (self.n, self.n / stride, channels(layer)),
+            Kind::Conv(layer) => (self.n, layer.kernel.made(), channels(layer)),
             Kind::UpConv { kernel, .. } => (self.n, 2 * self.n, kernel.from.max(kernel.to)),
             Kind::Residual { layers: [first, _], .. } => (self.n, self.n, channels(first)),
             Kind::Attention(attention) => (self.n, self.n, attention.norm.weight.len()),
@@ -241,9 +237,9 @@ impl Step {
     /// Values of scratch for convolutions.
     fn wide(&self) -> usize {
         match &self.kind {
-            Kind::Conv { layer, .. } | Kind::NormConv { layer, .. } => layer.kernel.scratch(self.n),
+            Kind::Conv(layer) | Kind::NormConv { layer, .. } => layer.kernel.scratch(),
             Kind::UpConv { kernel, .. } => self.n * (self.n + 2) * kernel.to,
-            Kind::Residual { layers, .. } => layers.iter().map(|layer| layer.kernel.scratch(self.n)).max().unwrap_or(0),
+            Kind::Residual { layers, .. } => layers.iter().map(|layer| layer.kernel.scratch()).max().unwrap_or(0),
             Kind::Attention(_) | Kind::Resize(_) => 0,
         }
     }
@@ -253,9 +249,9 @@ impl Step {
         let n = self.n;
         let Scratch { h, inner, padded, wide } = scratch;
         match &mut self.kind {
-            Kind::Conv { layer, stride } => {
-                pad(h, padded, n, layer.from);
-                layer.convolve(padded, n, *stride, padding, wide, h);
+            Kind::Conv(layer) => {
+                pad(h, padded, n, layer.kernel.from);
+                layer.convolve(padded, padding, wide, h);
             }
             Kind::UpConv { kernel, bias } => {
                 pad(h, padded, n, kernel.from);
@@ -265,12 +261,12 @@ impl Step {
             }
             Kind::Residual { norms: [first, second], layers: [one, two], skip } => {
                 first.silu_pad(h, padded, n);
-                one.convolve(padded, n, 1, padding, wide, inner);
+                one.convolve(padded, padding, wide, inner);
                 second.silu_pad(inner, padded, n);
-                two.convolve(padded, n, 1, padding, wide, inner);
-                let len = n * n * two.kernel.to();
+                two.convolve(padded, padding, wide, inner);
+                let len = n * n * two.kernel.to;
                 if let Some(Skip { weight, bias }) = skip {
-                    let (from, to) = (one.from, bias.len());
+                    let (from, to) = (one.kernel.from, bias.len());
                     // inner += W h; the sum becomes h.
                     let (left, right) = (Matrix::strided(h, from), Matrix::strided(weight, to));
                     product([n * n, from, to], left, right, &mut inner[..len], to, true);
@@ -288,7 +284,7 @@ impl Step {
             }
             Kind::NormConv { norm, layer } => {
                 norm.silu_pad(h, padded, n);
-                layer.convolve(padded, n, 1, padding, wide, h);
+                layer.convolve(padded, padding, wide, h);
             }
         }
     }
@@ -304,21 +300,13 @@ fn pad(h: &[f32], padded: &mut [f32], n: usize, channels: usize) {
 impl Layer {
     fn new(named: &Named, name: &str, from: usize, to: usize, n: usize, stride: usize) -> Self {
         let kernel = Kernel::new(named.get(&format!("{name}.weight")), from, to, n, stride);
-        Self { kernel, from, bias: named.get(&format!("{name}.bias")).to_vec() }
+        Self { kernel, bias: named.get(&format!("{name}.bias")).to_vec() }
     }
 
     /// Convolves the inside of `padded` into `out`, bias added.
-    fn convolve(
-        &self,
-        padded: &mut [f32],
-        n: usize,
-        stride: usize,
-        padding: Padding,
-        wide: &mut Vec<f32>,
-        out: &mut [f32],
-    ) {
-        frame(padded, n, self.from, padding);
-        self.kernel.apply(padded, n, stride, &self.bias, wide, out);
+    fn convolve(&self, padded: &mut [f32], padding: Padding, wide: &mut Vec<f32>, out: &mut [f32]) {
+        frame(padded, self.kernel.n, self.kernel.from, padding);
+        self.kernel.apply(padded, &self.bias, wide, out);
     }
 }
 

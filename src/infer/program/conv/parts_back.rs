@@ -17,9 +17,7 @@ use crate::infer::{NORM_EPSILON, groups};
 /// A 3×3 convolution: its kernel, that of its adjoint, and where its parameters lie in the flat weights.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    kernel: Kernel,
+    pub(super) kernel: Kernel,
     back: Back,
     weight: Range<usize>,
     bias: Range<usize>,
@@ -88,8 +86,6 @@ impl Cutter<'_> {
         let (weight, bias) = self.pair(name);
         let kernel = Kernel::new(&self.weights[weight.clone()], from, to, n, stride);
         Layer {
-            from,
-            to,
             back: if stride == 1 { Back::Unstrided(kernel.adjoint()) } else { Back::Strided(kernel.flipped()) },
             kernel,
             bias_values: self.weights[bias.clone()].to_vec(),
@@ -173,12 +169,12 @@ impl Scratch {
 
 impl Layer {
     /// Convolves the inside of `scratch.padded`.
-    pub(super) fn forward(&self, scratch: &mut Scratch, n: usize, stride: usize, padding: Padding) -> Vec<f32> {
-        let (to, made) = (self.to, n / stride);
-        let mut out = scratch.take(made * made * to);
+    pub(super) fn forward(&self, scratch: &mut Scratch, padding: Padding) -> Vec<f32> {
+        let Kernel { from, to, n, .. } = self.kernel;
+        let mut out = scratch.take(self.kernel.made().pow(2) * to);
         let Scratch { slopes, wide, .. } = scratch;
-        frame(&mut slopes.padded, n, self.from, padding);
-        self.kernel.apply(&slopes.padded, n, stride, &self.bias_values, wide, &mut out);
+        frame(&mut slopes.padded, n, from, padding);
+        self.kernel.apply(&slopes.padded, &self.bias_values, wide, &mut out);
         out
     }
 
@@ -188,25 +184,23 @@ impl Layer {
         &self,
         scratch: &mut Scratch,
         d_out: &[f32],
-        n: usize,
-        stride: usize,
         padding: Padding,
         gradient: &mut [f32],
     ) -> Vec<f32> {
-        let (from, to) = (self.from, self.to);
+        let Kernel { from, to, n, .. } = self.kernel;
         let mut d = scratch.take(n * n * from);
         let slopes = &mut scratch.slopes;
         channel_sums(d_out, &mut gradient[self.bias.clone()]);
-        slopes.begin(&self.kernel, n);
+        slopes.begin(&self.kernel);
         match &self.back {
             Back::Unstrided(adjoint) => {
                 for (x, row) in d_out.chunks_exact(n * to).enumerate() {
                     inside(&mut slopes.d_padded, x, n, to).copy_from_slice(row);
                 }
-                slopes.unstrided(&self.kernel, adjoint, n, padding, &mut d);
+                slopes.unstrided(&self.kernel, adjoint, padding, &mut d);
             }
             Back::Strided(flipped) => {
-                slopes.strided(&self.kernel, flipped, d_out, n, stride, padding);
+                slopes.strided(&self.kernel, flipped, d_out, padding);
                 unframe(&mut slopes.d_padded, n, from, &mut d);
             }
         }

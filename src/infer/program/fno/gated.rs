@@ -183,7 +183,7 @@ impl GatedLayer {
                 for field in 0..fields {
                     gather(r, fields, field, n, c, padded);
                     frame(padded, n, c, Padding::Periodic);
-                    kernel.apply(padded, n, 1, &[], wide, made);
+                    kernel.apply(padded, &[], wide, made);
                     scatter(made, fields, field, 2 * c, ab);
                 }
                 None

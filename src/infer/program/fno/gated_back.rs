@@ -129,12 +129,12 @@ impl GatedLayer {
             }
             Mixing::Stencil(kernel) => {
                 let (fields, adjoint) = (r.len() / (n * n * c), kernel.adjoint());
-                slopes.begin(kernel, n);
+                slopes.begin(kernel);
                 let mut d = vec![0.0; n * n * c];
                 for field in 0..fields {
                     gather(r, fields, field, n, c, &mut slopes.padded);
                     gather(ab, fields, field, n, 2 * c, &mut slopes.d_padded);
-                    slopes.unstrided(kernel, &adjoint, n, Padding::Periodic, &mut d);
+                    slopes.unstrided(kernel, &adjoint, Padding::Periodic, &mut d);
                     scatter(&d, fields, field, c, d_r);
                 }
                 slopes.unpack(kernel, sink.at(&weight));

@@ -1,23 +1,15 @@
 //! Panels by loops over arrays, for any vector unit.
 
 use super::super::kernels::vectorised;
-use super::super::matrix::Matrix;
+use super::super::matrix::{Matrix, Product};
 
 vectorised! {
     /// As [`super::multiply`].
-    pub(super) fn multiply(
-        size: [usize; 3],
-        left: Matrix<'_>,
-        right: &[f32],
-        pitch: usize,
-        out: &mut [f32],
-        stride: usize,
-        add: bool,
-    ) {
-        let [m, k, n] = size;
+    pub(super) fn multiply(product: Product<'_>, out: &mut [f32]) {
+        let Product { size: [m, k, n], left, right, stride, add } = product;
         let mut column = 0;
         while column < n {
-            let (right, out) = (Right { values: &right[column..], pitch }, Out { values: &mut out[column..], stride, add });
+            let (right, out) = (right.after(column), Out { values: &mut out[column..], stride, add });
             // As many rows as fill the registers with sums; widths of usual networks in one piece.
             column += match n - column {
                 48.. => rows::<48, 8>([m, k], left, right, out),
@@ -34,12 +26,6 @@ vectorised! {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Right<'a> {
-    values: &'a [f32],
-    pitch: usize,
-}
-
 struct Out<'a> {
     values: &'a mut [f32],
     stride: usize,
@@ -48,7 +34,7 @@ struct Out<'a> {
 
 /// `L` columns of all rows.
 #[inline(always)]
-fn rows<const L: usize, const R: usize>([m, k]: [usize; 2], left: Matrix, right: Right, mut out: Out) -> usize {
+fn rows<const L: usize, const R: usize>([m, k]: [usize; 2], left: Matrix, right: Matrix, mut out: Out) -> usize {
     let mut row = 0;
     while row < m {
         let left = left.below(row);
@@ -64,11 +50,11 @@ fn rows<const L: usize, const R: usize>([m, k]: [usize; 2], left: Matrix, right:
 
 /// `L` columns of `R` rows.
 #[inline(always)]
-fn tile<const L: usize, const R: usize>(row: usize, depth: usize, left: Matrix, right: Right, out: &mut Out) -> usize {
+fn tile<const L: usize, const R: usize>(row: usize, depth: usize, left: Matrix, right: Matrix, out: &mut Out) -> usize {
     let mut sums = [[0.0f32; L]; R];
     assert!(left.holds(R, depth), "{R} × {depth} values of a matrix beyond its slice");
     for k in 0..depth {
-        let Some(right) = right.values[k * right.pitch..].first_chunk::<L>() else { return R };
+        let Some(right) = right.values[k * right.rows..].first_chunk::<L>() else { return R };
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: R rows and `depth` columns of `left` lie in its slice, as just tested. Tested one by one in this loop, the
             // products took half as long again.

@@ -5,14 +5,16 @@ mod arrays;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Product, Sweep};
 
 /// Fewest columns for named registers and for arrays. A single one is summed by a general product in lanes.
 const LEAST: [usize; 2] = [2, 4];
-/// From so many columns or terms on a general product is faster, unless the registers are named and only one of the two is many.
+/// From so many columns on a general product is faster than arrays; named registers go on to [`MOST`] if the sums are short.
 const WIDE: usize = 64;
+/// Longest sums that arrays make faster than a general product; named registers make longer ones if there are fewer than
+/// [`WIDE`] columns.
 const LONG: usize = 256;
-/// Most columns that may be many by themselves.
+/// Most columns for named registers.
 const MOST: usize = 128;
 /// Most terms of a sum made in one piece, as a general product cuts them.
 pub(super) const PIECE: usize = 512;
@@ -20,7 +22,7 @@ pub(super) const PIECE: usize = 512;
 const SMALL: usize = 64;
 
 /// Is a panel what makes this product fastest?
-pub(super) fn suits([_, k, n]: [usize; 3], left: Matrix, right: Matrix) -> bool {
+pub(super) fn suits(Product { size: [_, k, n], left, right, .. }: Product) -> bool {
     let (narrow, short) = (n < WIDE, k <= LONG);
     let few = match named() {
         true => n >= LEAST[0] && (narrow || short && n <= MOST),
@@ -42,43 +44,18 @@ fn in_rows(matrix: Matrix) -> bool {
     matrix.rows == 1 || matrix.columns == 1
 }
 
-/// Products along a field, all with the same sizes, and what their sums are made of.
-#[derive(Clone, Copy)]
-pub(super) struct Sweep<'a> {
-    /// Products; from one to the next, `left` and `out` begin so much further.
-    pub(super) lines: usize,
-    pub(super) line: [usize; 2],
-    /// Parts of every sum, made one by one and added in their order; from one to the next, `left` and `right` begin so much
-    /// further.
-    pub(super) parts: usize,
-    pub(super) part: [usize; 2],
-    /// What comes on top, per column; may be empty.
-    pub(super) bias: &'a [f32],
-}
-
-impl Sweep<'_> {
-    /// One product.
-    const ONE: Self = Self { lines: 1, line: [0; 2], parts: 1, part: [0; 2], bias: &[] };
-}
-
-/// `out` (m × n, rows `stride` apart) = `left` (m × k) · `right` (k × n, rows `pitch` apart), added to what is there if `add`: the
-/// fused sums over k from the first to the last, with the bits of a general product, whatever the processor.
+/// The product by panels: the fused sums over k from the first to the last, with the bits of a general product, whatever the
+/// processor.
 ///
 /// # Panics
 /// If a matrix does not fit its slice.
-pub(super) fn multiply(
-    [m, k, n]: [usize; 3],
-    left: Matrix,
-    right: &[f32],
-    pitch: usize,
-    out: &mut [f32],
-    stride: usize,
-    add: bool,
-) {
+pub(super) fn multiply(product: Product, out: &mut [f32]) {
+    let Product { size: [m, k, n], left, right, add, .. } = product;
     let piece = if m.max(n) <= SMALL { PIECE } else { k.div_ceil(k.div_ceil(PIECE)) };
     for first in (0..k).step_by(piece) {
-        let size = [m, piece.min(k - first), n];
-        sweep(size, left.after(first), &right[first * pitch..], pitch, out, stride, add || first > 0, Sweep::ONE);
+        let (size, right) = ([m, piece.min(k - first), n], right.below(first));
+        let product = Product { size, left: left.after(first), right, add: add || first > 0, ..product };
+        sweep(product, out, Sweep::ONE);
     }
 }
 
@@ -86,59 +63,21 @@ pub(super) fn multiply(
 ///
 /// # Panics
 /// If a matrix does not fit its slice.
-#[allow(clippy::too_many_arguments)] // three matrices
-pub(super) fn sweep(
-    size: [usize; 3],
-    left: Matrix,
-    right: &[f32],
-    pitch: usize,
-    out: &mut [f32],
-    stride: usize,
-    add: bool,
-    along: Sweep,
-) {
-    let [m, k, n] = size;
-    let Sweep { lines, line, parts, part, bias } = along;
-    let end = |times: usize, step: usize| (times - 1) * step;
-    let whole = (m - 1) * left.rows + (k - 1) * left.columns + end(lines, line[0]) + end(parts, part[0])
-        < left.values.len()
-        && end(k, pitch) + n + end(parts, part[1]) <= right.len()
-        && end(m, stride) + n + end(lines, line[1]) <= out.len()
-        && (bias.is_empty() || bias.len() == n)
-        && in_rows(left);
+pub(super) fn sweep(first: Product, out: &mut [f32], along: Sweep) {
+    let Product { size: [m, k, n], left, right, .. } = first;
+    let whole = along.fits(first, out.len()) && right.columns == 1 && in_rows(left);
     assert!(whole, "panel {m} × {k} × {n} beyond its slices");
     #[cfg(target_arch = "x86_64")]
     if named() {
         // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
-        return unsafe { registers::sweep(size, left, right, pitch, out, stride, add, along) };
+        return unsafe { registers::sweep(first, out, along) };
     }
-    by_arrays(size, left, right, pitch, out, stride, add, along);
+    by_arrays(first, out, along);
 }
 
 /// [`sweep`] on any processor.
-#[allow(clippy::too_many_arguments)] // as above
-fn by_arrays(
-    size: [usize; 3],
-    left: Matrix,
-    right: &[f32],
-    pitch: usize,
-    out: &mut [f32],
-    stride: usize,
-    add: bool,
-    Sweep { lines, line, parts, part, bias }: Sweep,
-) {
-    for at in 0..lines {
-        let out = &mut out[at * line[1]..];
-        for p in 0..parts {
-            let left = left.from(at * line[0] + p * part[0]);
-            arrays::multiply(size, left, &right[p * part[1]..], pitch, out, stride, add || p > 0);
-        }
-        if !bias.is_empty() {
-            for row in out.chunks_mut(stride).take(size[0]) {
-                row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
-            }
-        }
-    }
+fn by_arrays(first: Product, out: &mut [f32], along: Sweep) {
+    along.each(first, out, |product, out| arrays::multiply(product, out));
 }
 
 #[cfg(test)]
@@ -149,7 +88,7 @@ mod tests {
         (0..len).map(|i| (step * i as f32).sin()).collect()
     }
 
-    type Sweeps = fn([usize; 3], Matrix<'_>, &[f32], usize, &mut [f32], usize, bool, Sweep<'_>);
+    type Sweeps = fn(Product<'_>, &mut [f32], Sweep<'_>);
 
     /// On any processor, and on this one.
     const ALL: [(&str, Sweeps); 2] = [("arrays", by_arrays), ("registers, if there", sweep)];
@@ -176,6 +115,7 @@ mod tests {
         ];
         for [m, k, n] in shapes {
             let (right, pitch, stride) = (wave(k * (n + 3), 1.3), n + 3, n + 2);
+            let rows = Matrix::strided(&right, pitch);
             let stored = wave(m * (k + 32) * 2, 0.7);
             // As stored, with steps of usual fields (overlapping where the sum is longer), and transposed.
             let strided = [k + 1, 8, 16, 32].map(|step| Matrix::strided(&stored, step));
@@ -184,8 +124,9 @@ mod tests {
                     |i: usize, j: usize| (0..k).fold(0.0, |sum, l| left.get(i, l).mul_add(right[l * pitch + j], sum));
                 for (name, sweep) in ALL {
                     let (mut more, mut made) = (vec![0.5; m * stride], vec![f32::NAN; m * stride]);
-                    sweep([m, k, n], left, &right, pitch, &mut more, stride, true, Sweep::ONE);
-                    sweep([m, k, n], left, &right, pitch, &mut made, stride, false, Sweep::ONE);
+                    let adding = Product { size: [m, k, n], left, right: rows, stride, add: true };
+                    sweep(adding, &mut more, Sweep::ONE);
+                    sweep(Product { add: false, ..adding }, &mut made, Sweep::ONE);
                     for (at, (more, made)) in more.into_iter().zip(made).enumerate() {
                         let (i, j) = (at / stride, at % stride);
                         let right = if j < n {
@@ -204,15 +145,16 @@ mod tests {
     fn lines_and_parts_are_products_one_by_one() {
         for [m, k, n] in [[18, 6, 16], [7, 9, 8], [13, 4, 24], [5, 3, 40], [9, 2, 50]] {
             let (right, left) = (wave(3 * k * n, 1.3), wave(2 * (m + 2) * 40 + 3 * k, 0.7));
-            let (rows, bias) = (Matrix::strided(&left, 8), wave(n, 0.4));
+            let (left, right, bias) = (Matrix::strided(&left, 8), Matrix::strided(&right, n), wave(n, 0.4));
             let stride = n + 3;
+            let first = Product { size: [m, k, n], left, right, stride, add: true };
             for bias in [&bias[..], &[]] {
                 let along = Sweep { lines: 2, line: [m * 8, m * stride], parts: 3, part: [5, k * n], bias };
                 let mut oracle = vec![0.25; 2 * m * stride];
                 for (at, out) in oracle.chunks_mut(m * stride).enumerate() {
                     for part in 0..3 {
-                        let left = rows.from(at * m * 8 + part * 5);
-                        multiply([m, k, n], left, &right[part * k * n..], n, out, stride, true);
+                        let (left, right) = (left.from(at * m * 8 + part * 5), right.from(part * k * n));
+                        multiply(Product { left, right, ..first }, out);
                     }
                     for row in out.chunks_mut(stride) {
                         row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
@@ -220,7 +162,7 @@ mod tests {
                 }
                 for (name, sweep) in ALL {
                     let mut out = vec![0.25; 2 * m * stride];
-                    sweep([m, k, n], rows, &right, n, &mut out, stride, true, along);
+                    sweep(first, &mut out, along);
                     assert!(out == oracle, "{name}: {m} × {k} × {n}");
                 }
             }
@@ -234,7 +176,8 @@ mod tests {
             let (stored, right) = (wave(m * k, 0.7), wave(k * n, 1.3));
             let left = Matrix::strided(&stored, m).t();
             let mut out = vec![f32::NAN; m * n];
-            multiply([m, k, n], left, &right, n, &mut out, n, false);
+            let rows = Matrix::strided(&right, n);
+            multiply(Product { size: [m, k, n], left, right: rows, stride: n, add: false }, &mut out);
             for (at, value) in out.iter().enumerate() {
                 let terms: Vec<usize> = (0..k).collect();
                 let one = |piece: &[usize]| {
@@ -249,6 +192,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "beyond its slices")]
     fn a_product_beyond_its_slices_is_none() {
-        multiply([4, 3, 2], Matrix::strided(&[0.0; 12], 3), &[0.0; 6], 2, &mut [0.0; 7], 2, false);
+        let (left, right) = (Matrix::strided(&[0.0; 12], 3), Matrix::strided(&[0.0; 6], 2));
+        multiply(Product { size: [4, 3, 2], left, right, stride: 2, add: false }, &mut [0.0; 7]);
     }
 }

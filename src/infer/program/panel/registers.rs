@@ -8,8 +8,7 @@ use std::arch::x86_64::{
 };
 use std::hint::black_box;
 
-use super::super::matrix::Matrix;
-use super::Sweep;
+use super::super::matrix::{Product, Sweep};
 
 /// Values of a register.
 const LANES: usize = 16;
@@ -47,21 +46,21 @@ struct Block<'a> {
 ///
 /// # Safety
 /// [`there`] is true, and the matrices lie in their slices.
-#[allow(clippy::too_many_arguments)] // three matrices
-pub(super) unsafe fn sweep(
-    [rows, depth, n]: [usize; 3],
-    left: Matrix<'_>,
-    right: &[f32],
-    pitch: usize,
-    out: &mut [f32],
-    stride: usize,
-    add: bool,
-    along: Sweep<'_>,
-) {
-    let (steps, left) = ([left.rows, left.columns], left.values.as_ptr());
-    let mask = ((1u32 << (n % LANES)) - 1) as __mmask16;
-    let right = right.as_ptr();
-    let block = Block { rows, depth, left, steps, right, pitch, out: out.as_mut_ptr(), stride, add, mask, along };
+pub(super) unsafe fn sweep(first: Product<'_>, out: &mut [f32], along: Sweep<'_>) {
+    let Product { size: [rows, depth, n], left, right, stride, add } = first;
+    let block = Block {
+        rows,
+        depth,
+        left: left.values.as_ptr(),
+        steps: [left.rows, left.columns],
+        right: right.values.as_ptr(),
+        pitch: right.rows,
+        out: out.as_mut_ptr(),
+        stride,
+        add,
+        mask: ((1u32 << (n % LANES)) - 1) as __mmask16,
+        along,
+    };
     // SAFETY: as the caller says.
     unsafe { columns(n, block) }
 }
