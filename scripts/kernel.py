@@ -4,19 +4,25 @@ usage: kernel.py EVCXR_JUPYTER CONNECTION_FILE
 
 evcxr compiles the dependencies of a notebook into a temporary directory; kept, the next kernel starts in seconds
 instead of minutes. Two kernels must not share one, so each running kernel locks a slot, notebooks/.evcxr/0, 1, ...;
-a new slot starts as a copy of slot 0, not from nothing. The directories lie below notebooks/.cargo/config.toml, which
-sets how the dependencies are compiled.
+a new slot starts as a copy of slot 0, not from nothing.
+
+Dependencies are compiled as `make build` and `make test` compile them, to the last flag: the kernel finds a cargo of ours
+(kernel/cargo), and both read the same settings (.cargo/config.toml). So what these have compiled is taken over, and a kernel
+compiles nothing but the crate and its cells.
 """
 
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOTS = ROOT / "notebooks" / ".evcxr"
 MAX_KERNELS = 16
+# Products that the compiler renames into place and never writes again: two directories can hold one file.
+IMMUTABLE = (".rlib", ".rmeta")
 
 
 def copy_build(source: Path, target: Path) -> None:
@@ -38,9 +44,54 @@ def copy_build(source: Path, target: Path) -> None:
 def copy_tree(source: Path, target: Path, ignore=None) -> None:
     """shutil.copytree that does not mind files vanishing under it."""
     try:
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=ignore)
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=ignore, copy_function=place)
     except shutil.Error:
         pass
+
+
+def place(source: str, target: str) -> None:
+    """Put a file at `target`, its time of change included; nothing where one is there."""
+    if os.path.lexists(target):
+        return
+    if source.endswith(IMMUTABLE):
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass  # another file system, or one without links
+    shutil.copy2(source, target)
+
+
+def take_over(slot: Path) -> None:
+    """Add to a slot what `make build` or `make test` compiled of the crate's dependencies, in the order of copy_build.
+
+    The crate's own products stay where they are: a kernel's differ, and the tests are large.
+    """
+    release = ROOT / "target" / "release"
+    ours = shutil.ignore_patterns("lacuna*", "liblacuna*")
+    for part, ignore in [(".fingerprint", ours), ("build", ours), ("deps", no_libraries)]:
+        if (release / part).is_dir():
+            copy_tree(release / part, slot / "target" / "release" / part, ignore)
+
+
+def no_libraries(_folder: str, names: list[str]) -> set[str]:
+    """What is no library of a dependency: the crate's own, tests, benchmarks."""
+    return {name for name in names if "lacuna" in name or Path(name).suffix not in (*IMMUTABLE, ".so", ".d")}
+
+
+def find_cargo() -> None:
+    """Let the kernel find the cargo of kernel/, and that the real one, without a detour through rustup at every cell."""
+    rustup, cargo = shutil.which("rustup"), shutil.which("cargo")
+    if rustup:
+        found = subprocess.run([rustup, "which", "cargo"], capture_output=True, text=True, check=False)
+        cargo = found.stdout.strip() or cargo
+        os.environ["LACUNA_RUSTUP"] = rustup
+    if not cargo:
+        sys.exit("cargo not found: run `make setup`")
+    os.environ["LACUNA_CARGO"] = cargo
+    os.environ["PATH"] = f"{ROOT / 'scripts' / 'kernel'}:{os.environ['PATH']}"
+    # Flags as the build has them; these come before those that the kernel sets.
+    os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(os.environ.get("RUSTFLAGS", "").split())
 
 
 def pin_versions(slot: Path) -> None:
@@ -66,6 +117,7 @@ def take_slot() -> Path:
         if not slot.exists() and index > 0:
             copy_build(SLOTS / "0", slot)
         slot.mkdir(exist_ok=True)
+        take_over(slot)
         pin_versions(slot)
         return slot
     sys.exit(f"{MAX_KERNELS} kernels are running from {SLOTS}; close one")
@@ -82,6 +134,8 @@ def main() -> None:
         os.environ.setdefault("HDF5_DIR", conda)
         search = [f"{conda}/lib", os.environ.get("LD_LIBRARY_PATH", "")]
         os.environ["LD_LIBRARY_PATH"] = ":".join(folder for folder in search if folder)
+        os.environ.setdefault("RUSTFLAGS", f"-C link-arg=-Wl,-rpath,{conda}/lib")
+    find_cargo()
     os.execv(binary, [binary, "--control_file", connection])
 
 
