@@ -9,17 +9,18 @@
 //! Start with [`lab::Lab`], the object that notebooks and the command line talk to; conventions of arrays and transforms
 //! are in [`spectral`], the stochastic calculus is in [`flow`]. Rooms depend only on those before them:
 //! [`config`], [`rng`], [`artifact`] → [`spectral`] → [`flow`] → [`data`] → [`infer`], `nn` → [`latent`] → [`transport`] →
-//! `train`, [`closure`] → [`rollout`] → [`eval`] → [`plot`] → [`lab`], [`notebook`], [`cli`].
+//! `train`, [`closure`] → [`rollout`] → [`eval`] → [`plot`] → [`lab`], [`notebook`], `cli`.
 //!
 //! Displayed equations in this documentation are MathML (`src/equations`): browsers typeset it themselves, so the pages show
 //! them offline and need neither scripts nor fonts from elsewhere.
 //!
 //! Feature `learn` (on by default) holds what needs burn: `nn` and `train`. Everything else, drawing from trained models
-//! included, does without.
+//! included, does without. Feature `cli` (on by default, too) is the command line.
 
 #![warn(missing_docs)]
 
 pub mod artifact;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod closure;
 pub mod config;
