@@ -29,7 +29,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench cuda doc fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc fmt lint check-notebooks stale readme clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -85,6 +85,9 @@ bench: build ## Time the solver, training and draws (idle machine); TORCH=python
 
 cuda: $(SYSTEM) ## Build target/cuda/release/lacuna for NVIDIA GPUs, without LLVM, CUDA toolkit or GPU (20 minutes cold)
 	@scripts/cuda.sh build $(ARGS)
+
+cuda-check: $(SYSTEM) ## Does the code for NVIDIA GPUs compile? (without linking)
+	@scripts/cuda.sh check $(ARGS)
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
