@@ -8,8 +8,9 @@ use hdf5::types::VarLenUnicode;
 use super::{persist, temporary};
 use crate::error::{Error, Result};
 
-/// How often, and after what pause, a locked file is tried again: a child process takes some milliseconds to start.
-const LOCKED: usize = 50;
+/// How often, and after what pause, a locked file is tried again: a child process takes some milliseconds to start, some hundred
+/// where compilers keep the machine busy.
+const LOCKED: usize = 500;
 const PAUSE: Duration = Duration::from_millis(4);
 
 /// Wraps an HDF5 error with the file it happened at.
