@@ -98,6 +98,7 @@ fmt: ## Format the Rust sources
 lint: $(SYSTEM) ## Formatting and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) clippy --release --lib --no-default-features --features notebook -- -D warnings
 
 check-notebooks: $(JUPYTER) ## Prove that the notebook checker rejects broken notebooks
 	$(PY) -m unittest discover -v -s tests/notebooks

@@ -35,6 +35,7 @@ impl Stopwatch {
     }
 
     /// Least in ms; NaN before any counts.
+    #[cfg(any(feature = "cli", test))]
     pub fn least(&self) -> f64 {
         self.sorted().first().copied().unwrap_or(f64::NAN)
     }

@@ -282,6 +282,7 @@ impl<T: Real> Solver<T> {
     }
 
     /// The bare transforms of one step, for the benchmark.
+    #[cfg(feature = "cli")]
     pub(crate) fn transforms_only(&mut self) {
         self.core.transforms_only();
     }

@@ -26,6 +26,7 @@ pub(crate) use fno::HEAD;
 pub use network::{Init, Network, Param};
 #[cfg(all(feature = "learn", not(feature = "cuda")))]
 pub(crate) use program::Idle;
+#[cfg(feature = "cli")]
 pub(crate) use program::square_product;
 #[cfg(feature = "learn")]
 pub(crate) use program::{ConvAdjoint, FnoAdjoint, FnoTape, Tape};

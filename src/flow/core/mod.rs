@@ -172,6 +172,7 @@ impl<T: Real> Core<T> {
     }
 
     /// The bare transforms of one pruned step, for the benchmark: same lines, no arithmetic, no transposes.
+    #[cfg(feature = "cli")]
     pub fn transforms_only(&mut self) {
         let (n, m, s) = (self.grid.n, self.mask, self.grid.n + PAD);
         let (q, rows) = (aligned(&mut self.q), aligned(&mut self.rows));

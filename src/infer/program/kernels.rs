@@ -59,6 +59,7 @@ macro_rules! known {
         $body
     }};
 }
+#[cfg(feature = "learn")]
 pub(super) use known;
 
 /// Calls `$columns::<L>`(channel, …) for runs of L channels, whole registers first.

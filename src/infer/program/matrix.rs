@@ -187,6 +187,7 @@ pub(super) fn products(size: [usize; 3], left: Matrix, right: Matrix, out: &mut 
 ///
 /// # Panics
 /// If a slice is shorter than n² values.
+#[cfg(feature = "cli")]
 pub(crate) fn square_product(n: usize, left: &[f32], right: &[f32], out: &mut [f32]) {
     product([n; 3], Matrix::strided(left, n), Matrix::strided(right, n), out, n, false);
 }

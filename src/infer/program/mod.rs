@@ -37,4 +37,5 @@ pub use fno::FnoProgram;
 pub(crate) use fno::{FnoAdjoint, FnoTape};
 #[cfg(all(feature = "learn", not(feature = "cuda")))]
 pub(crate) use idle::Idle;
+#[cfg(feature = "cli")]
 pub(crate) use matrix::square_product;

@@ -77,7 +77,7 @@ pub(super) fn sweep(first: Product, out: &mut [f32], along: Sweep) {
 
 /// [`sweep`] on any processor.
 fn by_arrays(first: Product, out: &mut [f32], along: Sweep) {
-    along.each(first, out, |product, out| arrays::multiply(product, out));
+    along.each(first, out, arrays::multiply);
 }
 
 #[cfg(test)]
