@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use ndarray::{Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array2, Array3, Axis};
 use polars::prelude::Column;
 
 use super::table::Table;
 use crate::closure::{AnyClosure, Closure, Split};
-use crate::config::{Config, MissingTerm};
+use crate::config::{Config, FlowConfig};
 use crate::error::{Error, Result};
 use crate::flow::Reduced;
-use crate::rng::SeedTree;
+use crate::rng::{SeedTree, Stream};
 use crate::spectral::Field;
 use crate::stopwatch::Stopwatch;
 
-/// Timed calls of each kind, after [`WARM_UP`] that are not counted.
-const TIMED: usize = 31;
-const WARM_UP: usize = 4;
+/// Rounds, in each of which every closure has a turn: machines change their speed from minute to minute, and this way all
+/// closures see the same of it.
+const ROUNDS: usize = 31;
 /// Solver steps per timed round: one alone is shorter than the clock is good for.
 const STEPS: usize = 20;
 
@@ -32,7 +32,8 @@ pub fn device() -> String {
 /// given term.
 ///
 /// *per step* is what the closed loop pays per solver step with a draw and a mean every `rollout.every` steps. *cheaper* is the
-/// draw of the dearest closure over this one's. States follow each other, so that no call finds its condition prepared.
+/// draw of the dearest closure over this one's. States follow each other, so that no call finds its condition prepared; in each
+/// turn a call that is not counted comes first, so that one that is finds its weights in the caches, as in a rollout.
 ///
 /// # Errors
 /// No states; what the closures report.
@@ -42,8 +43,16 @@ pub fn cost(config: &Config, w: &Array3<f32>, closures: &[AnyClosure], seeds: &S
         return Err(Error::shape("states to time draws at", "(samples ≥ 2, n, n)", w.shape()));
     }
     let states: Vec<Field> = w.axis_iter(Axis(0)).map(|field| field.mapv(f64::from)).collect();
-    let solver = solver_step(config, n, states[0].view())?;
-    let rows: Vec<Row> = closures.iter().map(|closure| measure(closure, &states, seeds)).collect::<Result<_>>()?;
+    let mut solver = SolverTurns::new(config, n)?;
+    let mut turns: Vec<Turns> = closures.iter().map(|closure| Turns::new(closure, seeds)).collect();
+    let mut h = Array2::zeros((n, n));
+    for round in 0..ROUNDS {
+        let pair = [2 * round, 2 * round + 1].map(|at| &states[at % count]);
+        solver.turn(pair)?;
+        turns.iter_mut().try_for_each(|closure| closure.turn(pair, &mut h))?;
+    }
+    let solver = solver.watch.median() / STEPS as f64;
+    let rows: Vec<Row> = turns.iter().map(Turns::row).collect();
     let dearest = rows.iter().map(|row| row.draw).fold(0.0, f64::max);
     let every = config.rollout.every;
     let column = |name: &str, pick: &dyn Fn(&Row) -> Option<f64>| {
@@ -53,7 +62,7 @@ pub fn cost(config: &Config, w: &Array3<f32>, closures: &[AnyClosure], seeds: &S
     Table::new(
         "cost",
         format!(
-            "Milliseconds per call on one thread, median of {TIMED} calls after {WARM_UP} that are not counted; device: {}.",
+            "Milliseconds per call on one thread, median of {ROUNDS} calls in turns, each after one that is not counted; device: {}.",
             device()
         ),
         vec![
@@ -77,37 +86,72 @@ struct Row {
     mean: Option<f64>,
 }
 
-fn measure(closure: &AnyClosure, states: &[Field], seeds: &SeedTree) -> Result<Row> {
-    let (mut closure, mut rng) = (closure.clone(), seeds.child("cost").stream());
-    let mut h = Array2::zeros(states[0].dim());
-    let watch = Stopwatch::after(WARM_UP);
-    let (mut draw, mut mean, mut known) = (watch.clone(), watch.clone(), false);
-    let mut parts = closure.split().map(|_| [(); 3].map(|()| watch.clone()));
-    for w in states.iter().cycle().take(WARM_UP + TIMED) {
+/// A closure and its times so far.
+struct Turns {
+    closure: AnyClosure,
+    rng: Stream,
+    parts: Option<[Stopwatch; 3]>,
+    draw: Stopwatch,
+    mean: Stopwatch,
+    /// Has the closure a mean?
+    known: bool,
+}
+
+impl Turns {
+    fn new(closure: &AnyClosure, seeds: &SeedTree) -> Self {
+        let watch = Stopwatch::after(0);
+        Self {
+            closure: closure.clone(),
+            rng: seeds.child("cost").stream(),
+            parts: closure.split().map(|_| [(); 3].map(|()| watch.clone())),
+            draw: watch.clone(),
+            mean: watch,
+            known: false,
+        }
+    }
+
+    /// A call at the first state, and one that counts at the second.
+    fn turn(&mut self, [first, w]: [&Field; 2], h: &mut Field) -> Result<()> {
+        let Self { closure, rng, parts, draw, mean, known } = self;
+        closure.sample(first.view(), 0.0, rng, h.view_mut())?;
         let before = closure.split();
-        draw.time(|| closure.sample(w.view(), 0.0, &mut rng, h.view_mut()))?;
-        if let (Some(parts), Some(before), Some(after)) = (&mut parts, before, closure.split()) {
+        draw.time(|| closure.sample(w.view(), 0.0, rng, h.view_mut()))?;
+        if let (Some(parts), Some(before), Some(after)) = (parts, before, closure.split()) {
             let of: [fn(&Split) -> Duration; 3] = [|s| s.encode, |s| s.denoise, |s| s.decode];
             for (part, of) in parts.iter_mut().zip(of) {
                 part.add(of(&after) - of(&before));
             }
         }
-        known = mean.time(|| closure.mean(w.view(), 0.0, h.view_mut()))?;
+        *known = mean.time(|| closure.mean(w.view(), 0.0, h.view_mut()))?;
+        Ok(())
     }
-    let parts = parts.map(|parts| parts.map(|part| part.median()));
-    Ok(Row { parts, draw: draw.median(), mean: known.then(|| mean.median()) })
+
+    fn row(&self) -> Row {
+        let parts = self.parts.as_ref().map(|parts| std::array::from_fn(|part| parts[part].median()));
+        Row { parts, draw: self.draw.median(), mean: self.known.then(|| self.mean.median()) }
+    }
 }
 
-/// Median milliseconds of a step of the reduced solver with a term given from outside.
-fn solver_step(config: &Config, n: usize, w: ArrayView2<f64>) -> Result<f64> {
-    let flow = crate::config::FlowConfig { n, ..config.flow.clone() };
-    let term: MissingTerm = config.data.term;
-    let mut solver = Reduced::with_term(&flow, term)?;
-    let h = Array2::zeros(w.dim());
-    let mut watch = Stopwatch::after(WARM_UP);
-    for _ in 0..WARM_UP + TIMED {
-        solver.set_vorticity(w)?;
-        watch.time(|| (0..STEPS).try_for_each(|_| solver.step(h.view())))?;
+/// The reduced solver, given a term from outside, and the times of [`STEPS`] steps so far.
+struct SolverTurns {
+    solver: Reduced,
+    h: Field,
+    watch: Stopwatch,
+}
+
+impl SolverTurns {
+    fn new(config: &Config, n: usize) -> Result<Self> {
+        let flow = FlowConfig { n, ..config.flow.clone() };
+        let solver = Reduced::with_term(&flow, config.data.term)?;
+        Ok(Self { solver, h: Array2::zeros((n, n)), watch: Stopwatch::after(0) })
     }
-    Ok(watch.median() / STEPS as f64)
+
+    /// As [`Turns::turn`].
+    fn turn(&mut self, [first, w]: [&Field; 2]) -> Result<()> {
+        let Self { solver, h, watch } = self;
+        solver.set_vorticity(first.view())?;
+        solver.step(h.view())?;
+        solver.set_vorticity(w.view())?;
+        watch.time(|| (0..STEPS).try_for_each(|_| solver.step(h.view())))
+    }
 }
