@@ -15,6 +15,10 @@ ARGS   ?=
 CARGO  ?= cargo
 PYTHON ?= python3
 
+# Programs are looked for here, wherever else the settings of the machine or of an environment have cargo put them.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+unexport CARGO_BUILD_TARGET
+
 # Inside an activated conda environment (environment.yml) everything comes from there; otherwise from .venv.
 ifneq ($(CONDA_PREFIX),)
 VENV ?= $(CONDA_PREFIX)

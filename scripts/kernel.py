@@ -23,6 +23,8 @@ SLOTS = ROOT / "notebooks" / ".evcxr"
 MAX_KERNELS = 16
 # Products that the compiler renames into place and never writes again: two directories can hold one file.
 IMMUTABLE = (".rlib", ".rmeta")
+# What a dependency leaves in deps/.
+LIBRARIES = (*IMMUTABLE, ".so", ".d")
 
 
 def copy_build(source: Path, target: Path) -> None:
@@ -68,15 +70,15 @@ def take_over(slot: Path) -> None:
     The crate's own products stay where they are: a kernel's differ, and the tests are large.
     """
     release = ROOT / "target" / "release"
-    ours = shutil.ignore_patterns("lacuna*", "liblacuna*")
-    for part, ignore in [(".fingerprint", ours), ("build", ours), ("deps", no_libraries)]:
+    for part in (".fingerprint", "build", "deps"):
         if (release / part).is_dir():
-            copy_tree(release / part, slot / "target" / "release" / part, ignore)
+            copy_tree(release / part, slot / "target" / "release" / part, own_products)
 
 
-def no_libraries(_folder: str, names: list[str]) -> set[str]:
-    """What is no library of a dependency: the crate's own, tests, benchmarks."""
-    return {name for name in names if "lacuna" in name or Path(name).suffix not in (*IMMUTABLE, ".so", ".d")}
+def own_products(folder: str, names: list[str]) -> set[str]:
+    """What the crate itself left in a folder: its libraries and, in deps/, the programs of tests and benchmarks."""
+    programs = (name for name in names if Path(folder).name == "deps" and Path(name).suffix not in LIBRARIES)
+    return {name for name in names if name.startswith(("lacuna", "liblacuna"))}.union(programs)
 
 
 def find_cargo() -> None:
@@ -90,7 +92,8 @@ def find_cargo() -> None:
         sys.exit("cargo not found: run `make setup`")
     os.environ["LACUNA_CARGO"] = cargo
     os.environ["PATH"] = f"{ROOT / 'scripts' / 'kernel'}:{os.environ['PATH']}"
-    # Flags as the build has them; these come before those that the kernel sets.
+    # As the build: no folder for a target of its own, and its flags; these come before those that the kernel sets.
+    os.environ.pop("CARGO_BUILD_TARGET", None)
     os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(os.environ.get("RUSTFLAGS", "").split())
 
 

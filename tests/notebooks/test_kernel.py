@@ -62,17 +62,34 @@ class TakeOver(unittest.TestCase):
 
 
 class Cargo(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.slot = Path(folder.name)
+
     def call(self, *arguments):
         """What the real cargo is called with."""
         environment = os.environ | {"LACUNA_CARGO": "echo"}
         command = [ROOT / "scripts" / "kernel" / "cargo", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+        done = subprocess.run(command, env=environment, cwd=self.slot, capture_output=True, text=True, check=True)
+        return done.stdout.split()
 
     def test_cells_are_built_as_the_crate_is(self):
         for first in ([], ["--offline"]):
             called = self.call(*first, "build", "--target", "x", "--message-format=json")
             self.assertEqual(called[:4], ["rustc", "--release", "--message-format=json", "--"])
             self.assertIn("prefer-dynamic", called)
+
+    def test_the_cells_library_is_also_where_older_kernels_look_for_it(self):
+        library = self.slot / "target" / "release" / "deps" / "libctx.so"
+        library.parent.mkdir(parents=True)
+        library.write_text("new")
+        expected = self.slot / "target" / "x" / "debug" / "deps" / "libctx.so"
+        expected.parent.mkdir(parents=True)
+        expected.write_text("of a build before")
+        for _ in range(2):
+            self.call("build", "--target", "x", "--message-format=json")
+            self.assertEqual(expected.read_text(), "new")
 
     def test_all_else_is_passed_on(self):
         self.assertEqual(self.call("metadata", "--format-version=1"), ["metadata", "--format-version=1"])
