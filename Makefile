@@ -75,8 +75,9 @@ notebooks: figures ## As figures, with the notebook that loads burn, and write a
 readme: figures ## Fill the results section of README.md from the tables of PRESET
 	@$(PY) scripts/readme_results.py --preset $(PRESET)
 
-lab: build $(JUPYTER) ## Open JupyterLab on the notebooks with PRESET
-	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=notebooks
+# In a container one is root, which JupyterLab wants to be told.
+lab: build $(JUPYTER) ## Open JupyterLab on the notebooks with PRESET (ARGS: options of jupyter-lab, e.g. --no-browser)
+	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: build ## Time the solver, training and draws (idle machine); TORCH=python-with-pytorch runs PyTorch beside them
 	$(CARGO) bench --bench core
