@@ -4,13 +4,17 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn lacuna(out: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lacuna"))
+    program(out, arguments).output().unwrap()
+}
+
+fn program(out: &Path, arguments: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_lacuna"));
+    program
         .args(arguments)
         .env_remove("LACUNA_PRESET")
         .env("LACUNA_OUT", out)
-        .env("LACUNA_FIGURES", out.join("figures"))
-        .output()
-        .unwrap()
+        .env("LACUNA_FIGURES", out.join("figures"));
+    program
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -127,6 +131,35 @@ fn training_in_slices_ends_at_the_same_bits_as_in_one_go() {
         let option = format!("--max-minutes={wrong}");
         assert!(!lacuna(&whole, &tiny("train", &[&option])).status.success(), "{wrong} was accepted");
     }
+}
+
+/// A processor without AVX-512 is what most people have.
+#[cfg(feature = "learn")]
+#[test]
+fn narrower_vector_units_give_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let steps = ["p-cdm.train", "two-phase.train", "two-phase.latent.training.train"];
+    let steps = steps.map(|train| format!("--set=models.{train}.steps=3"));
+    let steps: Vec<_> = steps.iter().map(String::as_str).collect();
+    let made = |vectors: &str| {
+        let out = folder.path().join(format!("vectors-{vectors}"));
+        for model in ["two-phase", "p-cdm"] {
+            let arguments = tiny("train", &[&["--model", model], &steps[..]].concat());
+            let output = program(&out, &arguments).env("LACUNA_VECTORS", vectors).output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+        }
+        let folders = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap());
+        let read = |folder: std::fs::DirEntry| {
+            let weights = std::fs::read(folder.path().join("checkpoint.lacuna")).ok()?;
+            Some((folder.file_name(), weights))
+        };
+        folders.filter_map(read).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let [widest, narrow] = ["", "avx2"].map(made);
+    assert_eq!(widest.len(), 3, "autoencoder and two models");
+    assert!(widest == narrow, "other weights");
+    let refused = program(folder.path(), &["plan"]).env("LACUNA_VECTORS", "wide").output().unwrap();
+    assert!(text(&refused.stderr).contains("`LACUNA_VECTORS`: wide; known: avx2, plain"), "{}", text(&refused.stderr));
 }
 
 #[cfg(feature = "learn")]

@@ -56,7 +56,8 @@ enum Command {
 
 /// Entry point of the binary.
 pub fn main() -> std::process::ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let outcome = crate::vector::check().and_then(|()| match command {
         Command::Plan(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Train(command) => command.run(),
@@ -70,7 +71,7 @@ pub fn main() -> std::process::ExitCode {
         #[cfg(feature = "learn")]
         Command::Selftest(command) => command.run(),
         Command::Bench(args) => bench::run(&args),
-    };
+    });
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {

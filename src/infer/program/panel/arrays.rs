@@ -10,14 +10,10 @@ vectorised! {
         let mut column = 0;
         while column < n {
             let (right, out) = (right.after(column), Out { values: &mut out[column..], stride, add });
-            // As many rows as fill the registers with sums; widths of usual networks in one piece.
+            // As many rows as fill sixteen registers of eight values with sums, or half of as many again of four.
             column += match n - column {
-                48.. => rows::<48, 8>([m, k], left, right, out),
-                40.. => rows::<40, 6>([m, k], left, right, out),
-                32.. => rows::<32, 8>([m, k], left, right, out),
-                24.. => rows::<24, 8>([m, k], left, right, out),
-                20.. => rows::<20, 8>([m, k], left, right, out),
-                16.. => rows::<16, 12>([m, k], left, right, out),
+                24 => rows::<24, 4>([m, k], left, right, out),
+                16.. => rows::<16, 6>([m, k], left, right, out),
                 8.. => rows::<8, 12>([m, k], left, right, out),
                 4.. => rows::<4, 12>([m, k], left, right, out),
                 _ => rows::<1, 12>([m, k], left, right, out),

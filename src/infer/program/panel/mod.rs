@@ -6,6 +6,8 @@ mod arrays;
 mod registers;
 
 use super::matrix::{Matrix, Product, Sweep};
+#[cfg(target_arch = "x86_64")]
+use crate::vector;
 
 /// Fewest columns for named registers and for arrays. A single one is summed by a general product in lanes.
 const LEAST: [usize; 2] = [2, 4];
@@ -34,7 +36,7 @@ pub(super) fn suits(Product { size: [_, k, n], left, right, .. }: Product) -> bo
 /// Are the registers of this processor ones that we name?
 fn named() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return registers::there();
+    return registers::of(vector::unit()).is_some();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -68,9 +70,9 @@ pub(super) fn sweep(first: Product, out: &mut [f32], along: Sweep) {
     let whole = along.fits(first, out.len()) && right.columns == 1 && in_rows(left);
     assert!(whole, "panel {m} × {k} × {n} beyond its slices");
     #[cfg(target_arch = "x86_64")]
-    if named() {
+    if let Some(sweep) = registers::of(vector::unit()) {
         // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
-        return unsafe { registers::sweep(first, out, along) };
+        return unsafe { sweep(first, out, along) };
     }
     by_arrays(first, out, along);
 }
@@ -90,8 +92,18 @@ mod tests {
 
     type Sweeps = fn(Product<'_>, &mut [f32], Sweep<'_>);
 
-    /// On any processor, and on this one.
-    const ALL: [(&str, Sweeps); 2] = [("arrays", by_arrays), ("registers, if there", sweep)];
+    /// On any processor, on this one, and on one like it whose registers are narrower.
+    const ALL: [(&str, Sweeps); 3] = [("arrays", by_arrays), ("this processor's", sweep), ("AVX2, if there", by_avx2)];
+
+    fn by_avx2(first: Product, out: &mut [f32], along: Sweep) {
+        #[cfg(target_arch = "x86_64")]
+        if vector::unit() >= vector::Unit::Avx2 {
+            assert!(along.fits(first, out.len()));
+            // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
+            return registers::of(vector::Unit::Avx2).into_iter().for_each(|sweep| unsafe { sweep(first, out, along) });
+        }
+        by_arrays(first, out, along);
+    }
 
     #[test]
     fn every_panel_is_the_fused_sum_to_the_last_bit() {
