@@ -86,6 +86,7 @@ bench: build ## Time the solver, training and draws (idle machine); TORCH=python
 	@for model in paper-latent paper-physical ae-8 ae-16; do target/release/lacuna bench train --model $$model --json; done
 	@for model in latent-8 paper-physical spectral; do target/release/lacuna bench sample --model $$model --json; \
 	  target/release/lacuna bench rollout --model $$model --json; done
+	@$(PYTHON) bench/compare_vectors.py
 	@$(if $(TORCH),$(TORCH) bench/compare_solver.py && $(TORCH) bench/compare_learning.py)
 
 cuda: $(SYSTEM) ## Build target/cuda/release/lacuna for NVIDIA GPUs, without LLVM, CUDA toolkit or GPU (20 minutes cold)
