@@ -46,10 +46,18 @@ def measure(command, may_fail=False):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def commands(args, what, model, members, ours, theirs):
-    size = [] if members is None else ["--members", str(members)]
+def size_of(members):
+    return [] if members is None else ["--members", str(members)]
+
+
+def rust_command(binary, what, model, members, repetitions):
     repeat = {"train": "--steps", "sample": "--rounds", "rollout": "--steps"}[what]
-    rust = [args.binary, "bench", what, "--model", model, *size, repeat, str(ours), "--json"]
+    return [binary, "bench", what, "--model", model, *size_of(members), repeat, str(repetitions), "--json"]
+
+
+def commands(args, what, model, members, repetitions, theirs):
+    size = size_of(members)
+    rust = rust_command(args.binary, what, model, members, repetitions)
     torch = [args.python, "bench/learning_torch.py", what, "--model", model, *size, "--rounds", str(theirs)]
     runs = {"lacuna": rust, "eager": torch}
     if not args.no_compile:
@@ -145,8 +153,8 @@ def main():
     for case in CASES:
         if args.only and case[0] != args.only:
             continue
-        what, model, members, _, ours, theirs = case
-        sides = commands(args, what, model, members, ours, theirs)
+        what, model, members, _, repetitions, theirs = case
+        sides = commands(args, what, model, members, repetitions, theirs)
         runs = {name: [] for name in sides}
         for _ in range(args.rounds):
             for name, command in sides.items():

@@ -13,7 +13,7 @@ import os
 import pathlib
 import statistics
 
-from compare_learning import CASES, LABEL, ROOT, UNIT, measure
+from compare_learning import CASES, LABEL, ROOT, UNIT, measure, rust_command
 
 SIDES = ("", "avx2")
 HEAD = [
@@ -23,11 +23,9 @@ HEAD = [
 
 
 def timed(binary, case, side):
-    what, model, members, _, ours, _ = case
-    size = [] if members is None else ["--members", str(members)]
-    repeat = {"train": "--steps", "sample": "--rounds", "rollout": "--steps"}[what]
+    what, model, members, _, repetitions, _ = case
     os.environ["LACUNA_VECTORS"] = side
-    return measure([binary, "bench", what, "--model", model, *size, repeat, str(ours), "--json"])[UNIT[what]]
+    return measure(rust_command(binary, what, model, members, repetitions))[UNIT[what]]
 
 
 def line(row):
