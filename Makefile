@@ -63,7 +63,7 @@ build: $(SYSTEM) ## Build the library and target/release/lacuna
 	$(CARGO) build --release
 
 test: $(SYSTEM) ## Run every Rust test: unit, integration, documentation
-	$(CARGO) test --release $(ARGS)
+	$(CARGO) test --release --workspace $(ARGS)
 
 figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless (ARGS=--all: also the one with burn)
 	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)
@@ -96,14 +96,14 @@ cuda-check: $(SYSTEM) ## Does the code for NVIDIA GPUs compile? (without linking
 	@scripts/cuda.sh check $(ARGS)
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
 fmt: ## Format the Rust sources
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 lint: $(SYSTEM) ## Formatting and clippy, warnings are errors
-	$(CARGO) fmt --check
-	$(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --lib --no-default-features --features notebook -- -D warnings
 
 check-notebooks: $(JUPYTER) ## Prove that the notebook checker rejects broken notebooks

@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lacuna::SeedTree;
 use lacuna::config::{Config, FlowConfig, Preset};
 use lacuna::flow::{Solver, initial_vorticity};
-use lacuna::infer::{Fno, FnoProgram, Network};
+use lacuna::nets::{Fno, FnoProgram, Network};
 
 /// Steps after which the rough initial field has decayed and the solver is in its usual form.
 const WARM_UP: usize = 2000;

@@ -16,7 +16,7 @@ shift || true
 copy=.cache/cuda
 target=$PWD/target/cuda
 mkdir -p "$copy"
-for name in src assets tests benches README.md; do ln -sfn "../../$name" "$copy/$name"; done
+for name in src crates assets tests benches README.md; do ln -sfn "../../$name" "$copy/$name"; done
 # That release has no feature `rayon`: its CPU backend is always built with it.
 sed '/^burn = /s/"rayon", //' Cargo.toml >"$copy/Cargo.toml"
 # Chosen anew only when the crate's own versions changed.

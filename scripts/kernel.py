@@ -13,6 +13,7 @@ compiles nothing but the crate and its cells.
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ SLOTS = ROOT / "notebooks" / ".evcxr"
 MAX_KERNELS = 16
 # Products that the compiler renames into place and never writes again: two directories can hold one file.
 IMMUTABLE = (".rlib", ".rmeta")
+# The crate's own products, but not those of the crates that it consists of besides.
+OWN = re.compile(r"(lib)?lacuna-[0-9a-f]+\b")
 # What a dependency leaves in deps/.
 LIBRARIES = (*IMMUTABLE, ".so", ".d")
 
@@ -67,7 +70,8 @@ def place(source: str, target: str) -> None:
 def take_over(slot: Path) -> None:
     """Add to a slot what `make build` or `make test` compiled of the crate's dependencies, in the order of copy_build.
 
-    The crate's own products stay where they are: a kernel's differ, and the tests are large.
+    The crate's own products stay where they are: a kernel's have other features, and the tests are large. Those of its core
+    are the same for both.
     """
     release = ROOT / "target" / "release"
     for part in (".fingerprint", "build", "deps"):
@@ -78,7 +82,7 @@ def take_over(slot: Path) -> None:
 def own_products(folder: str, names: list[str]) -> set[str]:
     """What the crate itself left in a folder: its libraries and, in deps/, the programs of tests and benchmarks."""
     programs = (name for name in names if Path(folder).name == "deps" and Path(name).suffix not in LIBRARIES)
-    return {name for name in names if name.startswith(("lacuna", "liblacuna"))}.union(programs)
+    return {name for name in names if OWN.match(name)}.union(programs)
 
 
 def find_cargo() -> None:

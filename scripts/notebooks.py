@@ -48,7 +48,7 @@ LAST_GRACE = 1.0
 # Longest a single cell may take; a preset that trains for hours raises it with --timeout.
 CELL_TIMEOUT = 3 * 3600
 # What the result depends on besides the notebook itself and the preset.
-CRATE_INPUTS = ("src/**/*", "assets/**/*", "Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml", ".cargo/*")
+CRATE_INPUTS = ("src/**/*", "crates/*/Cargo.toml", "crates/*/src/**/*", "assets/**/*", "Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml", ".cargo/*")
 
 
 class UnexpectedStderr(Exception):

@@ -22,28 +22,21 @@
 pub mod artifact;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod closure;
-pub mod config;
 pub mod data;
-pub mod error;
 pub mod eval;
-pub mod flow;
-pub mod infer;
+pub mod import;
 pub mod lab;
-pub mod latent;
 #[cfg(feature = "learn")]
 pub mod nn;
 pub mod notebook;
 pub mod plot;
-mod pool;
-pub mod rng;
 pub mod rollout;
-pub mod spectral;
 mod stopwatch;
 #[cfg(feature = "learn")]
 pub mod train;
-pub mod transport;
-mod vector;
+
+pub use lacuna_core::{closure, config, error, flow, latent, nets, rng, spectral, transport};
+pub(crate) use lacuna_core::{file, kernels, pool, simd};
 
 /// What a notebook or a short program needs.
 pub mod prelude {

@@ -18,6 +18,7 @@ mod pytorch;
 mod rollout;
 mod simulate;
 mod spectral;
+mod stages;
 #[cfg(feature = "learn")]
 mod tensors;
 #[cfg(feature = "learn")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lacuna::SeedTree;
 use lacuna::config::{Config, Law, NetworkConfig, Padding, Preset, Variant};
 use lacuna::data::Stats;
-use lacuna::infer::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance};
+use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance};
 use rand::RngExt;
 
 use crate::oracle::{Naive, distance, field, randomised};

@@ -2,7 +2,7 @@
 
 use lacuna::SeedTree;
 use lacuna::config::Variant;
-use lacuna::infer::{Fno, Init, Network};
+use lacuna::nets::{Fno, Init, Network};
 use num_complex::Complex64;
 use rand_distr::{Distribution, StandardNormal};
 

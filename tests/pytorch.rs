@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use lacuna::infer::Checkpoint;
-use lacuna::infer::pytorch::{Kind, import};
-use lacuna::latent::{Operation, apply, apply_file};
+use lacuna::import::apply_file;
+use lacuna::import::pytorch::{Kind, import};
+use lacuna::latent::{Operation, apply};
+use lacuna::nets::Checkpoint;
 use ndarray::Array3;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lacuna::config::{Padding, Variant};
-use lacuna::infer::{Conv, ConvProgram, Fno, FnoProgram, Network};
+use lacuna::nets::{Conv, ConvProgram, Fno, FnoProgram, Network};
 use lacuna::nn::{Weights, compose_conv, compose_fno, decode, encode, fno};
 
 use crate::networks::{SINGLE, VARIANTS, small};

@@ -12,7 +12,7 @@ use lacuna::config::{
 use lacuna::data::{Dataset, Options, Pairs, Stats, generate};
 use lacuna::error::Error;
 use lacuna::flow::{Advection, initial_vorticity};
-use lacuna::infer::Checkpoint;
+use lacuna::nets::Checkpoint;
 use lacuna::train::{
     CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, LOG_FILE, Learned, Lesson, Loss, Objective, Outcome, Run,
     STATE_FILE, State, Workers, fit, learning_rate, train, train_until,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hdf5::types::VarLenUnicode;
 
-use super::{persist, temporary};
 use crate::error::{Error, Result};
+use crate::file::{persist, temporary};
 
 /// How often, and after what pause, a locked file is tried again: a child process takes some milliseconds to start, some hundred
 /// where compilers keep the machine busy.

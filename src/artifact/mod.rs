@@ -7,14 +7,14 @@
 
 pub mod h5;
 mod manifest;
-pub mod parts;
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use manifest::{Entry, sha256};
+
+pub use crate::file::{parts, write_atomically};
 
 use crate::config::Stage;
 use crate::error::{Error, Result};
@@ -232,40 +232,6 @@ impl Work {
         let _ = std::fs::remove_file(lock);
         Ok(Artifact { folder, entry, cached: false })
     }
-}
-
-/// Writes a file through a temporary neighbour that is synced and renamed: the old file stays whole until the new one is.
-///
-/// # Errors
-/// I/O, with the path; nothing is left behind.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = temporary(path)?;
-    file.write_all(bytes).map_err(Error::io(path))?;
-    persist(file, path)
-}
-
-/// An empty temporary file beside `path`; dropped, it is gone.
-fn temporary(path: &Path) -> Result<tempfile::NamedTempFile> {
-    // A rename would replace a device or a folder's link by the file.
-    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return Err(Error::Artifact { path: path.into(), what: "exists and is not a regular file".into() });
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))
-}
-
-/// Gives a temporary file its final name once it is on the disk.
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    file.as_file().sync_all().map_err(Error::io(path))?;
-    // Temporary files are private; results are for everyone who may read the folder.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable).map_err(Error::io(path))?;
-    }
-    file.persist(path).map_err(|error| Error::io(path)(error.error))?;
-    Ok(())
 }
 
 #[cfg(test)]

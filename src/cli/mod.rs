@@ -57,7 +57,7 @@ enum Command {
 /// Entry point of the binary.
 pub fn main() -> std::process::ExitCode {
     let command = Cli::parse().command;
-    let outcome = crate::vector::check().and_then(|()| match command {
+    let outcome = crate::simd::check().and_then(|()| match command {
         Command::Plan(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Train(command) => command.run(),

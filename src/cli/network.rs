@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::error::{Error, Result};
-use crate::infer::{Checkpoint, pytorch};
-use crate::latent::{Operation, apply_file};
+use crate::import::{apply_file, pytorch};
+use crate::latent::Operation;
+use crate::nets::Checkpoint;
 
 /// Reads a PyTorch state dict in the layout of the published code into a checkpoint.
 #[derive(Debug, Clone, Args)]

@@ -21,11 +21,12 @@ mod split;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
-use serde::{Deserialize, Serialize};
 
 pub use generate::{Options, generate, parse_shard};
 pub use record::Recorder;
 pub use split::Split;
+
+pub use crate::nets::Stats;
 
 use crate::artifact::h5;
 use crate::error::{Error, Result};
@@ -52,17 +53,6 @@ pub struct Dataset {
     pub test: Split,
     /// Sizes of the training fields.
     pub stats: Stats,
-}
-
-/// Root mean squares over all points of all training snapshots.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Stats {
-    /// Of ω.
-    pub w_rms: f64,
-    /// Of H.
-    pub h_rms: f64,
-    /// Of the known part.
-    pub known_rms: f64,
 }
 
 /// Pairs in memory, trajectory after trajectory.

@@ -30,6 +30,11 @@ struct Cells {
     rows: Vec<Vec<String>>,
 }
 
+/// What the frame says of a column.
+fn failed(error: polars::error::PolarsError) -> Error {
+    Error::Table(error.to_string())
+}
+
 impl Table {
     /// A table from columns of equal length.
     ///
@@ -37,7 +42,7 @@ impl Table {
     /// Columns of different length or with the same name.
     pub fn new(name: impl Into<String>, caption: impl Into<String>, columns: Vec<Column>) -> Result<Self> {
         let height = columns.first().map_or(0, Column::len);
-        Ok(Self { name: name.into(), caption: caption.into(), frame: DataFrame::new(height, columns)? })
+        Ok(Self { name: name.into(), caption: caption.into(), frame: DataFrame::new(height, columns).map_err(failed)? })
     }
 
     /// Number of rows.
@@ -50,11 +55,11 @@ impl Table {
     /// # Errors
     /// No such column, or not numbers.
     pub fn numbers(&self, column: &str) -> Result<Vec<f64>> {
-        let column = self.frame.column(column)?;
+        let column = self.frame.column(column).map_err(failed)?;
         (0..column.len())
-            .map(|row| match column.get(row)? {
+            .map(|row| match column.get(row).map_err(failed)? {
                 AnyValue::Null => Ok(f64::NAN),
-                value => value.try_extract::<f64>().map_err(Error::from),
+                value => value.try_extract::<f64>().map_err(failed),
             })
             .collect()
     }
@@ -64,8 +69,8 @@ impl Table {
     /// # Errors
     /// No such column.
     pub fn texts(&self, column: &str) -> Result<Vec<String>> {
-        let column = self.frame.column(column)?;
-        (0..column.len()).map(|row| Ok(exact(&column.get(row)?))).collect()
+        let column = self.frame.column(column).map_err(failed)?;
+        (0..column.len()).map(|row| Ok(exact(&column.get(row).map_err(failed)?))).collect()
     }
 
     /// Comma-separated values with a header line; numbers are written so that they read back exactly.
@@ -73,13 +78,17 @@ impl Table {
     /// # Errors
     /// None in practice; writing to memory is infallible.
     pub fn to_csv(&self) -> Result<String> {
-        let failed = |error: csv::Error| Error::Process { what: format!("table {} as CSV: {error}", self.name) };
+        let wrong = |error: csv::Error| Error::Process { what: format!("table {} as CSV: {error}", self.name) };
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.frame.columns().iter().map(|column| column.name().as_str())).map_err(failed)?;
+        writer.write_record(self.frame.columns().iter().map(|column| column.name().as_str())).map_err(wrong)?;
         for row in 0..self.rows() {
-            let cells: Vec<String> =
-                self.frame.columns().iter().map(|column| Ok(exact(&column.get(row)?))).collect::<Result<_>>()?;
-            writer.write_record(&cells).map_err(failed)?;
+            let cells: Vec<String> = self
+                .frame
+                .columns()
+                .iter()
+                .map(|column| Ok(exact(&column.get(row).map_err(failed)?)))
+                .collect::<Result<_>>()?;
+            writer.write_record(&cells).map_err(wrong)?;
         }
         let bytes = writer.into_inner().map_err(|error| Error::Process { what: error.to_string() })?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -91,10 +100,10 @@ impl Table {
     /// Lines of different length.
     pub fn from_csv(name: impl Into<String>, caption: impl Into<String>, text: &str) -> Result<Self> {
         let name = name.into();
-        let failed = |error: csv::Error| Error::Process { what: format!("table {name} from CSV: {error}") };
+        let wrong = |error: csv::Error| Error::Process { what: format!("table {name} from CSV: {error}") };
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let header = reader.headers().map_err(failed)?.clone();
-        let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().map_err(failed)?;
+        let header = reader.headers().map_err(wrong)?.clone();
+        let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().map_err(wrong)?;
         let columns = header
             .iter()
             .enumerate()

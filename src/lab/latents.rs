@@ -16,8 +16,8 @@ use crate::data::{Dataset, Pairs};
 use crate::error::Result;
 use crate::eval::metrics::{d_mse, d_re, jackknife};
 use crate::eval::{Table, UNCERTAINTY};
-use crate::infer::{Checkpoint, ConvProgram};
 use crate::latent::field_scales;
+use crate::nets::{Checkpoint, ConvProgram};
 use crate::plot::{self, FieldGrid, FieldGroup, Figure, Series};
 use crate::spectral::{shell_spectrum, truncate};
 

@@ -16,7 +16,7 @@ use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 #[cfg(feature = "learn")]
-use crate::infer::Checkpoint;
+use crate::nets::Checkpoint;
 #[cfg(feature = "learn")]
 use crate::rollout::OnDevice;
 use crate::rollout::{self, Ensemble, Reference};

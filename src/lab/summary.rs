@@ -123,7 +123,7 @@ pub struct TrainSummary {
 impl TrainSummary {
     pub(super) fn new(model: &str, artifact: &Artifact) -> Result<Self> {
         let checkpoint = artifact.path(super::stages::CHECKPOINT);
-        let loaded = crate::infer::Checkpoint::load(&checkpoint)?;
+        let loaded = crate::nets::Checkpoint::load(&checkpoint)?;
         Ok(Self {
             model: model.into(),
             parameters: loaded.networks.values().map(|(network, _)| network.count()).sum(),

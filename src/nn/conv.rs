@@ -1,11 +1,12 @@
-//! Convolutional encoders and decoders on tensors ([`crate::infer::Conv`] has the layout).
+//! Convolutional encoders and decoders on tensors ([`crate::nets::Conv`] has the layout).
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{silu, softmax};
 
 use super::Weights;
 use super::ops::{constant, conv3, group_norm, pointwise};
-use crate::infer::{Block, Conv, groups, resampling, scaled};
+use crate::kernels::resampling;
+use crate::nets::{Block, Conv, groups, scaled};
 
 /// Latent fields (batch, m, m) of fields (batch, n, n), m the latent size that the description gives.
 pub fn encode(desc: &Conv, weights: &Weights, field: Tensor<3>) -> Tensor<3> {

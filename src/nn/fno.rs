@@ -1,4 +1,4 @@
-//! The conditional Fourier neural operator on tensors ([`crate::infer::Fno`] has the equations).
+//! The conditional Fourier neural operator on tensors ([`crate::nets::Fno`] has the equations).
 
 use std::f32::consts::TAU;
 
@@ -8,7 +8,7 @@ use burn::tensor::activation::{gelu, silu};
 use super::Weights;
 use super::ops::{Fourier, Product, constant, conv3, pointwise};
 use crate::config::{Padding, Variant};
-use crate::infer::{Fno, HEAD};
+use crate::nets::{Fno, HEAD};
 
 /// The raw network: for noisy networks F(x, s | ω), else the regression F(ω).
 ///

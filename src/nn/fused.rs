@@ -1,7 +1,7 @@
 //! A whole network as one node of the autodiff graph on a CPU.
 //!
 //! The tensor library differentiates operation by operation, each a pass over memory; here the plain-array program of
-//! [`crate::infer`] runs forwards and backwards instead. Other devices use the compositions in
+//! [`crate::nets`] runs forwards and backwards instead. Other devices use the compositions in
 //! [`super::conv`] and [`super::fno`], which are also the oracles of this path.
 
 use burn::backend::autodiff::NodeId;
@@ -13,7 +13,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::infer::{Conv, ConvAdjoint, ConvProgram, Fno, FnoAdjoint, FnoTape, Idle, Network, Tape};
+use crate::kernels::Idle;
+use crate::nets::{Conv, ConvAdjoint, ConvProgram, Fno, FnoAdjoint, FnoTape, Network, Tape};
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
 
@@ -44,7 +45,7 @@ pub(super) fn conv(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor
     Some(Tensor::from_primitive::<Tracked>(out))
 }
 
-/// As [`conv`] with the resampled input added, where nothing is differentiated: the program of [`crate::infer`], with or without
+/// As [`conv`] with the resampled input added, where nothing is differentiated: the program of [`crate::nets`], with or without
 /// attention.
 pub(super) fn evaluate(desc: &Conv, encoder: bool, weights: Tensor<1>, input: Tensor<3>) -> Option<Tensor<3>> {
     let [batch, n, _] = input.dims();

@@ -1,8 +1,8 @@
-//! Networks on tensors: the same descriptions as the plain-array programs of [`crate::infer`], with gradients.
+//! Networks on tensors: the same descriptions as the plain-array programs of [`crate::nets`], with gradients.
 //!
 //! Everything is a composition of the tensor library's own operations, so it runs on every device; on a CPU, a network is one
 //! operation with its own gradient instead. Fields are (batch, n, n), axis 1 = x. Weights are leaf tensors cut from a flat
-//! vector ([`Weights`]), in the order of [`crate::infer::Network::params`].
+//! vector ([`Weights`]), in the order of [`crate::nets::Network::params`].
 //!
 //! Matrix products and convolutions are in f32 or, with [`Weights::with_precision`], in bf16 ([`crate::config::Precision`]).
 

@@ -5,7 +5,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::config::{Padding, Precision};
-use crate::infer::{Dft, NORM_EPSILON};
+use crate::nets::{Dft, NORM_EPSILON};
 
 /// A constant tensor from plain values.
 pub(super) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use super::ops::{Product, values};
 use crate::config::Precision;
-use crate::infer::{Network, Param};
+use crate::nets::{Network, Param};
 
 /// The weights of one network on a device.
 ///
@@ -169,7 +169,7 @@ impl Weights {
 mod tests {
     use super::*;
     use crate::config::{Padding, Variant};
-    use crate::infer::{Conv, Fno};
+    use crate::nets::{Conv, Fno};
     use crate::nn::{compose_conv, compose_fno};
     use crate::rng::SeedTree;
 

@@ -9,7 +9,7 @@ use super::parallel::Workers;
 use super::score::Score;
 use super::setup::Setup;
 use crate::config::{Law, NetworkConfig, Padding, Precision, Variant};
-use crate::infer::{Conv, Fno, Network};
+use crate::nets::{Conv, Fno, Network};
 use crate::rng::SeedTree;
 
 /// Relative error of a directional derivative: the loss is an f32 sum (1e-6 of it) and changes by about a hundredth, so the

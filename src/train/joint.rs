@@ -17,7 +17,7 @@ use super::setup::Setup;
 use super::spread::{Spread, kl_gradient};
 use crate::config::Variant;
 use crate::error::{Error, Result};
-use crate::infer::{Conv, Fno, LatentStats, Network};
+use crate::nets::{Conv, Fno, LatentStats, Network};
 use crate::nn::{Weights, decode, encode, values};
 use crate::rng::SeedTree;
 

@@ -8,7 +8,7 @@ use super::noise::{Noise, Question};
 use super::setup::Setup;
 use crate::config::Variant;
 use crate::error::Result;
-use crate::infer::{Fno, Network};
+use crate::nets::{Fno, Network};
 use crate::nn::{Weights, fno, values};
 use crate::transport::SIGMA_MAX;
 

@@ -1,6 +1,6 @@
 //! Does a device compute what the plain-array programs compute? Networks, losses, gradients, samplers.
 //!
-//! The programs of [`crate::infer`] share no code with the tensors of `nn`, so agreement says that both are right, on this
+//! The programs of [`crate::nets`] share no code with the tensors of `nn`, so agreement says that both are right, on this
 //! device, with its own order of summation and its own arithmetic. Inputs and weights come from named seeds. With products in
 //! bf16 the same comparisons show what the rounding costs.
 
@@ -12,7 +12,7 @@ use super::noise::Noise;
 use super::score::{loss_scale, square_error, sum};
 use crate::config::{Padding, Precision, SamplerKind, Variant};
 use crate::error::Result;
-use crate::infer::{Conv, ConvAdjoint, ConvProgram, Fno, FnoProgram, Network, Tape};
+use crate::nets::{Conv, ConvAdjoint, ConvProgram, Fno, FnoProgram, Network, Tape};
 use crate::nn::{Product, Weights, compose_conv, compose_fno, values};
 use crate::rng::SeedTree;
 use crate::transport::{Schedule, Scratch, sample};

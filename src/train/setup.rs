@@ -8,7 +8,7 @@ use super::batches::{Order, Samples};
 use super::parallel::{Workers, chunk_range};
 use crate::config::Precision;
 use crate::error::Result;
-use crate::infer::Network;
+use crate::nets::Network;
 use crate::nn::Weights;
 use crate::rng::SeedTree;
 

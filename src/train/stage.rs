@@ -9,7 +9,7 @@ use crate::artifact::{Artifact, Store, Work, write_atomically};
 use crate::config::{Config, SHORT, Stage};
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
-use crate::infer::Checkpoint;
+use crate::nets::Checkpoint;
 use crate::rng::SeedTree;
 
 /// Name of the trained model in the folders of both stages: the weights of the best validation.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::artifact::parts;
 use crate::config::{LearningRate, TrainConfig};
 use crate::error::{Error, Result};
-use crate::vector::vectorised;
+use crate::file::parts;
+use crate::simd::vectorised;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;

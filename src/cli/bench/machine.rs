@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::infer::square_product;
+use crate::kernels::square_product;
 
 /// Side of the matrices: large enough for full speed, small enough for the second-level cache.
 const SIDE: usize = 384;

@@ -12,7 +12,7 @@ use super::{Machine, report};
 use crate::config::{LatentConfig, LatentTraining, ModelConfig, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
-use crate::infer::{Conv, Fno, Network};
+use crate::nets::{Conv, Fno, Network};
 use crate::pool::cores;
 use crate::rng::SeedTree;
 use crate::stopwatch::Stopwatch;

@@ -4,8 +4,9 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
 use crate::config::{LatentConfig, Law, Precision, SamplerConfig, SamplerKind, Variant};
 use crate::error::{Error, Result};
-use crate::infer::{Checkpoint, Conv, Fno, LatentStats, Network, resampling};
+use crate::kernels::resampling;
 use crate::latent::field_scales;
+use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network};
 use crate::nn::{Prepared, Weights, decode, encode};
 use crate::transport::{Preconditioning, SECOND_LOOK, Schedule, Update, VeSde};
 

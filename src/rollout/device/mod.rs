@@ -29,7 +29,7 @@ pub(super) use self::job::DeviceJob;
 use super::Ensemble;
 use crate::config::{FlowConfig, MissingTerm, RolloutConfig, SamplerConfig};
 use crate::error::Result;
-use crate::infer::Checkpoint;
+use crate::nets::Checkpoint;
 use crate::rng::SeedTree;
 
 /// A trained diffusion law and where it is drawn from.

@@ -1,0 +1,295 @@
+//! A trained model as a closure.
+
+use std::path::Path;
+use std::time::Instant;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+use super::{Closure, Split};
+use crate::config::{LatentConfig, Law, SamplerConfig, SamplerKind, Variant};
+use crate::error::{Error, Result};
+use crate::latent::{ModeNoise, ModelDenoiser, Space};
+use crate::nets::{Checkpoint, Fno, FnoProgram, Network};
+use crate::rng::{SeedTree, Stream};
+use crate::spectral::{Fft2, Grid, Spectrum};
+use crate::transport::{Schedule, Scratch, conditional_mean, sample};
+
+/// What is enforced on a drawn H in physical space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Projection {
+    /// The mean mode is removed: a periodic velocity field has no mean vorticity to gain.
+    pub zero_mean: bool,
+    /// The 2/3 mask is applied, as it is to the advection that H replaces.
+    pub dealias: bool,
+}
+
+impl Projection {
+    /// Nothing is changed, as published.
+    pub const NONE: Self = Self { zero_mean: false, dealias: false };
+    /// Zero mean and the 2/3 mask.
+    pub const FULL: Self = Self { zero_mean: true, dealias: true };
+}
+
+/// A trained law of H given ω: encode ω, draw in the latent space, decode, project.
+///
+/// - [`Law::Diffusion`]: the sampler of the configuration on the network's denoiser. The conditional mean takes three
+///   evaluations ([`conditional_mean`]), on the same noise at every call. With a trained decoder it is the decoded
+///   latent mean, which is the mean of decoded draws as far as the decoder is linear over their spread.
+/// - [`Law::Mean`]: the regression, without noise.
+/// - [`Law::Gaussian`]: the regression, plus Gaussian noise with the residual's spectrum.
+#[derive(Clone)]
+pub struct Learned {
+    name: String,
+    space: Space,
+    body: Body,
+    /// The vorticity that the network is conditioned on; empty before the first call.
+    known: Array2<f64>,
+    w: Vec<f32>,
+    z: Vec<f32>,
+    projector: Option<Projector>,
+    split: Split,
+}
+
+#[derive(Clone)]
+#[allow(clippy::large_enum_variant)] // one of them
+enum Body {
+    /// `start` is the noise of the conditional mean.
+    Diffusion {
+        denoiser: Box<ModelDenoiser>,
+        kind: SamplerKind,
+        schedule: Schedule,
+        scratch: Scratch,
+        start: Stream,
+    },
+    Regression {
+        program: Box<FnoProgram>,
+        noise: Option<Box<ModeNoise>>,
+    },
+}
+
+impl Learned {
+    /// The closure of a checkpoint, sampled as `sampler` says.
+    ///
+    /// Draws of improved networks are projected ([`Projection::FULL`]), those of published ones are not; see
+    /// [`Learned::projected`].
+    ///
+    /// # Errors
+    /// A checkpoint without the networks that its law needs, or of other sizes; an impossible sampling schedule.
+    pub fn new(checkpoint: &Checkpoint, sampler: &SamplerConfig) -> Result<Self> {
+        let model = &checkpoint.model;
+        let space = Space::of(checkpoint)?;
+        let n = space.latent_n();
+        let points = n * n;
+        let body = match model.law {
+            Law::Diffusion => {
+                let (desc, weights) = fno(checkpoint, "score")?;
+                Body::Diffusion {
+                    denoiser: Box::new(ModelDenoiser::new(desc, weights, n)?),
+                    kind: sampler.kind,
+                    schedule: Schedule::from_config(sampler, desc.variant)?,
+                    scratch: Scratch::new(points),
+                    start: SeedTree::new(0).child("closure").child("mean").stream(),
+                }
+            }
+            Law::Mean | Law::Gaussian => {
+                let (desc, weights) = fno(checkpoint, "regression")?;
+                let noise = match (&checkpoint.residual, model.law) {
+                    (Some(std), Law::Gaussian) if std.len() == n * (n / 2 + 1) => {
+                        Some(Box::new(ModeNoise::new(std, n)))
+                    }
+                    (_, Law::Gaussian) => {
+                        return Err(Error::config("checkpoint", "the Gaussian law needs the spectrum of its residual"));
+                    }
+                    _ => None,
+                };
+                Body::Regression { program: Box::new(FnoProgram::new(desc, weights, n)?), noise }
+            }
+        };
+        let law = match model.law {
+            Law::Diffusion => "diffusion",
+            Law::Mean => "regression",
+            Law::Gaussian => "regression + Gaussian noise",
+        };
+        let place = match model.latent {
+            LatentConfig::Identity => "physical space".to_string(),
+            LatentConfig::Spectral { n } => format!("a spectral {n}² latent"),
+            LatentConfig::Autoencoder { n, .. } => format!("a trained {n}² latent"),
+        };
+        let closure = Self {
+            name: format!("{law} in {place}"),
+            space,
+            body,
+            known: Array2::zeros((0, 0)),
+            w: vec![0.0; points],
+            z: vec![0.0; points],
+            projector: None,
+            split: Split::default(),
+        };
+        closure.projected(match model.network.variant {
+            Variant::Gated => Projection::FULL,
+            Variant::Paper => Projection::NONE,
+        })
+    }
+
+    /// Reads a checkpoint; without `sampler`, samples as the checkpoint's own configuration says.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`] and [`Learned::new`].
+    pub fn load(path: &Path, sampler: Option<&SamplerConfig>) -> Result<Self> {
+        let checkpoint = Checkpoint::load(path)?;
+        Self::new(&checkpoint, sampler.unwrap_or(&checkpoint.model.sampler))
+    }
+
+    /// The same law under another projection.
+    ///
+    /// # Errors
+    /// A grid that has no transform (odd, or below 4 points).
+    pub fn projected(mut self, projection: Projection) -> Result<Self> {
+        let none = projection == Projection::NONE;
+        self.projector = if none { None } else { Some(Projector::new(self.space.n(), projection)?) };
+        Ok(self)
+    }
+
+    /// One call: encode ω, let `draw` make the latent, decode it, enforce the projection; every part timed.
+    ///
+    /// Mean and fluctuation are asked for at the same ω one after the other, as are the samples of an ensemble about one state:
+    /// a field that is the one before is neither encoded nor conditioned on again.
+    fn call(
+        &mut self,
+        w: &ArrayView2<f64>,
+        mut h: ArrayViewMut2<f64>,
+        draw: impl FnOnce(&mut Body, &mut [f32]),
+    ) -> Result<()> {
+        let start = Instant::now();
+        let new = self.known != *w;
+        if new {
+            self.space.encode_w(w, &mut self.w)?;
+        }
+        let encoded = Instant::now();
+        if new {
+            match &mut self.body {
+                Body::Diffusion { denoiser, .. } => denoiser.condition(&self.w),
+                Body::Regression { program, .. } => program.condition(&self.w),
+            }
+            if self.known.dim() == w.dim() {
+                self.known.assign(w);
+            } else {
+                self.known = w.to_owned();
+            }
+        }
+        draw(&mut self.body, &mut self.z);
+        let drawn = Instant::now();
+        self.finish(h.view_mut())?;
+        self.split.encode += encoded - start;
+        self.split.denoise += drawn - encoded;
+        self.split.decode += drawn.elapsed();
+        Ok(())
+    }
+
+    /// Decodes the draw and enforces the projection.
+    fn finish(&mut self, mut h: ArrayViewMut2<f64>) -> Result<()> {
+        self.space.decode_h(&self.z, h.view_mut())?;
+        if let Some(projector) = &mut self.projector {
+            projector.apply(h);
+        }
+        Ok(())
+    }
+}
+
+/// The network of a role, which must be a Fourier neural operator.
+fn fno<'a>(checkpoint: &'a Checkpoint, role: &str) -> Result<(&'a Fno, &'a [f32])> {
+    match checkpoint.network(role)? {
+        (Network::Fno(desc), weights) => Ok((desc, weights)),
+        _ => Err(Error::config("checkpoint", format!("network `{role}` is no Fourier neural operator"))),
+    }
+}
+
+impl Closure for Learned {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn sample(&mut self, w: ArrayView2<f64>, _t: f64, rng: &mut Stream, h: ArrayViewMut2<f64>) -> Result<()> {
+        self.call(&w, h, |body, z| match body {
+            Body::Diffusion { denoiser, kind, schedule, scratch, .. } => {
+                sample(*kind, schedule, &mut **denoiser, scratch, rng, z);
+            }
+            Body::Regression { program, noise } => {
+                program.eval(&[], 0.0, z);
+                if let Some(noise) = noise {
+                    noise.add(rng, z);
+                }
+            }
+        })
+    }
+
+    fn mean(&mut self, w: ArrayView2<f64>, _t: f64, h: ArrayViewMut2<f64>) -> Result<bool> {
+        self.call(&w, h, |body, z| match body {
+            Body::Diffusion { denoiser, schedule, scratch, start, .. } => {
+                conditional_mean(schedule, &mut **denoiser, scratch, &mut start.clone(), z);
+            }
+            Body::Regression { program, .. } => program.eval(&[], 0.0, z),
+        })?;
+        Ok(true)
+    }
+
+    fn split(&self) -> Option<Split> {
+        Some(self.split)
+    }
+
+    fn fluctuation(
+        &mut self,
+        w: ArrayView2<f64>,
+        t: f64,
+        mean: ArrayView2<f64>,
+        rng: &mut Stream,
+        mut h: ArrayViewMut2<f64>,
+    ) -> Result<()> {
+        // Where the decoder is linear the noise alone is decoded; a trained one needs the whole field.
+        match (&mut self.body, self.space.is_linear()) {
+            (Body::Regression { noise, .. }, true) => {
+                self.z.fill(0.0);
+                if let Some(noise) = noise {
+                    noise.add(rng, &mut self.z);
+                }
+                self.finish(h)
+            }
+            _ => {
+                self.sample(w, t, rng, h.view_mut())?;
+                h -= &mean;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Applies a [`Projection`]; owns its transform.
+#[derive(Clone)]
+struct Projector {
+    projection: Projection,
+    grid: Grid,
+    fft: Fft2,
+    spectrum: Spectrum,
+}
+
+impl Projector {
+    fn new(n: usize, projection: Projection) -> Result<Self> {
+        let grid = Grid::new(n, 1.0)?;
+        Ok(Self { projection, grid, fft: Fft2::new(n), spectrum: Spectrum::zeros((n, n / 2 + 1)) })
+    }
+
+    fn apply(&mut self, mut h: ArrayViewMut2<f64>) {
+        if self.projection.dealias {
+            self.fft.forward(h.view(), &mut self.spectrum);
+            for ((i, j), mode) in self.spectrum.indexed_iter_mut() {
+                if !self.grid.dealiased(i, j) || (self.projection.zero_mean && i + j == 0) {
+                    *mode = 0.0.into();
+                }
+            }
+            self.fft.inverse(&self.spectrum, h);
+        } else if self.projection.zero_mean {
+            let mean = h.mean().unwrap_or(0.0);
+            h -= mean;
+        }
+    }
+}

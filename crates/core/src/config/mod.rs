@@ -1,0 +1,253 @@
+//! The typed description of an experiment: what is simulated, learned, rolled out and measured.
+//!
+//! A [`Config`] is plain data. It comes from a [`Preset`], optionally a TOML file laid over it, and `--set
+//! path.to.field=value` overrides; [`Config::validate`] refuses impossible values by name. Each stage is identified by
+//! the SHA-256 of the canonical JSON of exactly the parts it depends on ([`hash`]).
+
+mod load;
+mod model;
+mod presets;
+mod stage;
+mod study;
+mod validate;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use model::{
+    LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision, SamplerConfig,
+    SamplerKind, TrainConfig, Variant,
+};
+pub use presets::Preset;
+pub use stage::{SHORT, Stage};
+pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
+pub use validate::halvings;
+pub use validate::{BUILT_IN_CLOSURES, SUBGRID_CLOSURES, is_built_in, split_mean, subgrid_constant};
+
+/// Everything that determines a run's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the preset this started from.
+    pub preset: String,
+    /// Root of the seed tree ([`crate::rng::SeedTree`]).
+    pub seed: u64,
+    /// The equation, its discretisation and its stochastic forcing.
+    pub flow: FlowConfig,
+    /// Which snapshots are stored, from how many trajectories, and how they are split.
+    pub data: DataConfig,
+    /// The models of p(H | ω) to train and compare, by name.
+    pub models: BTreeMap<String, ModelConfig>,
+    /// The closed loop.
+    pub rollout: RolloutConfig,
+    /// How much is evaluated offline.
+    pub eval: EvalConfig,
+    /// Variations of the closed loop.
+    pub study: StudyConfig,
+}
+
+/// 2-D vorticity equation ∂ω/∂t + u·∇ω = ν∇²ω − rω + f + σ dW/dt on a periodic square (METHOD: arXiv 2506.20771, eq. for the
+/// stochastic Navier–Stokes example).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowConfig {
+    /// Grid points per side of the solver (even).
+    pub n: usize,
+    /// Side of the periodic square.
+    pub length: f64,
+    /// Kinematic viscosity ν, or the hyperviscosity coefficient where `viscosity_order` > 1.
+    pub viscosity: f64,
+    /// p in −ν(−∇²)^p; 1 is ordinary viscosity.
+    pub viscosity_order: u32,
+    /// Linear friction r.
+    pub friction: f64,
+    /// Time step.
+    pub dt: f64,
+    /// Time-stepping scheme.
+    pub stepper: Stepper,
+    /// Amplitude A of the steady forcing A[sin 2π(x+y)/L + cos 2π(x+y)/L].
+    pub forcing: f64,
+    /// Stochastic forcing.
+    pub noise: NoiseConfig,
+    /// Initial field.
+    pub initial: InitialConfig,
+    /// A run stops with an error when the Courant number (max|u| + max|v|)·dt/dx exceeds this.
+    pub max_courant: f64,
+}
+
+/// Time-stepping schemes, all with the linear terms implicit or exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stepper {
+    /// The paper's: Crank–Nicolson diffusion, forward Euler for advection, forcing and noise.
+    CnEuler,
+    /// Crank–Nicolson and second-order Adams–Bashforth.
+    CnAb2,
+    /// Exponential time differencing, fourth-order Runge–Kutta.
+    Etdrk4,
+}
+
+/// Q-Wiener forcing σ dW/dt with root spectrum exp(−α|k|²/2) per unit time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoiseConfig {
+    /// Smoothness α: spatial covariance ∝ exp(−r²/4α).
+    pub alpha: f64,
+    /// Variance multiplier κ (the published code sums κ draws).
+    pub kappa: f64,
+    /// Amplitude σ; 0 switches the noise off.
+    pub sigma: f64,
+}
+
+/// Periodic Gaussian random field with spectrum ∝ (4π²|n|² + τ²)^−α, scaled by τ^(α−1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitialConfig {
+    /// Decay α of the spectrum.
+    pub alpha: f64,
+    /// Inverse length τ.
+    pub tau: f64,
+}
+
+/// Snapshots and their split; the split is by trajectory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Grid points per side of the stored fields; divides `flow.n`.
+    pub n: usize,
+    /// How stored fields are made from solver fields.
+    pub coarsening: Coarsening,
+    /// What the reduced model lacks.
+    pub term: MissingTerm,
+    /// Trajectories for training.
+    pub train: usize,
+    /// Trajectories for validation (model selection).
+    pub validation: usize,
+    /// Trajectories for testing only.
+    pub test: usize,
+    /// Simulated time before the first snapshot.
+    pub burn_in: f64,
+    /// Simulated time at which a trajectory ends (exclusive for snapshots).
+    pub final_time: f64,
+    /// Time between snapshots.
+    pub interval: f64,
+}
+
+/// Named coarsening operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coarsening {
+    /// Every (N/n)-th point, as published; aliases what lies beyond n/2.
+    Stride,
+    /// Spectral truncation: modes |n_x|, |n_y| < n/2 are kept.
+    Truncate,
+}
+
+/// What the reduced model lacks, and hence what H is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum MissingTerm {
+    /// The whole advection and the stochastic forcing: H = −D\[u·∇ω\] + σ dW/dt (arXiv 2506.20771, main experiment).
+    Physics,
+    /// The subgrid term of a large-eddy simulation, H = −Π, Π = bar(D\[u·∇ω\]) − D\[ū·∇ω̄\] (arXiv 2506.20771, Appendix E).
+    Subgrid {
+        /// The filter that makes ω̄ of ω before truncation.
+        filter: FilterConfig,
+    },
+}
+
+/// Low-pass filters of the subgrid split.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FilterConfig {
+    /// exp(−Δ²|k|²/24).
+    Gaussian {
+        /// Δ in spacings of the coarse grid.
+        width: f64,
+    },
+    /// |k| ≤ πn/L of the coarse grid, a circle.
+    Sharp,
+}
+
+/// The closed loop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutConfig {
+    /// Time of the start state, taken from a fresh reference trajectory.
+    pub start: f64,
+    /// Simulated duration.
+    pub duration: f64,
+    /// Ensemble members.
+    pub members: usize,
+    /// Solver steps between draws of the closure.
+    pub every: usize,
+    /// What happens to the drawn term on the steps in between.
+    pub hold: Hold,
+    /// Closures to compare: `none`, `exact`, or names of `models`; `NAME/mean` is the closure's conditional mean alone.
+    pub closures: Vec<String>,
+    /// Number of equally spaced snapshots kept after the start.
+    pub snapshots: usize,
+    /// Reference realisations (truth trajectories from the same start state) compared against.
+    pub references: usize,
+    /// In what the networks of diffusion models multiply, which on a CPU is f32.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
+}
+
+/// What a rollout does with a drawn term until the next draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// The sample is held: the integrated noise variance is `every` times too large.
+    Held,
+    /// The sample's fluctuation is scaled by 1/√every about the closure's mean, so that the integrated variance is right.
+    Rescaled,
+    /// The mean is held, the Gaussian part is redrawn at every step.
+    Redrawn,
+    /// The fluctuation is an AR(1) sequence of correlation time `every` steps, redrawn at every step in part; the mean is held.
+    Ar1,
+    /// The published code: held, plus white noise of amplitude σ accumulating at every grid point.
+    Paper,
+}
+
+impl Hold {
+    /// The policy's name as in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Rescaled => "rescaled",
+            Self::Redrawn => "redrawn",
+            Self::Ar1 => "ar1",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+/// Offline evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Conditions per test trajectory, spread evenly over its snapshots.
+    pub conditions: usize,
+    /// Samples per condition.
+    pub samples: usize,
+    /// Closures that are scored offline besides those of `rollout.closures`.
+    pub also: Vec<String>,
+}
+
+/// Short content hash (SHA-256 of the canonical JSON: keys sorted, shortest round-trip floats), as hex.
+///
+/// # Panics
+/// Never for the types of this module; a value that JSON cannot hold is a bug.
+pub fn hash(value: &impl Serialize) -> String {
+    use sha2::{Digest, Sha256};
+    // serde_json's map is sorted by key, so going through `Value` makes the text canonical.
+    let canonical = serde_json::to_value(value).expect("config types serialise").to_string();
+    hex(&Sha256::digest(canonical.as_bytes()))
+}
+
+/// A digest in hexadecimal digits.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

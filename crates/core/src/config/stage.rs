@@ -1,0 +1,272 @@
+//! Stages and the part of the configuration that each depends on.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Config, LatentConfig, LatentTraining, Law, Precision, hash};
+use crate::error::{Error, Result};
+
+/// One computation of the pipeline: what it is called, and exactly the settings that its result depends on.
+///
+/// Its folder is `STAGE-HASH`, HASH being the first [`SHORT`] digits of the SHA-256 of the settings: equal settings are
+/// computed once, different ones never overwrite each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// `data`, `autoencoder`, `train`, `offline`, `reconstruction`, `cost`, `reference` or `rollout`.
+    pub kind: &'static str,
+    /// What tables call it: the model or closure, or the kind itself.
+    pub label: String,
+    /// The settings.
+    pub settings: Value,
+    /// SHA-256 of the settings.
+    pub hash: String,
+}
+
+/// Digits of a hash in folder names: 48 bits.
+pub const SHORT: usize = 12;
+
+impl Stage {
+    fn new(kind: &'static str, label: &str, settings: impl Serialize) -> Self {
+        let settings = json!(settings);
+        Self { kind, label: label.into(), hash: hash(&settings), settings }
+    }
+
+    /// The folder's name, `KIND-HASH`.
+    pub fn folder(&self) -> String {
+        format!("{}-{}", self.kind, &self.hash[..SHORT])
+    }
+}
+
+impl Config {
+    /// Hash of the whole configuration.
+    pub fn hash(&self) -> String {
+        hash(self)
+    }
+
+    /// The root of all seeds.
+    pub fn seeds(&self) -> crate::rng::SeedTree {
+        crate::rng::SeedTree::new(self.seed)
+    }
+
+    /// Simulated pairs (ω, H).
+    pub fn data_stage(&self) -> Stage {
+        Stage::new("data", "data", json!({ "seed": self.seed, "flow": self.flow, "data": self.data }))
+    }
+
+    /// The autoencoder pair of a two-phase model; `None` for models without.
+    ///
+    /// # Errors
+    /// No model of that name.
+    pub fn autoencoder_stage(&self, model: &str) -> Result<Option<Stage>> {
+        let model_config = self.model(model)?;
+        let latent = &model_config.latent;
+        let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { .. }, .. } = latent else {
+            return Ok(None);
+        };
+        // The variant decides whether fields are normalised.
+        let variant = model_config.network.variant;
+        let settings = json!({ "data": self.data_stage().hash, "latent": latent, "variant": variant });
+        Ok(Some(Stage::new("autoencoder", model, settings)))
+    }
+
+    /// A trained model.
+    ///
+    /// # Errors
+    /// No model of that name.
+    pub fn train_stage(&self, model: &str) -> Result<Stage> {
+        // The sampler acts at use and is no part of what is trained.
+        let mut settings = json!(self.model(model)?);
+        if let Some(fields) = settings.as_object_mut() {
+            fields.remove("sampler");
+        }
+        Ok(Stage::new("train", model, json!({ "data": self.data_stage().hash, "name": model, "model": settings })))
+    }
+
+    /// Start state and true flow of the closed loop.
+    pub fn reference_stage(&self) -> Stage {
+        let rollout = &self.rollout;
+        let settings = json!({
+            "seed": self.seed,
+            "flow": self.flow,
+            "n": self.data.n,
+            "coarsening": self.data.coarsening,
+            "term": self.data.term,
+            "start": rollout.start,
+            "duration": rollout.duration,
+            "snapshots": rollout.snapshots,
+            "references": rollout.references,
+        });
+        Stage::new("reference", "reference", settings)
+    }
+
+    /// The ensemble of one closure (`none`, `exact` or a model's name).
+    ///
+    /// # Errors
+    /// No such closure.
+    pub fn rollout_stage(&self, closure: &str) -> Result<Stage> {
+        let rollout = &self.rollout;
+        let mut settings = json!({
+            "reference": self.reference_stage().hash,
+            "closure": closure,
+            "law": self.law(closure)?,
+            "members": rollout.members,
+            "every": rollout.every,
+            "hold": rollout.hold,
+        });
+        // Results at f32 are from before there was another precision.
+        let precision = self.rollout_precision(closure);
+        if precision != Precision::F32 {
+            settings["precision"] = json!(precision);
+        }
+        Ok(Stage::new("rollout", closure, settings))
+    }
+
+    /// In what the networks of a closure multiply in its ensemble: `rollout.precision` for diffusion models, f32 for all others,
+    /// which do not run on a device.
+    pub fn rollout_precision(&self, closure: &str) -> Precision {
+        match self.models.get(closure) {
+            Some(model) if model.law == Law::Diffusion => self.rollout.precision,
+            _ => Precision::F32,
+        }
+    }
+
+    /// Refuses an ensemble that plain arrays cannot make.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if [`Config::rollout_precision`] is not f32.
+    pub fn check_plain(&self, closure: &str) -> Result<()> {
+        match self.rollout_precision(closure) {
+            Precision::F32 => Ok(()),
+            other => {
+                let what = format!("{} for `{closure}`; without a device networks multiply in f32", other.name());
+                Err(Error::config("rollout.precision", what))
+            }
+        }
+    }
+
+    /// Offline scores of all closures on the test set.
+    ///
+    /// # Errors
+    /// A closure that does not exist.
+    pub fn offline_stage(&self) -> Result<Stage> {
+        let closures = self.scored();
+        let laws: Vec<Value> = closures.iter().map(|closure| self.law(closure)).collect::<Result<_>>()?;
+        let settings = json!({
+            "data": self.data_stage().hash,
+            "closures": closures,
+            "laws": laws,
+            "eval": self.eval,
+        });
+        Ok(Stage::new("offline", "offline", settings))
+    }
+
+    /// Closures that are scored offline.
+    pub fn scored(&self) -> Vec<String> {
+        self.rollout.closures.iter().chain(&self.eval.also).cloned().collect()
+    }
+
+    /// Errors of encoding and decoding in every latent space.
+    ///
+    /// # Errors
+    /// As [`Config::train_stage`].
+    pub fn reconstruction_stage(&self) -> Result<Stage> {
+        let trained: Vec<String> =
+            self.autoencoder_models().map(|model| Ok(self.train_stage(model)?.hash)).collect::<Result<_>>()?;
+        let settings = json!({ "data": self.data_stage().hash, "models": trained });
+        Ok(Stage::new("reconstruction", "reconstruction", settings))
+    }
+
+    /// Names of the models whose latents are trained.
+    pub fn autoencoder_models(&self) -> impl Iterator<Item = &str> {
+        let trained = |latent: &LatentConfig| matches!(latent, LatentConfig::Autoencoder { .. });
+        self.models.iter().filter(move |(_, model)| trained(&model.latent)).map(|(name, _)| name.as_str())
+    }
+
+    /// What drawing costs, closure by closure, on the machine that measured it.
+    ///
+    /// # Errors
+    /// A closure that does not exist.
+    pub fn cost_stage(&self) -> Result<Stage> {
+        let frontier = &self.study.frontier;
+        let laws: Vec<Value> = frontier.models.iter().map(|model| self.law(model)).collect::<Result<_>>()?;
+        let settings = json!({
+            "offline": self.offline_stage()?.hash,
+            "every": self.rollout.every,
+            "models": laws,
+            "steps": frontier.steps,
+        });
+        Ok(Stage::new("cost", "cost", settings))
+    }
+
+    /// What a closure's draws depend on: its training and its sampler, or its constant.
+    fn law(&self, closure: &str) -> Result<Value> {
+        match super::split_mean(closure) {
+            (base, true) => Ok(json!({ "mean": self.law(base)? })),
+            (base, false) if super::is_built_in(base) => Ok(json!(super::subgrid_constant(base))),
+            (model, false) => {
+                Ok(json!({ "train": self.train_stage(model)?.hash, "sampler": self.model(model)?.sampler }))
+            }
+        }
+    }
+
+    /// The model of that name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that lists the names there are.
+    pub fn model(&self, name: &str) -> Result<&super::ModelConfig> {
+        self.models.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+            Error::config("models", format!("no model `{name}`; known: {}", known.join(", ")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    fn stages(config: &Config) -> Vec<Stage> {
+        let mut stages = vec![config.data_stage(), config.reference_stage(), config.offline_stage().unwrap()];
+        for model in config.models.keys() {
+            stages.extend(config.autoencoder_stage(model).unwrap());
+            stages.push(config.train_stage(model).unwrap());
+            stages.push(config.rollout_stage(model).unwrap());
+        }
+        stages.push(config.rollout_stage("exact").unwrap());
+        stages
+    }
+
+    fn changed(config: &Config, from: &Config) -> Vec<String> {
+        let both = stages(config).into_iter().zip(stages(from));
+        both.filter(|(a, b)| a.hash != b.hash).map(|(a, _)| format!("{} {}", a.kind, a.label)).collect()
+    }
+
+    #[test]
+    fn a_precision_is_part_of_a_hash_only_where_it_is_not_f32() {
+        for preset in [Preset::Smoke, Preset::Desk, Preset::Paper, Preset::Les] {
+            // A hash is that of the settings' text: without the word it is the hash from before there was a choice.
+            let config = Config::preset(preset);
+            let texts = stages(&config).into_iter().map(|stage| stage.settings.to_string());
+            for text in texts.chain([serde_json::to_string(&config).unwrap()]) {
+                assert!(!text.contains("precision"), "{text}");
+            }
+            let mut said = config.clone();
+            said.rollout.precision = Precision::F32;
+            said.models.values_mut().for_each(|model| model.train_in(Precision::F32));
+            assert_eq!((said.hash(), stages(&said)), (config.hash(), stages(&config)));
+        }
+        let config = Config::preset(Preset::Smoke);
+        let mut drawn = config.clone();
+        drawn.rollout.precision = Precision::Bf16;
+        let models = ["joint", "p-cdm", "spectral", "two-phase"];
+        assert_eq!(changed(&drawn, &config), models.map(|model| format!("rollout {model}")));
+        assert!(drawn.check_plain("exact").is_ok() && drawn.check_plain("joint/mean").is_ok());
+        let refused = drawn.check_plain("joint").unwrap_err().to_string();
+        assert!(refused.contains("rollout.precision") && refused.contains("bf16"), "{refused}");
+        let mut trained = config.clone();
+        trained.models.get_mut("two-phase").unwrap().train_in(Precision::Bf16);
+        let wanted = ["offline offline", "autoencoder two-phase", "train two-phase", "rollout two-phase"];
+        assert_eq!(changed(&trained, &config), wanted);
+    }
+}

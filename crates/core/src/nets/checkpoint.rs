@@ -1,0 +1,244 @@
+//! The file of a trained model: everything that a draw needs, and where it came from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Network;
+use crate::config::{LatentConfig, Law, ModelConfig};
+use crate::error::{Error, Result};
+use crate::file::parts;
+
+/// First bytes of every checkpoint; the version follows.
+const MAGIC: &[u8] = b"lacuna checkpoint ";
+/// Version of the format that this build writes, and the only one it reads.
+const VERSION: &str = "1";
+/// Length of a SHA-256 digest.
+const DIGEST: usize = 32;
+
+/// Root mean squares over all points of all training snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Of ω.
+    pub w_rms: f64,
+    /// Of H.
+    pub h_rms: f64,
+    /// Of the known part.
+    pub known_rms: f64,
+}
+
+/// Mean and standard deviation of latent values over the training set, one pair for each field.
+///
+/// A latent is normalised as (z − mean)/std before the diffusion sees it. The identity and the spectral latent need none:
+/// their scale is the fields' rms ([`Stats`]), which the latent space applies itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LatentStats {
+    /// Mean of the ω latent.
+    pub w_mean: f64,
+    /// Standard deviation of the ω latent.
+    pub w_std: f64,
+    /// Mean of the H latent.
+    pub h_mean: f64,
+    /// Standard deviation of the H latent.
+    pub h_std: f64,
+}
+
+impl Default for LatentStats {
+    /// No normalisation.
+    fn default() -> Self {
+        Self { w_mean: 0.0, w_std: 1.0, h_mean: 0.0, h_std: 1.0 }
+    }
+}
+
+/// Where weights come from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of the crate that wrote the file.
+    pub version: String,
+    /// Hash of the configuration of the training stage.
+    pub config_hash: String,
+    /// Hash of the data artifact.
+    pub data_hash: String,
+    /// Seeds, as labels of the seed tree.
+    pub seeds: Vec<String>,
+    /// Optimiser step of the weights.
+    pub step: usize,
+    /// Validation loss of the weights, if there was a validation.
+    pub validation_loss: Option<f64>,
+}
+
+/// A trained model, self-contained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// What was trained.
+    pub model: ModelConfig,
+    /// Points per side of the physical grid.
+    pub n: usize,
+    /// Scales of the training fields.
+    pub stats: Stats,
+    /// Scales of the training latents.
+    pub latent: LatentStats,
+    /// Networks and their flat weights by role: `score` (diffusion) or `regression`; for trained latents `encode_w`, `decode_w`,
+    /// `encode_h` and `decode_h`.
+    pub networks: BTreeMap<String, (Network, Vec<f32>)>,
+    /// For [`Law::Gaussian`]: standard deviation of the residual mode by mode on the half spectrum (n, n/2 + 1) of the latent
+    /// grid, √E|r̂|²/n in normalised units, so that white noise of unit variance times it has the residual's spectrum.
+    pub residual: Option<Vec<f32>>,
+    /// Where the weights come from.
+    pub provenance: Provenance,
+}
+
+/// What the JSON header holds.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    model: ModelConfig,
+    n: usize,
+    stats: Stats,
+    latent: LatentStats,
+    networks: BTreeMap<String, Network>,
+    residual: Option<usize>,
+    provenance: Provenance,
+    /// The bits of [`Header::numbers`]: decimal numbers need not come back to the last digit.
+    bits: Vec<u64>,
+}
+
+impl Header {
+    /// The measured numbers.
+    fn numbers(&mut self) -> Vec<&mut f64> {
+        let Self { stats, latent, provenance, .. } = self;
+        let mut out = vec![&mut stats.w_rms, &mut stats.h_rms, &mut stats.known_rms];
+        out.extend([&mut latent.w_mean, &mut latent.w_std, &mut latent.h_mean, &mut latent.h_std]);
+        out.extend(&mut provenance.validation_loss);
+        out
+    }
+}
+
+impl Checkpoint {
+    /// Points per side of the latent grid.
+    pub fn latent_n(&self) -> usize {
+        match self.model.latent {
+            LatentConfig::Identity => self.n,
+            LatentConfig::Spectral { n } | LatentConfig::Autoencoder { n, .. } => n,
+        }
+    }
+
+    /// A network and its weights by role.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the checkpoint has none; the message lists what it has.
+    pub fn network(&self, role: &str) -> Result<(&Network, &[f32])> {
+        let found = self.networks.get(role).map(|(network, weights)| (network, weights.as_slice()));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.networks.keys().map(String::as_str).collect();
+            Error::config("checkpoint", format!("no network `{role}`; it has: {}", known.join(", ")))
+        })
+    }
+
+    /// Writes the checkpoint: magic and version, length of the header (u64, little-endian), JSON header, weights (f32,
+    /// little-endian, networks in alphabetical order of their roles, then the residual), SHA-256 of all that. Kept in parts
+    /// where it exceeds [`parts::PART_BYTES`].
+    ///
+    /// # Errors
+    /// I/O, or weights that do not fit their description.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.save_in_parts(path, parts::PART_BYTES)
+    }
+
+    /// As [`Checkpoint::save`], in files of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub fn save_in_parts(&self, path: &Path, limit: usize) -> Result<()> {
+        self.check()?;
+        let mut header = Header {
+            model: self.model.clone(),
+            n: self.n,
+            stats: self.stats,
+            latent: self.latent,
+            networks: self.networks.iter().map(|(role, (network, _))| (role.clone(), network.clone())).collect(),
+            residual: self.residual.as_ref().map(Vec::len),
+            provenance: self.provenance.clone(),
+            bits: Vec::new(),
+        };
+        header.bits = header.numbers().iter().map(|number| number.to_bits()).collect();
+        let header = serde_json::to_vec(&header)
+            .map_err(|error| Error::Artifact { path: path.into(), what: format!("header: {error}") })?;
+        let mut bytes = [MAGIC, VERSION.as_bytes(), b"\n"].concat();
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header);
+        for values in self.networks.values().map(|(_, weights)| weights).chain(&self.residual) {
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        parts::write(path, &bytes, limit)
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// I/O; [`Error::Artifact`] for another kind of file, another version, a damaged file, a missing or
+    /// damaged part of it (named), or weights that do not fit.
+    pub fn load(path: &Path) -> Result<Self> {
+        let wrong = |what: String| Error::Artifact { path: path.into(), what };
+        let bytes = parts::read(path)?;
+        let Some(rest) = bytes.strip_prefix(MAGIC) else {
+            return Err(wrong("not a lacuna checkpoint (its first bytes are others)".into()));
+        };
+        let version: String = rest.iter().take_while(|&&b| b != b'\n').take(16).map(|&b| char::from(b)).collect();
+        if version != VERSION {
+            return Err(wrong(format!("checkpoint of version {version}, this build reads version {VERSION}")));
+        }
+        let damaged = || wrong("damaged: its SHA-256 does not fit its content".into());
+        let end = bytes.len().checked_sub(DIGEST).ok_or_else(damaged)?;
+        let (body, digest) = bytes.split_at(end);
+        if Sha256::digest(body)[..] != *digest {
+            return Err(damaged());
+        }
+        let start = MAGIC.len() + VERSION.len() + 1;
+        let (length, rest) = body[start..].split_first_chunk::<8>().ok_or_else(damaged)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
+        let (header, values) = rest.split_at_checked(length).ok_or_else(damaged)?;
+        let mut header: Header =
+            serde_json::from_slice(header).map_err(|error| wrong(format!("header not understood: {error}")))?;
+        let bits = std::mem::take(&mut header.bits);
+        header.numbers().into_iter().zip(bits).for_each(|(number, bits)| *number = f64::from_bits(bits));
+        let mut values = values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let mut take = |count: usize| -> Vec<f32> { values.by_ref().take(count).collect() };
+        let networks = header.networks.into_iter().map(|(role, network)| {
+            let weights = take(network.len());
+            (role, (network, weights))
+        });
+        let networks = networks.collect();
+        let residual = header.residual.map(&mut take);
+        let Header { model, n, stats, latent, provenance, .. } = header;
+        let checkpoint = Self { model, n, stats, latent, networks, residual, provenance };
+        checkpoint.check().map_err(|error| wrong(error.to_string()))?;
+        if values.next().is_some() {
+            return Err(wrong("more weights than its networks have".into()));
+        }
+        Ok(checkpoint)
+    }
+
+    /// Every network has its weights, all finite; the law has what it needs.
+    fn check(&self) -> Result<()> {
+        for (role, (network, weights)) in &self.networks {
+            network.check(weights)?;
+            if let Some(value) = weights.iter().find(|value| !value.is_finite()) {
+                return Err(Error::config("checkpoint", format!("network `{role}` has a weight {value}")));
+            }
+        }
+        let n = self.latent_n();
+        match (&self.residual, self.model.law) {
+            (Some(residual), Law::Gaussian) if residual.len() != n * (n / 2 + 1) => {
+                Err(Error::shape("residual spectrum", format!("({n} × {})", n / 2 + 1), &[residual.len()]))
+            }
+            (None, Law::Gaussian) => {
+                Err(Error::config("checkpoint", "the Gaussian law needs the spectrum of its residual"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

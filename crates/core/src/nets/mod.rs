@@ -1,0 +1,20 @@
+//! Trained networks as data and as plain-array programs; nothing here needs a tensor library.
+//!
+//! A network is described once ([`Network`]: sizes only), its weights are a flat vector in the order of
+//! [`Network::params`], and two layers interpret the description: the programs of this room (f32 arrays, prepared once, no
+//! allocation per call), which rollouts and notebooks use, and the tensor room, which trains.
+//! A [`Checkpoint`] is a description, its weights, and everything else that a draw needs, in one file.
+
+mod checkpoint;
+mod conv;
+mod dft;
+mod fno;
+mod network;
+mod program;
+
+pub use checkpoint::{Checkpoint, LatentStats, Provenance, Stats};
+pub use conv::{Block, Conv, NORM_EPSILON, groups, scaled};
+pub use dft::Dft;
+pub use fno::{Fno, HEAD};
+pub use network::{Init, Network, Param};
+pub use program::{ConvAdjoint, ConvProgram, FnoAdjoint, FnoProgram, FnoTape, Tape};

@@ -1,0 +1,193 @@
+//! A network as data: which parameters it has, in which order, and how they begin.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use super::{Conv, Fno};
+use crate::error::{Error, Result};
+use crate::rng::Stream;
+
+/// The description of a network; weights are a flat vector in the order of [`Network::params`].
+///
+/// Descriptions hold sizes only. They do not know the grid: a Fourier neural operator and a convolutional encoder work on
+/// any even number of points (with 2·modes ≤ n, and n divisible by 2^levels).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Network {
+    /// The conditional Fourier neural operator: score network, denoiser or regression.
+    Fno(Fno),
+    /// Physical field to latent field.
+    Encoder(Conv),
+    /// Latent field to physical field.
+    Decoder(Conv),
+}
+
+/// One parameter array.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Param {
+    /// Name; for the published networks the key of the PyTorch state dict.
+    pub name: String,
+    /// Shape, row-major; complex arrays have a last axis of length 2 (real, imaginary).
+    pub shape: Vec<usize>,
+    /// How it begins.
+    pub init: Init,
+}
+
+/// The law from which a parameter is drawn before training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// The same value everywhere.
+    Constant(f32),
+    /// Uniform on \[low, high).
+    Uniform(f32, f32),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f32),
+    /// Normal with mean 0 and this standard deviation, and fixed: training does not change it.
+    Fixed(f32),
+}
+
+impl Param {
+    /// A parameter array.
+    pub(super) fn new(name: impl Into<String>, shape: &[usize], init: Init) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), init }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether training changes it.
+    pub fn trained(&self) -> bool {
+        !matches!(self.init, Init::Fixed(_))
+    }
+}
+
+impl Network {
+    /// The parameters in the order in which the flat weight vector holds them.
+    pub fn params(&self) -> Vec<Param> {
+        match self {
+            Self::Fno(fno) => fno.params(),
+            Self::Encoder(conv) => conv.params(true),
+            Self::Decoder(conv) => conv.params(false),
+        }
+    }
+
+    /// Multiply-adds of the layers for one input of n × n points, condition and one evaluation for Fourier neural operators.
+    pub fn operations(&self, n: usize) -> usize {
+        match self {
+            Self::Fno(fno) => fno.operations(n).iter().sum(),
+            Self::Encoder(conv) => conv.operations(true, n),
+            Self::Decoder(conv) => conv.operations(false, n),
+        }
+    }
+
+    /// Number of trained parameters; real and imaginary parts count separately.
+    pub fn count(&self) -> usize {
+        self.params().iter().filter(|param| param.trained()).map(Param::len).sum()
+    }
+
+    /// Length of the flat weight vector: [`Network::count`] and the fixed arrays.
+    pub fn len(&self) -> usize {
+        self.params().iter().map(Param::len).sum()
+    }
+
+    /// Whether there is no weight at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Weights before training, drawn from `rng` in the order of [`Network::params`].
+    pub fn init(&self, rng: &mut Stream) -> Vec<f32> {
+        let mut out = Vec::with_capacity(self.len());
+        for param in self.params() {
+            match param.init {
+                Init::Constant(value) => out.extend(std::iter::repeat_n(value, param.len())),
+                Init::Uniform(low, high) => {
+                    out.extend((0..param.len()).map(|_| low + (high - low) * rng.random::<f32>()));
+                }
+                Init::Normal(std) | Init::Fixed(std) => out.extend((0..param.len()).map(|_| {
+                    let normal: f32 = StandardNormal.sample(rng);
+                    std * normal
+                })),
+            }
+        }
+        out
+    }
+
+    /// Refuses a weight vector of another length.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    pub fn check(&self, weights: &[f32]) -> Result<()> {
+        let expected = self.len();
+        if weights.len() == expected {
+            return Ok(());
+        }
+        Err(Error::shape("network weights", format!("({expected})"), &[weights.len()]))
+    }
+}
+
+/// Weights by name, borrowed from a flat vector.
+pub(super) struct Named<'a> {
+    params: Vec<(Param, &'a [f32])>,
+}
+
+impl<'a> Named<'a> {
+    /// Cuts `weights` into the parameters of `network`.
+    pub(super) fn new(network: &Network, weights: &'a [f32]) -> Result<Self> {
+        network.check(weights)?;
+        let mut rest = weights;
+        let cut = |param: Param| {
+            let (values, after) = rest.split_at(param.len());
+            rest = after;
+            (param, values)
+        };
+        Ok(Self { params: network.params().into_iter().map(cut).collect() })
+    }
+
+    /// The values of the parameter `name`.
+    ///
+    /// # Panics
+    /// If the description has no such parameter: programs ask for names of their own description only.
+    pub(super) fn get(&self, name: &str) -> &'a [f32] {
+        let found = self.params.iter().find(|(param, _)| param.name == name);
+        found.unwrap_or_else(|| panic!("the description lists no parameter `{name}`")).1
+    }
+}
+
+/// Where each parameter lies in the flat weights.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    ranges: HashMap<String, Range<usize>>,
+}
+
+impl Layout {
+    /// The parameters of `network`.
+    pub(super) fn new(network: &Network) -> Self {
+        let mut at = 0;
+        let ranges = network.params().into_iter().map(|param| {
+            let range = at..at + param.len();
+            at = range.end;
+            (param.name, range)
+        });
+        Self { ranges: ranges.collect() }
+    }
+
+    /// The range of the parameter `name`.
+    ///
+    /// # Panics
+    /// If the description has no such parameter, as [`Named::get`].
+    pub(super) fn range(&self, name: &str) -> Range<usize> {
+        self.ranges.get(name).unwrap_or_else(|| panic!("the description lists no parameter `{name}`")).clone()
+    }
+}

@@ -1,0 +1,7 @@
+//! Weights and fields from elsewhere: what the published code saved, and networks on their own.
+
+mod apply;
+mod pickle;
+pub mod pytorch;
+
+pub use apply::apply_file;
