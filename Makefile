@@ -55,7 +55,7 @@ $(JUPYTER): scripts/setup.sh scripts/kernel.py requirements.txt | $(SYSTEM)
 # A deleted environment or a moved clone is set up again.
 ifeq ($(wildcard $(VENV)/share/jupyter/kernels/rust/kernel.json),)
 .PHONY: $(JUPYTER)
-else ifeq ($(shell grep -cF '"$(CURDIR)/scripts/kernel.py"' $(VENV)/share/jupyter/kernels/rust/kernel.json),0)
+else ifeq ($(shell grep -cF '"$(subst ','\'',$(CURDIR))/scripts/kernel.py"' "$(VENV)/share/jupyter/kernels/rust/kernel.json"),0)
 .PHONY: $(JUPYTER)
 endif
 
@@ -77,7 +77,8 @@ readme: figures ## Fill the results section of README.md from the tables of PRES
 
 # In a container one is root, which JupyterLab wants to be told.
 lab: build $(JUPYTER) ## Open JupyterLab on the notebooks with PRESET (ARGS: options of jupyter-lab, e.g. --no-browser)
-	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	@$(PY) scripts/kernel.py --prepare
+	LACUNA_PRESET=$(PRESET) $(VENV)/bin/jupyter-lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: build ## Time the solver, training and draws (idle machine); TORCH=python-with-pytorch runs PyTorch beside them
 	$(CARGO) bench --bench core
@@ -116,6 +117,8 @@ clean: ## Remove build products; keep data/, figures/ and the environment
 	$(CARGO) clean
 	rm -rf notebooks/.evcxr notebooks/.ipynb_checkpoints .cache/notebooks
 
-distclean: clean ## Also remove the environment and everything generated under data/
+# Results by the names that they are given; what else lies under data/ is somebody's.
+distclean: clean ## Also remove the environment and the results under data/
 	rm -rf .cache .venv
-	find data -mindepth 1 ! -name README.md -delete
+	find data -maxdepth 1 -regextype posix-extended -regex 'data/[a-z]+-[0-9a-f]{12}(\.partial|\.lock)?' -exec rm -rf {} +
+	rm -f data/manifest.jsonl

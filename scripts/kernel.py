@@ -1,6 +1,7 @@
 """Start the Rust kernel with a build directory that outlives it.
 
 usage: kernel.py EVCXR_JUPYTER CONNECTION_FILE
+       kernel.py --prepare      (make lab: compile the library for kernels now, where progress shows, and not at the first cell)
 
 evcxr compiles the dependencies of a notebook into a temporary directory; kept, the next kernel starts in seconds
 instead of minutes. Two kernels must not share one, so each running kernel locks a slot, notebooks/.evcxr/0, 1, ...;
@@ -12,6 +13,7 @@ compiles nothing but the crate and its cells.
 """
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -85,7 +87,7 @@ def own_products(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if OWN.match(name)}.union(programs)
 
 
-def find_cargo() -> None:
+def find_cargo(slot: Path) -> None:
     """Let the kernel find the cargo of kernel/, and that the real one, without a detour through rustup at every cell."""
     rustup, cargo = shutil.which("rustup"), shutil.which("cargo")
     if rustup:
@@ -95,10 +97,25 @@ def find_cargo() -> None:
     if not cargo:
         sys.exit("cargo not found: run `make setup`")
     os.environ["LACUNA_CARGO"] = cargo
-    os.environ["PATH"] = f"{ROOT / 'scripts' / 'kernel'}:{os.environ['PATH']}"
+    os.environ["PATH"] = f"{ROOT / 'scripts' / 'kernel'}:{os.environ.get('PATH', os.defpath)}"
+    os.environ["LACUNA_CARGO_HOME"] = os.environ.get("CARGO_HOME") or str(Path.home() / ".cargo")
+    os.environ["CARGO_HOME"] = str(analyser_home(slot, Path(os.environ["LACUNA_CARGO_HOME"])))
     # As the build: no folder for a target of its own, and its flags; these come before those that the kernel sets.
     os.environ.pop("CARGO_BUILD_TARGET", None)
     os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(os.environ.get("RUSTFLAGS", "").split())
+
+
+def analyser_home(slot: Path, real: Path) -> Path:
+    """A CARGO_HOME in which the kernel's analyser, which looks nowhere else, finds kernel/analyser; all else is the real one's."""
+    home = slot / "cargo-home"
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "bin").mkdir(parents=True)
+    for folder, names in ((real, home), (real / "bin", home / "bin")):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in ("bin", "cargo"):
+                (names / path.name).symlink_to(path)
+    (home / "bin" / "cargo").symlink_to(ROOT / "scripts" / "kernel" / "analyser")
+    return home
 
 
 def pin_versions(slot: Path) -> None:
@@ -113,7 +130,10 @@ def take_slot() -> Path:
     """Lock the first free slot; the lock is inherited by the kernel and falls when it ends."""
     SLOTS.mkdir(parents=True, exist_ok=True)
     for index in range(MAX_KERNELS):
-        lock = os.open(SLOTS / f"{index}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            lock = os.open(SLOTS / f"{index}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except PermissionError:
+            continue  # another user's
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -127,14 +147,33 @@ def take_slot() -> Path:
         take_over(slot)
         pin_versions(slot)
         return slot
-    sys.exit(f"{MAX_KERNELS} kernels are running from {SLOTS}; close one")
+    sys.exit(f"{MAX_KERNELS} kernels are running from {SLOTS}, or belong to other users; close one")
+
+
+def prepare() -> None:
+    """Compile the crate in a free slot as the first cell of every notebook asks for it."""
+    slot = take_slot()
+    find_cargo(slot)
+    crate = slot / "prepare"
+    (crate / "src").mkdir(parents=True, exist_ok=True)
+    (crate / "src" / "lib.rs").touch()
+    (crate / "Cargo.toml").write_text(
+        '[package]\nname = "prepare"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n[dependencies]\n'
+        f'lacuna = {{ path = {json.dumps(str(ROOT))}, default-features = false, features = ["notebook"] }}\n'
+    )
+    pin_versions(crate)
+    environment = os.environ | {"CARGO_HOME": os.environ["LACUNA_CARGO_HOME"], "CARGO_TARGET_DIR": str(slot / "target")}
+    sys.exit(subprocess.run([os.environ["LACUNA_CARGO"], "build", "--release"], cwd=crate, env=environment).returncode)
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--prepare"]:
+        prepare()
     binary, connection = sys.argv[1:3]
     if not os.access(binary, os.X_OK):
         sys.exit(f"{binary} is missing: run `make setup`")
-    os.environ["EVCXR_TMPDIR"] = str(take_slot())
+    slot = take_slot()
+    os.environ["EVCXR_TMPDIR"] = str(slot)
     conda = os.environ.get("CONDA_PREFIX")
     if conda and (Path(conda) / "lib" / "libhdf5.so").exists():
         # Cells link to the environment's HDF5, and find it when they are loaded.
@@ -142,7 +181,7 @@ def main() -> None:
         search = [f"{conda}/lib", os.environ.get("LD_LIBRARY_PATH", "")]
         os.environ["LD_LIBRARY_PATH"] = ":".join(folder for folder in search if folder)
         os.environ.setdefault("RUSTFLAGS", f"-C link-arg=-Wl,-rpath,{conda}/lib")
-    find_cargo()
+    find_cargo(slot)
     os.execv(binary, [binary, "--control_file", connection])
 
 

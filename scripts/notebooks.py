@@ -15,6 +15,7 @@ to compile once, and it gets a kernel of its own; `run` leaves it out unless it 
 
 import argparse
 import atexit
+import fcntl
 import hashlib
 import json
 import os
@@ -36,6 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 CACHE = ROOT / ".cache" / "notebooks"
 SENTINEL = "lacuna: notebook complete"
+# What every notebook begins with here: nothing known from the one before, and a panic fails its cell.
+OPENING = (":clear", ":preserve_vars_on_panic 0")
 # What cargo says while it compiles a cell's dependencies; anything else on stderr fails the notebook.
 STDERR_ALLOWED = re.compile(
     r"^\s*(Compiling|Building|Checking|Fresh|Finished|Blocking|Updating|Locking|Adding|Downloading|Downloaded|"
@@ -145,13 +148,13 @@ class Session:
         self.times = Times()
 
     def prepare(self, client):
-        """Give `client` this session's kernel, cleared."""
+        """Give `client` this session's kernel, cleared, and strict: people's kernels keep their variables after a panic."""
         if self.manager is None or not self.manager.has_kernel:
             self.manager, self.client = AsyncKernelManager(kernel_name="rust"), None
             self.times.start = time.monotonic()
         client.km, client.kc, client.owns_km = self.manager, self.client, False
         client.times = self.times
-        first = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(":clear")])
+        first = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(command) for command in OPENING])
         opening = NotebookClient(first, km=client.km, kernel_name="rust", timeout=STARTUP_TIMEOUT, startup_timeout=STARTUP_TIMEOUT, resources=client.resources)
         opening.kc = client.kc
         opening.execute()
@@ -168,7 +171,7 @@ class Session:
 def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, verbose=True, session=None, name=""):
     """Execute `notebook` in place. Returns the problems met, none if every cell succeeded in silence.
 
-    With a `session` its kernel is used and kept; otherwise the notebook has a kernel of its own. The library is told
+    With a `session` its kernel is used and kept; otherwise the notebook has one of its own. The library is told
     by a file which cell of the notebook `name` runs, for the index of figures.
     """
     problems = []
@@ -215,9 +218,9 @@ def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, 
     saved = dict(os.environ)
     os.environ.update(environment or {})
     os.environ["LACUNA_CELL_FILE"] = str(running)
+    kept = session or Session()
     try:
-        if session:
-            session.prepare(client)
+        kept.prepare(client)
         client.execute()
     except UnexpectedStderr as error:
         problems.append(str(error))
@@ -228,8 +231,8 @@ def execute(notebook, *, cwd=NOTEBOOKS, environment=None, timeout=CELL_TIMEOUT, 
     except DeadKernelError as error:
         problems.append(f"the kernel died: {error}")
     finally:
-        if session and problems:
-            session.close()
+        if problems or not session:
+            kept.close()
         os.environ.clear()
         os.environ.update(saved)
     return problems
@@ -294,7 +297,9 @@ def check(notebook, figures, data):
     known, parents = manifest_hashes(figures), manifest_parents(figures)
     for name in notebook.metadata.get("lacuna", {}).get("outputs", []):
         path = figures / name
-        if not path.is_file() or path.stat().st_size == 0:
+        if Path(name).name != name:
+            problems.append(f"declared output {name} is no name of a file in {show(figures)}")
+        elif not path.is_file() or path.stat().st_size == 0:
             problems.append(f"declared output {name} is missing in {show(figures)}")
         elif name not in known:
             problems.append(f"declared output {name} has no line in {show(figures / 'manifest.jsonl')}")
@@ -366,8 +371,22 @@ def needs_learn(notebook):
     return bool(notebook.metadata.get("lacuna", {}).get("learn"))
 
 
+def alone(preset):
+    """The lock on the runs of a preset, which falls with this process; waits for another that holds it."""
+    folder = CACHE / preset
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(folder / "run.lock", "w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print(f"figures ({preset}): waiting for the run that is at it", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 def run(arguments):
     preset, figures, data = arguments.preset, figures_folder(arguments.preset), data_folder()
+    lock = alone(preset)
     crate = crate_hash()
     failed, done = [], 0
     sessions = {False: Session(), True: Session()}
@@ -441,13 +460,17 @@ def up_to_date(stamp, executed, inputs, figures, data):
     """Same inputs, and every output and artifact of that run still as it was left."""
     if not stamp.exists() or not executed.exists():
         return False
-    record = json.loads(stamp.read_text(encoding="utf-8"))
-    if record["inputs"] != inputs:
-        return False
+    try:
+        record = json.loads(stamp.read_text(encoding="utf-8"))
+        made, outputs = record["artifacts"].items(), record["outputs"].items()
+        if record["inputs"] != inputs:
+            return False
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False  # damaged: the notebook runs again
     present = artifacts(data)
-    if any(present.get(path) != size for path, size in record["artifacts"].items()):
+    if any(present.get(path) != size for path, size in made):
         return False
-    return all((figures / name).is_file() and sha256(figures / name) == digest for name, digest in record["outputs"].items())
+    return all((figures / name).is_file() and sha256(figures / name) == digest for name, digest in outputs)
 
 
 def without_local_paths(text):
@@ -485,7 +508,9 @@ def publish(arguments):
         for path in (str(ROOT), str(Path.home()), "/tmp/"):
             if path in outputs:
                 raise SystemExit(f"{source.stem}: an output contains the local path {path}")
-        nbformat.write(notebook, source)
+        partial = source.with_suffix(".partial")
+        nbformat.write(notebook, partial)
+        os.replace(partial, source)
         print(f"{show(source)}: outputs of preset {arguments.preset}")
 
 

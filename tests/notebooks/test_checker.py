@@ -125,6 +125,9 @@ class OutputTest(Helpers, unittest.TestCase):
         (self.data / "train-0123" / "artifact.json").write_text("{}")
         self.assertEqual(self.check(["curve.svg"]), [])
 
+    def test_output_outside_the_folder_of_figures_fails(self):
+        self.assert_rejected(self.check(["../curve.svg"]), "no name of a file")
+
     def test_cell_that_did_not_run_fails(self):
         built = self.executed([])
         built.cells.insert(0, nbformat.v4.new_code_cell("let x = 1;"))
@@ -156,6 +159,9 @@ class RebuildTest(Helpers, unittest.TestCase):
         self.assertTrue(fresh({"cells": "a"}))
         (self.figures / "curve.svg").unlink()
         self.assertFalse(fresh({"cells": "a"}), "a figure was lost")
+        for damaged in ("", "{", "[]", "{}"):
+            stamp.write_text(damaged)
+            self.assertFalse(fresh({"cells": "a"}), "a damaged stamp")
 
 
 class StaleTest(unittest.TestCase):

@@ -1,5 +1,6 @@
 """What a kernel takes over from the crate's build, and how it calls cargo (no kernel needed)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +42,7 @@ class TakeOver(unittest.TestCase):
             "deps/libserde_derive-1.so",
             "deps/serde-1.d",
         }
+        wanted |= {".fingerprint/lacuna-core-1/lib-lacuna_core", "deps/liblacuna_core-1.rlib"}
         self.made(*wanted, ".fingerprint/lacuna-1/lib-lacuna", "deps/liblacuna-1.rlib", "deps/integration-1", "lacuna")
         kernel.take_over(self.slot)
         self.assertEqual(self.taken(), wanted)
@@ -69,7 +71,7 @@ class Cargo(unittest.TestCase):
 
     def call(self, *arguments):
         """What the real cargo is called with."""
-        environment = os.environ | {"LACUNA_CARGO": "echo"}
+        environment = os.environ | {"LACUNA_CARGO": "echo", "LACUNA_CARGO_HOME": "/real"}
         command = [ROOT / "scripts" / "kernel" / "cargo", *arguments]
         done = subprocess.run(command, env=environment, cwd=self.slot, capture_output=True, text=True, check=True)
         return done.stdout.split()
@@ -93,6 +95,86 @@ class Cargo(unittest.TestCase):
 
     def test_all_else_is_passed_on(self):
         self.assertEqual(self.call("metadata", "--format-version=1"), ["metadata", "--format-version=1"])
+
+
+class Home(unittest.TestCase):
+    def test_the_analyser_finds_its_cargo_and_all_else_of_the_real_home(self):
+        with tempfile.TemporaryDirectory() as folder:
+            slot, real = Path(folder) / "slot", Path(folder) / "real"
+            for name in ("bin/cargo", "bin/rustc", "registry/index", "config.toml"):
+                (real / name).parent.mkdir(parents=True, exist_ok=True)
+                (real / name).write_text(name)
+            for _ in range(2):
+                home = kernel.analyser_home(slot, real)
+                self.assertEqual((home / "bin" / "cargo").resolve(), ROOT / "scripts" / "kernel" / "analyser")
+                for name in ("bin/rustc", "registry/index", "config.toml"):
+                    self.assertEqual((home / name).read_text(), name)
+            # A machine whose cargo never had a home.
+            self.assertTrue((kernel.analyser_home(slot, Path(folder) / "none") / "bin" / "cargo").exists())
+
+
+class Analyser(unittest.TestCase):
+    """The list of packages that the analyser inside the kernel reads."""
+
+    def metadata(self, needs, features=()):
+        """A list in which `ctx` needs the crates `needs`, and others need each other as below."""
+        edges = {
+            "ctx": list(needs),
+            "lacuna": ["lacuna-core", "ndarray", "polars", "burn"],
+            "lacuna-core": ["ndarray", "rustfft", "serde"],
+            "ndarray": ["num-traits"],
+            "polars": ["serde"],
+            "rand": ["rand_core", "serde"],
+            "burn": [], "num-traits": [], "rustfft": ["num-traits"], "serde": [], "rand_core": [],
+        }  # fmt: skip
+        packages = [{"name": name, "id": f"{name} 1", "dependencies": [{"name": to} for to in edges[name]]} for name in edges]
+        nodes = [
+            {
+                "id": f"{name} 1",
+                "features": list(features) if name == "lacuna" else [],
+                "deps": [{"pkg": f"{to} 1"} for to in edges[name]],
+                "dependencies": [f"{to} 1" for to in edges[name]],
+            }
+            for name in edges
+        ]
+        return {"packages": packages, "workspace_members": ["ctx 1"], "resolve": {"nodes": nodes, "root": "ctx 1"}}
+
+    def seen(self, metadata, environment=()):
+        """What kernel/analyser makes of a list, as the analyser would call it."""
+        with tempfile.TemporaryDirectory() as folder:
+            cargo = Path(folder) / "cargo"
+            (Path(folder) / "list").write_text(metadata if isinstance(metadata, str) else json.dumps(metadata))
+            cargo.write_text(f"#!/bin/sh\n[ \"$CARGO_HOME\" = /real ] && cat '{folder}/list'\n")
+            cargo.chmod(0o755)
+            command = [ROOT / "scripts" / "kernel" / "analyser", "metadata", "--format-version", "1"]
+            environment = os.environ | {"LACUNA_CARGO": str(cargo), "LACUNA_CARGO_HOME": "/real"}
+            return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    def names(self, metadata):
+        left = json.loads(self.seen(metadata))
+        packages = {package["name"] for package in left["packages"]}
+        for package in left["packages"]:
+            self.assertLessEqual({one["name"] for one in package["dependencies"]}, packages)
+        ids = {node["id"] for node in left["resolve"]["nodes"]}
+        self.assertEqual(ids, {f"{name} 1" for name in packages})
+        for node in left["resolve"]["nodes"]:
+            self.assertLessEqual({one["pkg"] for one in node["deps"]} | set(node["dependencies"]), ids)
+        return packages
+
+    def test_what_only_the_library_needs_is_left_out(self):
+        self.assertEqual(self.names(self.metadata(["lacuna"])), {"ctx", "lacuna", "lacuna-core", "ndarray"})
+
+    def test_what_a_notebook_asks_for_stays_with_all_that_it_needs(self):
+        seen = self.names(self.metadata(["lacuna", "rand"]))
+        self.assertEqual(seen, {"ctx", "lacuna", "lacuna-core", "ndarray", "rand", "rand_core", "serde"})
+
+    def test_a_list_without_the_library_or_of_another_form_is_passed_on(self):
+        for metadata in (self.metadata(["rand"]), self.metadata(["lacuna"], ["learn"])):
+            if "lacuna" not in {one["pkg"].split()[0] for one in metadata["resolve"]["nodes"][0]["deps"]}:
+                metadata["packages"] = [one for one in metadata["packages"] if not one["name"].startswith("lacuna")]
+            self.assertEqual(json.loads(self.seen(metadata)), metadata)
+        for text in ("{}", "no JSON", '{"packages": 3}'):
+            self.assertEqual(self.seen(text), text)
 
 
 if __name__ == "__main__":
