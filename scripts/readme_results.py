@@ -1,26 +1,112 @@
-"""Fill the results section of README.md from the tables of a preset.
+"""Fill the generated parts of README.md from the tables of a preset.
 
-The section lies between `<!-- results:begin -->` and `<!-- results:end -->`; what is there is replaced by
-columns of the tables of figures/PRESET named below with their captions, so no number in the README is typed by hand.
+Each part lies between `<!-- NAME:begin -->` and `<!-- NAME:end -->`; what is there is replaced, so that no result in the README
+is typed by hand: the numbers that matter, ten rows of the ledger with what is to be said of each, and columns of tables.
 """
 
 import argparse
+import csv
 import json
+import math
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-LOOP = ("closure", "members", "error of mean", "spread", "spread/exact", "spread/skill", "CRPS", "skill", "failures")
+LOOP = ("closure", "members", "error of mean", "spread", "spread/exact", "spread/skill", "CRPS", "failures", "ms/step")
 # Tables and the columns that are shown of them; the files have all.
 TABLES = {
-    "ledger.md": ("source", "method", "closure", "quantity", "relation", "published", "ours"),
-    "offline.md": ("closure", "bias", "std/exact", "D_RE single", "D_RE single excess", "CRPS/exact", "W1"),
-    "closed-loop.md": LOOP + ("ms/step",),
-    "large-closed-loop.md": LOOP,
-    "cost.md": ("closure", "encode", "denoise", "decode", "draw", "per step", "cheaper"),
+    "offline.md": ("closure", "bias", "std/exact", "D_RE single", "D_RE single excess", "CRPS/exact"),
+    "closed-loop.md": LOOP,
+    "les-closed-loop.md": ("closure", "members", "error of mean", "spread", "spread/skill", "failures", "ms/step"),
     "horizon-closed-loop.md": LOOP,
 }
+# Ten rows of the ledger by closure and quantity, and what each says.
+LEDGER = (
+    ("no closure", "error at t = 50", "Reproduced: the reduced model alone loses the flow; how far depends on the start state."),
+    ("exact law", "D_RE single", "The floor. A perfect draw does not score zero against one noisy truth; it moves with the rms of H."),
+    ("two-phase-paper", "D_RE single", "Reproduced: two-phase training as published leaves a gap."),
+    ("two-phase", "D_RE single", "Better: fields and latents normalised, the gated network; at the floor."),
+    ("joint-paper", "D_RE single", "Not reproduced: sixteen thousand pairs seen here, nine million in the published training."),
+    ("joint", "D_RE single", "Better: the same joint loss on normalised latents; at the floor."),
+    ("joint", "error of the mean at t = 50", "Better."),
+    ("p-cdm", "error of the mean at t = 50", "Worse: this one is trained for 2,000 steps of eight fields."),
+    ("p-cdm", "cost ratio, 1000 members", "Smaller: another network, the same in both spaces, on one thread."),
+    ("two-phase", "reconstruction D_RE of ω", "Better."),
+)
+
+
+class Tables:
+    """The tables of a preset, by name."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def rows(self, name):
+        with open(self.folder / f"{name}.csv", encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def value(self, name, closure, column):
+        found = [row[column] for row in self.rows(name) if row["closure"] == closure]
+        if len(found) != 1 or not found[0]:
+            raise SystemExit(f"{self.folder / name}.csv: {len(found)} values of `{column}` for {closure}")
+        return float(found[0])
+
+
+def short(number):
+    """Two significant digits, without an exponent."""
+    digits = 1 - math.floor(math.log10(abs(number))) if number else 0
+    return f"{round(number, digits):.{max(digits, 0)}f}"
+
+
+def numbers(tables):
+    """What a reader should know before anything else."""
+
+    def error(closure):
+        return short(tables.value("closed-loop", closure, "error of mean"))
+
+    def les(closure):
+        return tables.value("les-closed-loop", closure, "error of mean")
+
+    classical = [les(closure) for closure in ("smagorinsky", "leith", "hyperviscosity")]
+    learned = min(("spectral", "two-phase", "joint", "regression"), key=lambda c: tables.value("closed-loop", c, "error of mean"))
+    draw = {closure: tables.value("cost", closure, "draw") for closure in ("p-cdm", "spectral", "regression")}
+    return "\n".join(
+        (
+            "| what | number |",
+            "|---|---|",
+            f"| error of vorticity after 20 time units, relative to its rms: no closure → learned (`{learned}`); the exact law has | "
+            f"{error('no closure')} → {error(learned)}; {error('exact law')} |",
+            f"| large-eddy case, 10 time units: no model → learned (`p-cdm`); classical models have | {short(les('no closure'))} → "
+            f"{short(les('p-cdm'))}; {short(min(classical))} to {short(max(classical))} |",
+            f"| bias of the learned law (`joint`) relative to rms H, and its spread over the exact one | "
+            f"{short(tables.value('offline', 'joint', 'bias'))}, {tables.value('offline', 'joint', 'std/exact'):.3f} |",
+            f"| cost of a draw on one thread, ms: P-CDM, spectral-latent diffusion, regression with noise | "
+            f"{short(draw['p-cdm'])}, {short(draw['spectral'])}, {short(draw['regression'])} |",
+            f"| spread/skill of the exact law's ensemble and of the best learned one (1 is calibrated) | "
+            f"{short(tables.value('closed-loop', 'exact law', 'spread/skill'))}, "
+            f"{short(tables.value('closed-loop', learned, 'spread/skill'))} |",
+        )
+    )
+
+
+def ledger(tables):
+    rows = tables.rows("ledger")
+    lines = ["| method | closure here | quantity | published | here | |", "|---|---|---|---:|---:|---|"]
+    for closure, quantity, said in LEDGER:
+        found = [row for row in rows if (row["closure"], row["quantity"]) == (closure, quantity)]
+        # Where several sources have the quantity, the paper comes first.
+        if not found:
+            raise SystemExit(f"ledger.csv has no row for {closure}, {quantity}")
+        row = found[0]
+        error = f" ± {short(float(row['ours ±']))}" if float(row["ours ±"] or 0) > 0 else ""
+        published = f"{row['relation']} {row['published']}".removeprefix("= ")
+        lines.append(f"| {row['method']} | {closure} | {quantity} | {published} | {short_of(row['ours'])}{error} | {said} |")
+    return "\n".join(lines)
+
+
+def short_of(text):
+    return f"{float(text):.4g}"
 
 
 def chosen(table, columns):
@@ -34,20 +120,19 @@ def chosen(table, columns):
     return "\n".join([caption, "", *("| " + " | ".join(row[i] for i in at) + " |" for row in rows)])
 
 
-def section(figures):
+def results(tables):
     lines = {}
-    for text in (figures / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
+    for text in (tables.folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
         lines[line["file"]] = line
     parts = []
     for name, columns in TABLES.items():
         line = lines[name]
-        table = (figures / name).read_text(encoding="utf-8").strip()
-        parts.append(chosen(table, columns))
+        parts.append(chosen((tables.folder / name).read_text(encoding="utf-8").strip(), columns))
+        preset = tables.folder.name
         parts.append(
-            f"<sub>`{line['call']}`, preset `{figures.name}`, seed {line['seed']}, configuration "
-            f"`{line['config_hash'][:12]}`, lacuna {line['version']}; "
-            f"[{figures.name}/{name}](figures/{figures.name}/{name})</sub>"
+            f"<sub>`{line['call']}`, preset `{preset}`, seed {line['seed']}, configuration `{line['config_hash'][:12]}`, lacuna "
+            f"{line['version']}; [{preset}/{name}](figures/{preset}/{name})</sub>"
         )
     return "\n\n".join(parts)
 
@@ -57,12 +142,14 @@ def main():
     parser.add_argument("--preset", default="desk")
     arguments = parser.parse_args()
     readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise SystemExit(f"README.md must hold {BEGIN} and {END} once each")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    filled = f"{head}{BEGIN}\n{section(ROOT / 'figures' / arguments.preset)}\n{END}{tail}"
+    text = filled = readme.read_text(encoding="utf-8")
+    tables = Tables(ROOT / "figures" / arguments.preset)
+    for part in (numbers, ledger, results):
+        begin, end = (f"<!-- {part.__name__}:{edge} -->" for edge in ("begin", "end"))
+        if filled.count(begin) != 1 or filled.count(end) != 1:
+            raise SystemExit(f"README.md must hold {begin} and {end} once each")
+        made = f"{begin}\n{part(tables)}\n{end}"
+        filled = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, made=made: made, filled, flags=re.DOTALL)
     if filled == text:
         print("README.md: up to date")
         return

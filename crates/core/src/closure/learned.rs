@@ -140,6 +140,11 @@ impl Learned {
         Self::new(&checkpoint, sampler.unwrap_or(&checkpoint.model.sampler))
     }
 
+    /// Points per side of the fields.
+    pub fn n(&self) -> usize {
+        self.space.n()
+    }
+
     /// The same law under another projection.
     ///
     /// # Errors
