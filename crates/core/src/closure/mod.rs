@@ -2,7 +2,10 @@
 //!
 //! The reduced solver knows viscosity and steady forcing; everything else, H, comes from a [`Closure`]. In the missing-physics
 //! problem (arXiv 2506.20771, stochastic Navier–Stokes example)
-#![doc = include_str!("../equations/missing_term.html")]
+//!
+//! ```text
+//! ∂ω/∂t = ν∇²ω − rω + f + H,    H = −D[u·∇ω] + σ dW/dt
+//! ```
 //!
 //! with D the dealiasing of the 2/3 rule. [`NoClosure`] is the
 //! baseline, [`ExactLaw`] the truth p(H | ω) itself, [`Learned`] a trained generative model; [`Sum`], [`Scaled`] and
