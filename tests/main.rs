@@ -8,6 +8,7 @@ mod fields;
 mod flow;
 #[cfg(feature = "learn")]
 mod lab;
+mod house;
 mod latent;
 mod networks;
 mod noise;

@@ -12,8 +12,8 @@
 //! [`Deterministic`] make new ones from old ones. Writing one takes ten lines:
 //!
 //! ```
-//! use lacuna::closure::Closure;
-//! use lacuna::{Result, rng::Stream};
+//! use lacuna_core::closure::Closure;
+//! use lacuna_core::{Result, rng::Stream};
 //! use ndarray::{ArrayView2, ArrayViewMut2};
 //!
 //! #[derive(Clone)]
