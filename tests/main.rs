@@ -6,9 +6,9 @@ mod data;
 mod eval;
 mod fields;
 mod flow;
+mod house;
 #[cfg(feature = "learn")]
 mod lab;
-mod house;
 mod latent;
 mod networks;
 mod noise;
