@@ -6,16 +6,68 @@
 //! much of the truth comes back ([`eval`], [`plot`]). The method is that of arXiv 2506.20771, whose test bed has a rare virtue:
 //! the true law of H is known.
 //!
-//! Start with [`lab::Lab`], the object that notebooks and the command line talk to; conventions of arrays and transforms
-//! are in [`spectral`], the stochastic calculus is in [`flow`]. Rooms depend only on those before them:
-//! [`config`], [`rng`], [`artifact`] → [`spectral`] → [`flow`] → [`data`] → [`infer`], `nn` → [`latent`] → [`transport`] →
-//! `train`, [`closure`] → [`rollout`] → [`eval`] → [`plot`] → [`lab`], [`notebook`], `cli`.
+//! # Usage
+//! [`lab::Lab`] is the object that notebooks and the command line talk to: a configuration, its results on disk, its figures.
 //!
-//! Displayed equations in this documentation are MathML (`src/equations`): browsers typeset it themselves, so the pages show
-//! them offline and need neither scripts nor fonts from elsewhere.
+//! ```no_run
+//! let lab = lacuna::lab::Lab::open("smoke")?; // the smallest preset
+//! lab.train("spectral")?; // simulates the data first, if they are not there
+//! println!("{}", lab.offline()?); // are the learned laws right?
+//! println!("{}", lab.closed_loop()?); // do they hold in the running solver?
+//! lab.vorticity_panel()?; // figures/smoke/vorticity.png
+//! # Ok::<(), lacuna::Error>(())
+//! ```
 //!
-//! Feature `learn` (on by default) holds what needs burn: `nn` and `train`. Everything else, drawing from trained models
-//! included, does without. Feature `cli` (on by default, too) is the command line.
+//! A solver or a closure alone needs no files; crate `lacuna_core` has an example that embeds a draw.
+//!
+//! # Map
+//! Each room depends only on those before it, from left to right. In crate `lacuna_core`, which this crate re-exports: `error` →
+//! `rng` → `simd` → `config` → `file` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
+//! In this crate: `stopwatch` → `artifact` → `data` → `import` → `nn` → `train` → `rollout` → `eval` → `plot` → `notebook` →
+//! `lab` → `cli`.
+//!
+//! Equations stand where they are used: the flow and its noise in [`flow`], conventions of arrays and transforms in [`spectral`],
+//! the missing term in [`closure`], noise levels and samplers in [`transport`], the training losses in `train`, the scores in
+//! [`eval`].
+//!
+//! # Features
+//! | feature | default | holds |
+//! |---|---|---|
+//! | `learn` | yes | `nn` and `train`: all that needs burn. Without it trained models still draw. |
+//! | `cli` | yes | the command line |
+//! | `notebook` | no | rich display in Jupyter; no dependency |
+//! | `cuda` | no | training, sampling and ensembles on an NVIDIA GPU (README, "On a GPU") |
+//!
+//! # Performance
+//! Measured on two cores beside PyTorch (README, "Speed"; numbers in `bench/results`):
+//!
+//! - a solver step takes 1.5 to 1.8 times the time of its bare Fourier transforms, and a thirtieth to a sixtieth of that of the published
+//!   recipe with noise, a quarter to a sixth without;
+//! - training steps are 1.1 to 2.8 times as fast as PyTorch's, draws 3.8 to 13 times, closed-loop steps 5.2 to 7.9 times;
+//! - draws allocate nothing; loops are compiled for AVX2 and AVX-512 and chosen at run time, with the same bits on either
+//!   (`LACUNA_VECTORS=avx2` and `plain` choose narrower ones);
+//! - grids with small prime factors are fastest, powers of two most of all; the solver prunes its transforms where 3 does not
+//!   divide N.
+//!
+//! # Glossary
+//! - **Flow**: two-dimensional stochastic turbulence, ∂ω/∂t + u·∇ω = ν∇²ω − rω + f + σ dW/dt ([`flow`]); ω is the vorticity.
+//! - **H**, the missing term: what the reduced solver lacks. In the missing-physics problem H = −D\[u·∇ω\] + σ dW/dt; in
+//!   large-eddy simulation the filtered advection less the resolved one.
+//! - **Closure**: a law of H given ω that can be drawn from ([`closure`]). *No closure* is H = 0.
+//! - **Exact law**: the true p(H | ω), known here because the noise is ([`closure::ExactLaw`]).
+//! - **Floor**: what the exact law itself scores. One draw of the truth never matches another, so it is not zero.
+//! - **Latent**: the space in which a model draws: the physical grid, the low Fourier modes, or an autoencoder's ([`latent`]).
+//! - **P-CDM**, **L-CDM**: conditional diffusion models of H in physical and in latent space; *two-phase* (the paper's
+//!   conventional L-CDM) freezes the autoencoder before the diffusion model is trained, *joint* trains both at once.
+//! - **Transport**: how noise becomes a sample: noise levels, preconditioning, sampler ([`transport`]).
+//! - **Rollout**: an ensemble of reduced runs with a closure in the loop ([`rollout`]); **offline** is without the loop.
+//! - **Hold**: what happens to H between two draws ([`config::Hold`]).
+//! - **D_MSE**, **D_RE**: mean square and relative error of a field ([`eval::metrics::d_mse`], [`eval::metrics::d_re`]).
+//! - **CRPS**: continuous ranked probability score of an ensemble, the mean absolute error where there is one member
+//!   ([`eval::metrics::crps`]).
+//! - **Spread**: standard deviation of an ensemble about its mean. **Spread/skill**: spread over the error of the mean, 1 where
+//!   an ensemble knows its own error. **Skill**: 1 − error of the mean over that without closure.
+//! - **Stage**: one computed result, addressed by the hash of the settings that it depends on ([`artifact`]).
 
 #![warn(missing_docs)]
 

@@ -6,6 +6,7 @@ mod data;
 mod eval;
 mod fields;
 mod flow;
+mod house;
 #[cfg(feature = "learn")]
 mod lab;
 mod latent;

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::artifact::write_atomically;
 use crate::error::{Error, Result};
-use crate::flow::Pair;
+use crate::flow::Snapshot;
 use crate::spectral::Field;
 
 /// First bytes of the file: kind and layout version.
@@ -28,7 +28,7 @@ impl Part {
     }
 
     /// Fills snapshot `k`.
-    pub fn set(&mut self, k: usize, pair: &Pair) {
+    pub fn set(&mut self, k: usize, pair: &Snapshot) {
         let from: [&Field; 3] = [&pair.vorticity, &pair.closure, &pair.known];
         for (to, from) in self.fields.iter_mut().zip(from) {
             to.index_axis_mut(ndarray::Axis(0), k).zip_mut_with(from, |to, &from| *to = from as f32);

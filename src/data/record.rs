@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::config::{Coarsening, Config, MissingTerm};
 use crate::error::Result;
-use crate::flow::{Advection, Pair, Real, Solver};
+use crate::flow::{Advection, Real, Snapshot, Solver};
 use crate::rng::Stream;
 use crate::spectral::{Fft2, Field, Filter, Grid, Spectrum, check_square, stride};
 
@@ -97,7 +97,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`crate::Error::Shape`] for a solver on another grid.
-    pub fn record<T: Real>(&mut self, solver: &mut Solver<T>, rng: Option<&mut Stream>) -> Result<Pair> {
+    pub fn record<T: Real>(&mut self, solver: &mut Solver<T>, rng: Option<&mut Stream>) -> Result<Snapshot> {
         let pair = solver.snapshot(rng);
         let vorticity = self.coarsen(pair.vorticity.view())?;
         let mut closure = self.coarsen(pair.closure.view())?;
@@ -108,6 +108,6 @@ impl Recorder {
             closure -= &advection;
             known += &advection;
         }
-        Ok(Pair { vorticity, closure, known })
+        Ok(Snapshot { vorticity, closure, known })
     }
 }

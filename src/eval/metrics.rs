@@ -9,13 +9,16 @@ use std::f64::consts::PI;
 
 use ndarray::{ArrayView2, Zip};
 
-/// Mean square difference of two fields, the first of
-#[doc = include_str!("../equations/field_errors.html")]
+/// Mean square difference of two fields of N² points,
+///
+/// ```text
+/// D_MSE = N⁻² Σₓ |φ − φ̂|²
+/// ```
 pub fn d_mse(truth: ArrayView2<f64>, sample: ArrayView2<f64>) -> f64 {
     difference(truth, sample) / truth.len() as f64
 }
 
-/// Relative Frobenius error ‖truth − sample‖ / ‖truth‖.
+/// Relative error in the Frobenius norm, D_RE = ‖φ − φ̂‖/‖φ‖, φ being the truth.
 pub fn d_re(truth: ArrayView2<f64>, sample: ArrayView2<f64>) -> f64 {
     (difference(truth, sample) / truth.iter().map(|x| x * x).sum::<f64>()).sqrt()
 }
@@ -29,8 +32,11 @@ fn difference(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
     Zip::from(a).and(b).fold(0.0, |sum, a, b| sum + (a - b) * (a - b))
 }
 
-/// Fair CRPS of an ensemble of M numbers against one outcome y:
-#[doc = include_str!("../equations/crps.html")]
+/// Fair CRPS of an ensemble of M numbers against one outcome y,
+///
+/// ```text
+/// CRPS = M⁻¹ Σₘ |xₘ − y| − Σₘ Σₘ′ |xₘ − xₘ′| / (2M(M − 1))
+/// ```
 ///
 /// Sorts `members`; NaN for fewer than two of them.
 pub fn crps(members: &mut [f64], outcome: f64) -> f64 {
@@ -156,7 +162,10 @@ impl Gram {
     }
 
     /// Fair energy score with the root-mean-square norm; NaN for one member:
-    #[doc = include_str!("../equations/energy_score.html")]
+    ///
+    /// ```text
+    /// ES = M⁻¹ Σₘ ‖xₘ − y‖ − Σₘ Σₘ′ ‖xₘ − xₘ′‖ / (2M(M − 1))
+    /// ```
     pub fn energy_score(&self) -> f64 {
         if self.m < 2 {
             return f64::NAN;

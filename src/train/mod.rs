@@ -11,7 +11,10 @@
 //!   operations on every device; weights, losses and the optimiser stay f32.
 //!
 //! The joint loss, with encoders E and decoders D of both fields ([`crate::config::LatentTraining::Joint`] has the weights):
-#![doc = include_str!("../equations/joint_loss.html")]
+//!
+//! ```text
+//! ℒ = w_H ‖H − D_H E_H H‖² + w_ω ‖ω − D_ω E_ω ω‖² + w_s ℒ_score(E_H H, E_ω ω) + KL
+//! ```
 
 mod batches;
 #[cfg(test)]

@@ -1,11 +1,40 @@
 //! The part of lacuna that others can embed: everything a draw needs, on plain arrays.
 //!
-//! Rooms, each of which depends only on those before it: [`error`], [`rng`], [`simd`] → [`config`], [`file`], [`pool`] →
-//! [`spectral`] → [`flow`] → `kernels` (arrays only) → [`nets`] (networks as data and as programs) → [`transport`] →
-//! [`latent`] → [`closure`]. There is no HDF5, no table, no figure and no tensor library here; crate `lacuna` adds them.
+//! There is no HDF5, no table, no figure and no tensor library here; crate `lacuna` adds them.
 //!
-//! Displayed equations in this documentation are MathML (`src/equations`): browsers typeset it themselves, so the pages show
-//! them offline and need neither scripts nor fonts from elsewhere.
+//! # Usage
+//! A draw of the missing term H in the running reduced solver. Here the closure is the exact law, which needs no file; a trained
+//! model is `Learned::load(path, None)?` in its place.
+//!
+//! ```
+//! use lacuna_core::closure::{Closure, ExactLaw};
+//! use lacuna_core::config::FlowConfig;
+//! use lacuna_core::flow::{Reduced, initial_vorticity};
+//! use lacuna_core::rng::SeedTree;
+//!
+//! let (config, seeds) = (FlowConfig::default(), SeedTree::new(7));
+//! let mut solver = Reduced::new(&config)?;
+//! solver.set_vorticity(initial_vorticity(&config, &seeds.child("initial"))?.view())?;
+//! let mut closure = ExactLaw::new(&config, config.n)?;
+//! let (mut rng, mut h) = (seeds.child("closure").stream(), solver.vorticity());
+//! for step in 0..10 {
+//!     let w = solver.vorticity();
+//!     closure.sample(w.view(), step as f64 * config.dt, &mut rng, h.view_mut())?;
+//!     solver.step(h.view())?;
+//! }
+//! assert!(solver.vorticity().iter().all(|w| w.is_finite()));
+//! # Ok::<(), lacuna_core::Error>(())
+//! ```
+//!
+//! # Map
+//! Each room depends only on those before it, from left to right: `error` → `rng` → `simd` → `config` → `file` → `pool` →
+//! `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
+//!
+//! - [`error`], [`rng`] (named random streams), [`simd`] (which vector unit), [`config`] (what is computed), [`file`] (files
+//!   written whole or not at all), [`pool`] (threads);
+//! - [`spectral`] (Fourier calculus; conventions of arrays), [`flow`] (the equation, its noise, the solvers);
+//! - [`kernels`] (loops on arrays, forwards and backwards), [`nets`] (networks as data and as programs);
+//! - [`transport`] (from noise to a sample), [`latent`] (the space in which a model draws), [`closure`] (laws of H given ω).
 
 #![warn(missing_docs)]
 

@@ -3,6 +3,10 @@
 #[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "x86_64")]
+use crate::error::Error;
+use crate::error::Result;
+
 /// Vector units that loops are compiled for.
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,21 +30,23 @@ pub fn unit() -> Unit {
     *UNIT.get_or_init(|| chosen().unwrap_or_else(|error| panic!("{error}")).min(widest()))
 }
 
+/// Whether the unit that `LACUNA_VECTORS` names, if it does, is one of those.
+///
 /// # Errors
-/// [`Error::Config`](crate::Error::Config) if `LACUNA_VECTORS` names a unit that loops are not compiled for.
-pub fn check() -> crate::Result<()> {
+/// [`crate::error::Error::Config`] if `LACUNA_VECTORS` names a unit that loops are not compiled for.
+pub fn check() -> Result<()> {
     #[cfg(target_arch = "x86_64")]
     chosen()?;
     Ok(())
 }
 
 #[cfg(target_arch = "x86_64")]
-fn chosen() -> crate::Result<Unit> {
+fn chosen() -> Result<Unit> {
     match std::env::var("LACUNA_VECTORS").unwrap_or_default().as_str() {
         "" => Ok(Unit::Avx512),
         "avx2" => Ok(Unit::Avx2),
         "plain" => Ok(Unit::Plain),
-        other => Err(crate::Error::config("LACUNA_VECTORS", format!("{other}; known: avx2, plain"))),
+        other => Err(Error::config("LACUNA_VECTORS", format!("{other}; known: avx2, plain"))),
     }
 }
 

@@ -9,7 +9,10 @@ use crate::flow::{Advection, QWiener};
 use crate::rng::Stream;
 
 /// p(H | ω) itself: a function of ω plus a homogeneous Gaussian field that does not depend on ω.
-#[doc = include_str!("../equations/exact_law.html")]
+///
+/// ```text
+/// p(H | ω) = 𝒩(−D[u·∇ω], C),    Ĉ_n = κσ² q_n N⁴/(L²Δt),    q_n = exp(−α|k|²)
+/// ```
 ///
 /// D is the 2/3 mask of the reduced grid, Ĉ the fluctuation as one step Δt of the solver sees it ([`QWiener`]). With `every = 1` the reduced solver with this
 /// closure *is* the full solver on the reduced grid, in law; held over several steps it shows what a perfectly learned

@@ -2,15 +2,18 @@
 //!
 //! The reduced solver knows viscosity and steady forcing; everything else, H, comes from a [`Closure`]. In the missing-physics
 //! problem (arXiv 2506.20771, stochastic Navier–Stokes example)
-#![doc = include_str!("../equations/missing_term.html")]
+//!
+//! ```text
+//! ∂ω/∂t = ν∇²ω − rω + f + H,    H = −D[u·∇ω] + σ dW/dt
+//! ```
 //!
 //! with D the dealiasing of the 2/3 rule. [`NoClosure`] is the
 //! baseline, [`ExactLaw`] the truth p(H | ω) itself, [`Learned`] a trained generative model; [`Sum`], [`Scaled`] and
 //! [`Deterministic`] make new ones from old ones. Writing one takes ten lines:
 //!
 //! ```
-//! use lacuna::closure::Closure;
-//! use lacuna::{Result, rng::Stream};
+//! use lacuna_core::closure::Closure;
+//! use lacuna_core::{Result, rng::Stream};
 //! use ndarray::{ArrayView2, ArrayViewMut2};
 //!
 //! #[derive(Clone)]

@@ -14,11 +14,11 @@ impl Config {
     /// complete or starts as a copy of the model named by its key `like`.
     ///
     /// ```
-    /// let config = lacuna::Config::load("smoke", None, &["flow.viscosity=2e-3".into()])?;
+    /// let config = lacuna_core::config::Config::load("smoke", None, &["flow.viscosity=2e-3".into()])?;
     /// assert_eq!(config.flow.viscosity, 2e-3);
-    /// let error = lacuna::Config::load("smoke", None, &["flow.viscosty=1".into()]).unwrap_err();
+    /// let error = lacuna_core::config::Config::load("smoke", None, &["flow.viscosty=1".into()]).unwrap_err();
     /// assert!(error.to_string().contains("flow.viscosty"));
-    /// # Ok::<(), lacuna::Error>(())
+    /// # Ok::<(), lacuna_core::Error>(())
     /// ```
     ///
     /// # Errors

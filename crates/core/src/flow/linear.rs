@@ -25,8 +25,8 @@ pub(super) fn damping(config: &FlowConfig, grid: &Grid) -> Result<Vec<f64>> {
     }
     let n = grid.n;
     Ok((0..n * (n / 2 + 1))
-        .map(|at| {
-            let k2 = grid.k2(at % n, at / n);
+        .map(|index| {
+            let k2 = grid.k2(index % n, index / n);
             config.viscosity * k2.powi(config.viscosity_order as i32) + config.friction
         })
         .collect())

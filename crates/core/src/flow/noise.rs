@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayViewMut2};
 use num_complex::{Complex, Complex64};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::core::Real;
+use super::core::{Real, narrowed};
 use crate::config::FlowConfig;
 use crate::error::{Error, Result};
 use crate::rng::Stream;
@@ -51,18 +51,18 @@ impl Modes {
         let unit = noise.kappa * noise.sigma.powi(2) / (config.length.powi(2) * config.dt);
         let (mut list, mut variance) = (Vec::new(), 0.0);
         for j in 0..=n / 2 {
-            let lone = j == 0 || j == n / 2;
+            let self_conjugate = j == 0 || j == n / 2;
             for i in 0..n {
                 let q = (-noise.alpha * grid.k2(i, j)).exp();
-                variance += unit * q * if lone { 1.0 } else { 2.0 };
+                variance += unit * q * if self_conjugate { 1.0 } else { 2.0 };
                 let partner = (n - i) % n;
-                if q < WEIGHTLESS || unit == 0.0 || (lone && partner < i) {
+                if q < WEIGHTLESS || unit == 0.0 || (self_conjugate && partner < i) {
                     continue;
                 }
-                let real = lone && partner == i;
+                let real = self_conjugate && partner == i;
                 // E|ĥ|² = unit · q · N⁴, shared by two parts unless the mode is real.
                 let std = (unit * q / if real { 1.0 } else { 2.0 }).sqrt() * (n * n) as f64;
-                list.push(Mode { i, j, std, partner: (lone && !real).then_some(partner), real });
+                list.push(Mode { i, j, std, partner: (self_conjugate && !real).then_some(partner), real });
             }
         }
         Ok(Self { list, variance })
@@ -96,8 +96,8 @@ impl Modes {
     /// Adds `weight[index]` × draw to a transposed spectrum.
     pub fn accumulate<T: Real>(&self, values: &[Complex64], n: usize, weight: &[T], w: &mut [Complex<T>]) {
         self.each(values, |i, j, value| {
-            let at = j * n + i;
-            w[at] = w[at] + Complex::new(T::of(value.re), T::of(value.im)) * weight[at];
+            let index = j * n + i;
+            w[index] = w[index] + narrowed(value) * weight[index];
         });
     }
 }

@@ -77,7 +77,7 @@ impl Advection {
 /// - [`MissingTerm::Subgrid`]: K = f̄ − D\[ū·∇ω̄\], f̄ being the filtered forcing. The model lives on the modes inside its own
 ///   2/3 mask: what a state or an H holds beyond is dropped.
 ///
-/// With the H that [`crate::data::Recorder`] records at every step it reproduces the coarsened flow to round-off.
+/// With the H that `lacuna::data::Recorder` records at every step it reproduces the coarsened flow to round-off.
 #[derive(Clone)]
 pub struct Reduced {
     n: usize,
@@ -88,8 +88,8 @@ pub struct Reduced {
     h: Spectrum,
     fft: Fft2,
     steps: usize,
-    /// The model's own advection, of the subgrid split, and the Courant number that it must not exceed.
-    own: Option<(Box<Advection>, f64)>,
+    /// −D\[ū·∇ω̄\], which the model of the subgrid split has itself, and the Courant number that it must not exceed.
+    resolved_advection: Option<(Box<Advection>, f64)>,
 }
 
 impl Reduced {
@@ -110,11 +110,13 @@ impl Reduced {
         let n = grid.n;
         let zeros = Array2::zeros((n, n / 2 + 1));
         let mut forcing = forcing(config);
-        let own = match term {
+        let resolved_advection = match term {
             MissingTerm::Physics => None,
             MissingTerm::Subgrid { filter } => {
                 let filter = Filter::new(filter, &grid);
-                forcing.iter_mut().for_each(|(at, value)| *value *= filter.multiplier(grid.k2(*at % n, *at / n)));
+                forcing
+                    .iter_mut()
+                    .for_each(|(index, value)| *value *= filter.multiplier(grid.k2(*index % n, *index / n)));
                 Some((Box::new(Advection::new(n, config.length)?), config.max_courant))
             }
         };
@@ -127,7 +129,7 @@ impl Reduced {
             h: zeros,
             fft: Fft2::new(n),
             steps: 0,
-            own,
+            resolved_advection,
         })
     }
 
@@ -138,8 +140,8 @@ impl Reduced {
     pub fn set_vorticity(&mut self, w: ArrayView2<f64>) -> Result<()> {
         self.check("vorticity", w)?;
         self.fft.forward(w, &mut self.w);
-        if let Some((own, _)) = &self.own {
-            own.core.grid.dealias(&mut self.w);
+        if let Some((advection, _)) = &self.resolved_advection {
+            advection.core.grid.dealias(&mut self.w);
         }
         Ok(())
     }
@@ -173,21 +175,21 @@ impl Reduced {
         }
         self.fft.forward(h, &mut self.h);
         let n = self.n;
-        if let Some((own, limit)) = &mut self.own {
-            let grid = own.core.grid;
-            let courant = own.eval_modes(&self.w) * self.dt * n as f64 / grid.length;
+        if let Some((advection, limit)) = &mut self.resolved_advection {
+            let grid = advection.core.grid;
+            let courant = advection.eval_modes(&self.w) * self.dt * n as f64 / grid.length;
             check_courant("reduced model", courant, *limit, self.steps, t)?;
             grid.dealias(&mut self.h);
             for ((i, j), h) in self.h.indexed_iter_mut() {
-                *h += own.out[j * n + i];
+                *h += advection.out[j * n + i];
             }
         }
-        for &(at, value) in &self.forcing {
-            self.h[(at % n, at / n)] += value;
+        for &(index, value) in &self.forcing {
+            self.h[(index % n, index / n)] += value;
         }
         for ((i, j), w) in self.w.indexed_iter_mut() {
-            let at = j * n + i;
-            *w = *w * self.cn.keep[at] + self.h[(i, j)] * self.cn.gain[at];
+            let index = j * n + i;
+            *w = *w * self.cn.keep[index] + self.h[(i, j)] * self.cn.gain[index];
         }
         self.steps += 1;
         Ok(())
@@ -219,8 +221,8 @@ pub fn linear(config: &FlowConfig) -> Result<Linear> {
     let grid = Grid::new(config.n, config.length)?;
     let CrankNicolson { keep, gain } = CrankNicolson::new(&damping(config, &grid)?, config.dt);
     let mut spectrum = Spectrum::zeros((config.n, config.n / 2 + 1));
-    for (at, value) in forcing(config) {
-        spectrum[(at % config.n, at / config.n)] = value;
+    for (index, value) in forcing(config) {
+        spectrum[(index % config.n, index / config.n)] = value;
     }
     Ok(Linear { keep, gain, forcing: irfft2(&spectrum, config.n) })
 }

@@ -2,7 +2,7 @@
 
 use num_complex::{Complex, Complex64};
 
-use super::core::{Core, Real};
+use super::core::{Core, Real, narrowed};
 use super::linear::{CrankNicolson, Etdrk4};
 use crate::config::{FlowConfig, Stepper};
 
@@ -51,8 +51,8 @@ impl<T: Real> Scheme<T> {
     ) -> &[T] {
         let spans = Spans::new(core, pruned);
         let force = |term: &mut [Complex<T>]| {
-            for &(at, value) in forcing {
-                term[at] = term[at] + Complex::new(T::of(value.re), T::of(value.im));
+            for &(index, value) in forcing {
+                term[index] = term[index] + narrowed(value);
             }
         };
         match self {
@@ -71,9 +71,9 @@ impl<T: Real> Scheme<T> {
             Self::CnAb2 { cn, previous, started } => {
                 force(advection);
                 let (now, before) = if *started { (T::of(1.5), T::of(-0.5)) } else { (T::one(), T::zero()) };
-                for at in spans.iter().flatten() {
-                    let new = advection[at] * now + previous[at] * before;
-                    w[at] = w[at] * cn.keep[at] + new * cn.gain[at];
+                for k in spans.iter().flatten() {
+                    let new = advection[k] * now + previous[k] * before;
+                    w[k] = w[k] * cn.keep[k] + new * cn.gain[k];
                 }
                 std::mem::swap(previous, advection);
                 *started = true;
@@ -82,28 +82,28 @@ impl<T: Real> Scheme<T> {
             Self::Etdrk4 { etd, a, c, na, nb } => {
                 let (two, now) = (T::of(2.0), advection);
                 force(now);
-                for at in spans.iter().flatten() {
-                    a[at] = w[at] * etd.half[at] + now[at] * etd.stage[at];
+                for k in spans.iter().flatten() {
+                    a[k] = w[k] * etd.half[k] + now[k] * etd.stage[k];
                 }
                 evaluate(core, pruned, a, na);
                 force(na);
-                for at in spans.iter().flatten() {
-                    c[at] = w[at] * etd.half[at] + na[at] * etd.stage[at];
+                for k in spans.iter().flatten() {
+                    c[k] = w[k] * etd.half[k] + na[k] * etd.stage[k];
                 }
                 evaluate(core, pruned, c, nb);
                 force(nb);
-                for at in spans.iter().flatten() {
-                    c[at] = a[at] * etd.half[at] + (nb[at] * two - now[at]) * etd.stage[at];
+                for k in spans.iter().flatten() {
+                    c[k] = a[k] * etd.half[k] + (nb[k] * two - now[k]) * etd.stage[k];
                     // Only the sum is needed from here on.
-                    na[at] = na[at] + nb[at];
+                    na[k] = na[k] + nb[k];
                 }
                 evaluate(core, pruned, c, nb);
                 force(nb);
-                for at in spans.iter().flatten() {
-                    w[at] = w[at] * etd.full[at]
-                        + now[at] * etd.first[at]
-                        + na[at] * (two * etd.middle[at])
-                        + nb[at] * etd.last[at];
+                for k in spans.iter().flatten() {
+                    w[k] = w[k] * etd.full[k]
+                        + now[k] * etd.first[k]
+                        + na[k] * (two * etd.middle[k])
+                        + nb[k] * etd.last[k];
                 }
                 &etd.constant
             }
@@ -132,8 +132,12 @@ impl Spans {
         let (n, m, pruned) = (self.n, self.mask, self.pruned);
         let lines = if pruned { m + 1 } else { n / 2 + 1 };
         (0..lines).flat_map(move |l| {
-            let at = l * n;
-            if pruned { [at..at + m + 1, at + n - m..at + n] } else { [at..at + n / 2, at + n / 2..at + n] }
+            let line = l * n;
+            if pruned {
+                [line..line + m + 1, line + n - m..line + n]
+            } else {
+                [line..line + n / 2, line + n / 2..line + n]
+            }
         })
     }
 }

@@ -1,9 +1,9 @@
-//! The reference solver.
+//! The reference solver: parameters, state, equation, step, diagnostics, in this order.
 
 use ndarray::{Array2, ArrayView2};
 use num_complex::{Complex, Complex64};
 
-use super::core::{Core, Real};
+use super::core::{Core, Real, narrowed};
 use super::linear::damping;
 use super::noise::Modes;
 use super::scheme::{Scheme, evaluate};
@@ -15,49 +15,48 @@ use crate::spectral::{Fft2, Field, Grid, Spectrum};
 /// Steps between checks whether the modes outside the mask have decayed to nothing.
 const RECHECK: usize = 16;
 
-/// What is recorded at one time level.
-#[derive(Debug, Clone)]
-pub struct Pair {
-    /// ω.
-    pub vorticity: Field,
-    /// H = −D\[u·∇ω\] + σ dW/dt, the noise being the draw that the next step uses.
-    pub closure: Field,
-    /// The known part νΔω − rω + f (METHOD: the data set `diffusion`).
-    pub known: Field,
-}
+// ---- Parameters ----
 
 /// ∂ω/∂t + u·∇ω = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
 ///
-/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, L = −ν|k|^{2p} − r:
-/// - `cn-euler`: ω' = [(1 + hL/2) ω + h(N + ξ)]/(1 − hL/2), the paper's scheme;
+/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, λ = ν|k|^{2p} + r:
+/// - `cn-euler`: ω' = [(1 − hλ/2) ω + h(N + ξ)]/(1 + hλ/2), the paper's scheme;
 /// - `cn-ab2`: the same with 3/2 N − 1/2 N₋₁ (first step: Euler);
-/// - `etdrk4`: Cox & Matthews' exponential Runge–Kutta scheme; the noise acts as h φ₁(hL) ξ.
+/// - `etdrk4`: Cox & Matthews' exponential Runge–Kutta scheme; the noise acts as h φ₁(−hλ) ξ.
 ///
 /// Additive noise limits all of them to strong order one. `T` is the scalar of the inner loop, f64 unless asked otherwise
 /// through [`Solver::with_scalar`].
 #[derive(Clone)]
 pub struct Solver<T: Real = f64> {
+    // Parameters.
     config: FlowConfig,
     core: Core<T>,
-    damping: Vec<f64>,
     scheme: Scheme<T>,
-    /// Transposed half spectrum of ω.
+    /// λ of every mode, index l·N + i.
+    damping: Vec<f64>,
+    /// f, as (index l·N + i, value).
+    forcing: Vec<(usize, Complex64)>,
+    noise: Modes,
+    /// Largest |n| that the noise excites.
+    reach: usize,
+    // State.
+    /// ω̂, a transposed half spectrum, index l·N + i.
     w: Vec<Complex<T>>,
+    /// Whether `w` is zero outside the mask, so that the pruned form of the advection holds.
+    pruned: bool,
     /// −D\[u·∇ω\] of `w` where `fresh`.
     advection: Vec<Complex<T>>,
     fresh: bool,
     /// max|u| + max|v| of `w` where `fresh`.
     speed: f64,
-    forcing: Vec<(usize, Complex64)>,
-    noise: Modes,
-    reach: usize,
     draw: Vec<Complex64>,
     /// `draw` has been shown by a snapshot and belongs to the next step.
     pending: bool,
-    pruned: bool,
+    /// Time at step `counted`.
     origin: f64,
     counted: usize,
     steps: usize,
+    // Work arrays of the fields that are shown.
     fft: Fft2,
     spectrum: Spectrum,
 }
@@ -114,7 +113,11 @@ impl<T: Real> Solver<T> {
     pub fn config(&self) -> &FlowConfig {
         &self.config
     }
+}
 
+// ---- State ----
+
+impl<T: Real> Solver<T> {
     /// Replaces the state by the vorticity `w`, shape (N, N); time and step count stay.
     ///
     /// # Errors
@@ -130,7 +133,7 @@ impl<T: Real> Solver<T> {
         }
         self.fft.forward(w, &mut self.spectrum);
         for ((i, j), value) in self.spectrum.indexed_iter() {
-            self.w[j * n + i] = Complex::new(T::of(value.re), T::of(value.im));
+            self.w[j * n + i] = narrowed(*value);
         }
         self.fresh = false;
         self.pending = false;
@@ -142,7 +145,7 @@ impl<T: Real> Solver<T> {
 
     /// The vorticity, shape (N, N).
     pub fn vorticity(&mut self) -> Field {
-        physical(&mut self.fft, &mut self.spectrum, |at| self.w[at])
+        physical(&mut self.fft, &mut self.spectrum, |index| self.w[index])
     }
 
     /// Simulated time.
@@ -159,10 +162,17 @@ impl<T: Real> Solver<T> {
     pub fn steps(&self) -> usize {
         self.steps
     }
+}
 
-    /// Courant number (max|u| + max|v|)·dt/dx at the start of the last step.
-    pub fn courant(&self) -> f64 {
-        self.speed * self.config.dt * self.config.n as f64 / self.config.length
+// ---- Equation ----
+
+impl<T: Real> Solver<T> {
+    /// Brings `advection` and `speed` up to date with `w`.
+    fn advect(&mut self) {
+        if !self.fresh {
+            self.speed = evaluate(&mut self.core, self.pruned, &self.w, &mut self.advection);
+            self.fresh = true;
+        }
     }
 
     /// Switches to the pruned form once nothing is left outside the mask.
@@ -177,16 +187,20 @@ impl<T: Real> Solver<T> {
             self.pruned = true;
         }
     }
+}
 
-    /// Brings `advection` up to date and checks the Courant number.
-    fn advect(&mut self) -> Result<()> {
-        if !self.fresh {
-            self.speed = evaluate(&mut self.core, self.pruned, &self.w, &mut self.advection);
-            self.fresh = true;
-        }
-        check_courant("solver", self.courant(), self.config.max_courant, self.steps, self.time())
+/// A[sin 2π(x+y)/L + cos 2π(x+y)/L] as modes of the transposed half spectrum: mode (1, 1) with A N²(1 − i)/2.
+pub(super) fn forcing(config: &FlowConfig) -> Vec<(usize, Complex64)> {
+    let n = config.n;
+    if config.forcing == 0.0 {
+        return Vec::new();
     }
+    vec![(n + 1, Complex64::new(0.5, -0.5) * config.forcing * (n * n) as f64)]
+}
 
+// ---- Step ----
+
+impl<T: Real> Solver<T> {
     /// One time step; `rng` is the noise stream, `None` switches the noise off. The state stays as it was on an error.
     ///
     /// # Errors
@@ -223,14 +237,15 @@ impl<T: Real> Solver<T> {
         self.fft.forward(xi, &mut self.spectrum);
         let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
         for ((i, j), xi) in self.spectrum.indexed_iter() {
-            let at = j * n + i;
-            self.w[at] = self.w[at] + Complex::new(T::of(xi.re), T::of(xi.im)) * gain[at];
+            let index = j * n + i;
+            self.w[index] = self.w[index] + narrowed(*xi) * gain[index];
         }
         self.conclude();
         Ok(())
     }
 
-    /// What precedes a step: the form of the advection, for a forcing with modes up to `reach`, and its value.
+    /// What precedes a step: the form of the advection, for a forcing with modes up to `reach`, its value, and the check of
+    /// the Courant number.
     fn prepare(&mut self, reach: usize) -> Result<()> {
         if !self.pruned && self.steps.is_multiple_of(RECHECK) {
             self.choose_form();
@@ -240,7 +255,8 @@ impl<T: Real> Solver<T> {
             self.pruned = false;
             self.fresh = false;
         }
-        self.advect()
+        self.advect();
+        check_courant("solver", self.courant(), self.config.max_courant, self.steps, self.time())
     }
 
     /// What follows a step.
@@ -248,42 +264,6 @@ impl<T: Real> Solver<T> {
         self.fresh = false;
         self.pending = false;
         self.steps += 1;
-    }
-
-    /// (ω, H, known part) at the present time level, H with the noise draw that the next step will use; `rng` `None` is
-    /// for runs without noise. Call it before [`Solver::step`], as the authors record.
-    ///
-    /// # Panics
-    /// Never; a state that is not finite shows in the fields and is refused by the next step.
-    pub fn snapshot(&mut self, rng: Option<&mut Stream>) -> Pair {
-        if !self.fresh {
-            self.speed = evaluate(&mut self.core, self.pruned, &self.w, &mut self.advection);
-            self.fresh = true;
-        }
-        let n = self.config.n;
-        let mut closure = self.advection.clone();
-        if let Some(rng) = rng {
-            if !self.pending {
-                self.noise.draw(rng, &mut self.draw);
-                self.pending = true;
-            }
-            self.noise.each(&self.draw, |i, j, value| {
-                closure[j * n + i] = closure[j * n + i] + Complex::new(T::of(value.re), T::of(value.im));
-            });
-        }
-        let mut known: Vec<_> = self.w.iter().zip(&self.damping).map(|(&w, &rate)| w * T::of(-rate)).collect();
-        for &(at, value) in &self.forcing {
-            known[at] = known[at] + Complex::new(T::of(value.re), T::of(value.im));
-        }
-        let vorticity = self.vorticity();
-        let closure = physical(&mut self.fft, &mut self.spectrum, |at| closure[at]);
-        let known = physical(&mut self.fft, &mut self.spectrum, |at| known[at]);
-        Pair { vorticity, closure, known }
-    }
-
-    /// The bare transforms of one step, for the benchmark.
-    pub fn transforms_only(&mut self) {
-        self.core.transforms_only();
     }
 }
 
@@ -300,13 +280,55 @@ pub(super) fn check_courant(who: &str, courant: f64, limit: f64, step: usize, t:
     Err(Error::BlowUp { what, step, t, value: courant })
 }
 
-/// A[sin 2π(x+y)/L + cos 2π(x+y)/L] as modes of the transposed half spectrum: mode (1, 1) with A N²(1 − i)/2.
-pub(super) fn forcing(config: &FlowConfig) -> Vec<(usize, Complex64)> {
-    let n = config.n;
-    if config.forcing == 0.0 {
-        return Vec::new();
+// ---- Diagnostics ----
+
+/// What is recorded at one time level; all fields have shape (N, N) and hold values at the grid points.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// ω.
+    pub vorticity: Field,
+    /// H = −D\[u·∇ω\] + σ dW/dt, the noise being the draw that the next step uses.
+    pub closure: Field,
+    /// The known part −ν(−∇²)^p ω − rω + f.
+    pub known: Field,
+}
+
+impl<T: Real> Solver<T> {
+    /// (ω, H, known part) at the present time level, H with the noise draw that the next step will use; `rng` `None` is
+    /// for runs without noise. Call it before [`Solver::step`], as the authors record.
+    /// A state that is not finite shows in the fields and is refused by the next step.
+    pub fn snapshot(&mut self, rng: Option<&mut Stream>) -> Snapshot {
+        self.advect();
+        let n = self.config.n;
+        let mut closure = self.advection.clone();
+        if let Some(rng) = rng {
+            if !self.pending {
+                self.noise.draw(rng, &mut self.draw);
+                self.pending = true;
+            }
+            self.noise.each(&self.draw, |i, j, value| {
+                closure[j * n + i] = closure[j * n + i] + narrowed(value);
+            });
+        }
+        let mut known: Vec<_> = self.w.iter().zip(&self.damping).map(|(&w, &rate)| w * T::of(-rate)).collect();
+        for &(index, value) in &self.forcing {
+            known[index] = known[index] + narrowed(value);
+        }
+        let vorticity = self.vorticity();
+        let closure = physical(&mut self.fft, &mut self.spectrum, |index| closure[index]);
+        let known = physical(&mut self.fft, &mut self.spectrum, |index| known[index]);
+        Snapshot { vorticity, closure, known }
     }
-    vec![(n + 1, Complex64::new(0.5, -0.5) * config.forcing * (n * n) as f64)]
+
+    /// Courant number (max|u| + max|v|)·dt/dx at the start of the last step.
+    pub fn courant(&self) -> f64 {
+        self.speed * self.config.dt * self.config.n as f64 / self.config.length
+    }
+
+    /// The bare transforms of one step, for the benchmark.
+    pub fn transforms_only(&mut self) {
+        self.core.transforms_only();
+    }
 }
 
 /// The physical field of a transposed half spectrum.

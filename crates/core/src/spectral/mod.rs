@@ -1,7 +1,10 @@
 //! Fourier calculus on a periodic square: grids, transforms, coarsening operators, filters, spectra.
 //!
 //! # Conventions
-#![doc = include_str!("../equations/transform.html")]
+//!
+//! ```text
+//! ω̂(n) = Σₓ ω(x) e^{−ik·x},    ω(x) = N⁻² Σₙ ω̂(n) e^{ik·x},    k = 2πn/L
+//! ```
 //!
 //! - **Domain.** [0, L)², N points per direction (even), spacing L/N, left end included. Axis 0 is x, axis 1 is y.
 //! - **Wavenumbers.** k = 2πn/L with integer mode n; index i stands for n = i below N/2 and n = i − N from N/2 on, so the

@@ -29,8 +29,7 @@ impl Default for VeSde {
 }
 
 impl VeSde {
-    /// Standard deviation of x_τ given x₀:
-    #[doc = include_str!("../equations/ve_std.html")]
+    /// Standard deviation of x_τ given x₀, std(τ) = √((σ^{2τ} − 1)/(2 ln σ)).
     pub fn std(&self, tau: f64) -> f64 {
         // exp_m1 keeps the digits at τ = 1e-5.
         ((2.0 * tau * self.sigma.ln()).exp_m1() / (2.0 * self.sigma.ln())).sqrt()
@@ -123,8 +122,11 @@ fn decreasing(steps: usize, min: f64, max: f64, field: &str) -> Result<Vec<f64>>
     Ok((0..steps).map(value).chain([0.0]).collect())
 }
 
-/// EDM preconditioning of a network F (arXiv 2206.00364, Table 1, column "Ours"):
-#[doc = include_str!("../equations/preconditioning.html")]
+/// EDM preconditioning of a network F (arXiv 2206.00364, eq. 7 and Table 1, column "Ours"):
+///
+/// ```text
+/// D(x, σ) = c_skip x + c_out F(c_in x, c_noise)
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preconditioning {
     /// Standard deviation of the data.

@@ -2,7 +2,10 @@
 //!
 //! Everything is written for the *variance-exploding* family, of which the paper's SDE is one parametrisation ([`VeSde`]:
 //! σ = std(τ)):
-#![doc = include_str!("../equations/denoiser.html")]
+//!
+//! ```text
+//! x_σ = x₀ + σξ,  ξ ~ 𝒩(0, I),    D(x, σ) = E[x₀ | x_σ = x],    ∇ log p_σ(x) = (D(x, σ) − x)/σ²
+//! ```
 //!
 //! A network enters only through [`Denoiser`], the D of this line, whose last equation is Tweedie's formula for the score.
 //! Samplers know neither fields nor conditions: a conditional model is a denoiser that holds its

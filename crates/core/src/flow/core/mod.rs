@@ -1,26 +1,30 @@
 //! The advective term in Fourier space: the inner loop of everything.
 //!
-//! The spectrum is stored transposed, `w[l·N + i]` with l = n_y = 0 … N/2 and i the FFT index of n_x, so that the x
-//! transforms run over contiguous lines. Two evaluations of −D\[u·∇ω\] (D: the 2/3 mask):
+//! −D\[u·∇ω\] with D the 2/3 mask, |n_x|, |n_y| ≤ m = ⌊N/3⌋, in two forms. In both, one complex field is two real ones:
 //!
-//! - **Pruned**, for fields that hold nothing beyond the mask. q = u + iv takes one complex inverse transform, and the
-//!   square q² = (u² − v²) + 2iuv one complex forward transform:
-//!   u·∇ω = ∂x∂y(v² − u²) + (∂xx − ∂yy)(uv). That is the work of four real transforms; x lines that the mask zeroes are
-//!   never transformed. Products of masked modes alias only onto modes outside the mask (3⌊N/3⌋ < N is required), so the
-//!   result equals the advective form to round-off.
-//! - **General**, for any field, as the paper's code does it: u and ∇ω from *all* modes, product in physical space, mask
-//!   afterwards. Here the two forms differ by aliasing, so the advective one is kept: u + iv and ∂xω + i∂yω by one complex
-//!   transform each, and the real product by half of one.
+//! ```text
+//! pruned    (u + iv)² = (u² − v²) + 2i uv,    u·∇ω = ∂ₓ∂ᵧ(v² − u²) + (∂ₓₓ − ∂ᵧᵧ)(uv)
+//! general   Re[(u + iv)(∂ₓω − i∂ᵧω)] = u ∂ₓω + v ∂ᵧω
+//! ```
 //!
-//! In both, eight grid rows at a time are gathered, transformed, multiplied, transformed back and scattered, so that the
-//! y transforms never leave the cache.
+//! - [`Core::pruned`], for fields that hold nothing beyond the mask: the work of four real transforms, and x lines that the
+//!   mask zeroes are never transformed. Products of masked modes alias only onto modes outside the mask where 3⌊N/3⌋ < N
+//!   ([`Core::prunable`]), so the result equals the advective form to round-off.
+//! - [`Core::general`], for any field, as the paper's code does it: u and ∇ω from *all* modes, product in physical space,
+//!   mask afterwards. Here the two forms differ by aliasing, so the advective one is kept: five real transforms, unpruned.
+//!
+//! # Layout
+//! Spectra are stored transposed, index l·N + i, with l = n_y = 0 … N/2 and i the FFT index of n_x, so that the x transforms
+//! run over contiguous lines. In between, a line n_y holds all x; lines −n_y follow from ω̂(−n) = conj ω̂(n). Eight grid rows
+//! (all y of one x) at a time are gathered from the lines, transformed, multiplied, transformed back and scattered, so that
+//! the y transforms never leave the cache. Lines are padded to `stride` = N + 8 numbers.
 
 mod general;
 mod pruned;
 
 use std::sync::Arc;
 
-use num_complex::Complex;
+use num_complex::{Complex, Complex64};
 use rustfft::num_traits::Float;
 use rustfft::{Fft, FftNum, FftPlanner};
 
@@ -56,6 +60,11 @@ impl Real for f32 {
     }
 }
 
+/// A mode in the precision of the solver.
+pub(super) fn narrowed<T: Real>(mode: Complex64) -> Complex<T> {
+    Complex::new(T::of(mode.re), T::of(mode.im))
+}
+
 /// Grid rows processed together.
 const ROWS: usize = 8;
 /// Padding of a line, against lines N apart falling into one cache set; a whole number of cache lines.
@@ -63,23 +72,26 @@ const PAD: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// Plans, wavenumbers and work arrays of the advective term.
 #[derive(Clone)]
 pub(super) struct Core<T: Real> {
     pub grid: Grid,
-    /// Largest kept mode.
+    /// m, the largest kept mode.
     pub mask: usize,
     forward: Arc<dyn Fft<T>>,
     inverse: Arc<dyn Fft<T>>,
     /// 2πn/L in FFT order, Nyquist negative.
     k: Vec<T>,
     /// 1/(|k|² N²): Biot–Savart and the normalisation of the inverse transform; 0 at the mean. Half spectrum.
-    inv_k2: Vec<T>,
-    /// Lines of q in the order of FFT indices n_y; pruned: those inside the mask only.
-    q: Vec<Complex<T>>,
-    /// Lines of ∂xω + i∂yω; only while the general form is in use.
-    g: Vec<Complex<T>>,
-    rows: Vec<Complex<T>>,
-    rows_g: Vec<Complex<T>>,
+    inverse_k2: Vec<T>,
+    /// Lines of u + iv in the order of FFT indices n_y (pruned: those inside the mask only), then of the product.
+    velocity: Vec<Complex<T>>,
+    /// Lines of ∂ₓω + i∂ᵧω; only while the general form is in use.
+    gradient: Vec<Complex<T>>,
+    /// Grid rows of u + iv, then of the product.
+    velocity_rows: Vec<Complex<T>>,
+    /// Grid rows of ∂ₓω + i∂ᵧω.
+    gradient_rows: Vec<Complex<T>>,
     scratch: Vec<Complex<T>>,
 }
 
@@ -105,12 +117,12 @@ impl<T: Real> Core<T> {
         let n = grid.n;
         let mut planner = FftPlanner::new();
         let (forward, inverse) = (planner.plan_fft_forward(n), planner.plan_fft_inverse(n));
-        let mut inv_k2 = vec![T::zero(); n * (n / 2 + 1)];
+        let mut inverse_k2 = vec![T::zero(); n * (n / 2 + 1)];
         for l in 0..=n / 2 {
             for i in 0..n {
                 let k2 = grid.k2(i, l);
                 if k2 > 0.0 {
-                    inv_k2[l * n + i] = T::of(1.0 / (k2 * (n * n) as f64));
+                    inverse_k2[l * n + i] = T::of(1.0 / (k2 * (n * n) as f64));
                 }
             }
         }
@@ -119,11 +131,11 @@ impl<T: Real> Core<T> {
         let mask = grid.cutoff();
         Self {
             k: (0..n).map(|i| T::of(grid.kx(i))).collect(),
-            inv_k2,
-            q: buffer((2 * mask + 1) * (n + PAD)),
-            g: Vec::new(),
-            rows: buffer(ROWS * (n + PAD)),
-            rows_g: Vec::new(),
+            inverse_k2,
+            velocity: buffer((2 * mask + 1) * (n + PAD)),
+            gradient: Vec::new(),
+            velocity_rows: buffer(ROWS * (n + PAD)),
+            gradient_rows: Vec::new(),
             scratch: vec![zero; scratch],
             grid,
             mask,
@@ -166,27 +178,27 @@ impl<T: Real> Core<T> {
 
     /// Frees what only the general form needs.
     pub fn release(&mut self) {
-        self.g = Vec::new();
-        self.rows_g = Vec::new();
-        self.q = buffer((2 * self.mask + 1) * (self.grid.n + PAD));
+        self.gradient = Vec::new();
+        self.gradient_rows = Vec::new();
+        self.velocity = buffer((2 * self.mask + 1) * (self.grid.n + PAD));
     }
 
     /// The bare transforms of one pruned step, for the benchmark: same lines, no arithmetic, no transposes.
     pub fn transforms_only(&mut self) {
-        let (n, m, s) = (self.grid.n, self.mask, self.grid.n + PAD);
-        let (q, rows) = (aligned(&mut self.q), aligned(&mut self.rows));
+        let (n, m, stride) = (self.grid.n, self.mask, self.grid.n + PAD);
+        let (lines, rows) = (aligned(&mut self.velocity), aligned(&mut self.velocity_rows));
         for fft in [&self.inverse, &self.forward] {
-            for line in q.chunks_exact_mut(s).take(2 * m + 1) {
+            for line in lines.chunks_exact_mut(stride).take(2 * m + 1) {
                 fft.process_with_scratch(&mut line[..n], &mut self.scratch);
             }
             for _ in (0..n).step_by(ROWS) {
-                for row in rows.chunks_exact_mut(s).take(ROWS) {
+                for row in rows.chunks_exact_mut(stride).take(ROWS) {
                     fft.process_with_scratch(&mut row[..n], &mut self.scratch);
                 }
             }
         }
         // Keeps the numbers from growing: two unnormalised transforms have multiplied them.
-        q.fill(Complex::new(T::zero(), T::zero()));
+        lines.fill(Complex::new(T::zero(), T::zero()));
         rows.fill(Complex::new(T::zero(), T::zero()));
     }
 }

@@ -1,4 +1,8 @@
 //! The pruned form, for fields that are zero outside the mask.
+//!
+//! With u·∇ω = ∂ₓ∂ᵧ(v² − u²) + (∂ₓₓ − ∂ᵧᵧ)(uv) the term needs two products of velocities, u² − v² and 2uv, and no gradient.
+//! They are the real and imaginary part of one complex square, (u + iv)² = (u² − v²) + 2i uv: one complex transform brings
+//! the velocity to the grid, another brings both products back.
 
 use num_complex::Complex;
 use rustfft::num_traits::Float;
@@ -10,20 +14,25 @@ use crate::simd::vectorised;
 const LANES: usize = 8;
 
 impl<T: Real> Core<T> {
-    /// −D\[u·∇ω\] of a field that is zero outside the mask; writes only the modes inside it. Returns max|u| + max|v|, NaN
-    /// where the field is not finite.
+    /// −D\[u·∇ω\] of a field that is zero outside the mask.
+    ///
+    /// `w` and `out` are transposed half spectra, index l·N + i. Read and written are the lines l = n_y = 0 … m, and of each
+    /// the places i = 0 … m and N − m … N − 1, which are n_x = 0 … m and −m … −1; what `out` holds elsewhere stays. Returns
+    /// max|u| + max|v| over the grid, NaN where the field is not finite.
     pub fn pruned(&mut self, w: &[Complex<T>], out: &mut [Complex<T>]) -> f64 {
-        let (n, m, s) = (self.grid.n, self.mask, self.grid.n + PAD);
+        let (n, m, stride) = (self.grid.n, self.mask, self.grid.n + PAD);
         let (k, scratch) = (&self.k, &mut self.scratch);
-        let (q, rows) = (&mut aligned(&mut self.q)[..(2 * m + 1) * s], &mut aligned(&mut self.rows)[..ROWS * s]);
+        let lines = &mut aligned(&mut self.velocity)[..(2 * m + 1) * stride];
+        let rows = &mut aligned(&mut self.velocity_rows)[..ROWS * stride];
         for l in 0..=m {
-            let (row, inv) = (&w[l * n..][..n], &self.inv_k2[l * n..][..n]);
-            let plus = &mut q[l * s..][..n];
-            velocity(row, inv, k, k[l], m, plus);
+            let (line, inverse_k2) = (&w[l * n..][..n], &self.inverse_k2[l * n..][..n]);
+            let plus = &mut lines[l * stride..][..n];
+            velocity_line(line, inverse_k2, k, k[l], m, plus);
             self.inverse.process_with_scratch(plus, scratch);
             if l > 0 {
-                let minus = &mut q[(2 * m + 1 - l) * s..][..n];
-                velocity_mirrored(row, inv, k, k[l], m, minus);
+                // Line −l, in the order 0 … m, −m … −1 of the kept lines.
+                let minus = &mut lines[(2 * m + 1 - l) * stride..][..n];
+                mirrored_velocity_line(line, inverse_k2, k, k[l], m, minus);
                 self.inverse.process_with_scratch(minus, scratch);
             }
         }
@@ -31,8 +40,8 @@ impl<T: Real> Core<T> {
         let mut finite = true;
         for first in (0..n).step_by(ROWS) {
             let count = ROWS.min(n - first);
-            gather(q, s, first, count, n, m, rows);
-            for row in rows.chunks_exact_mut(s).take(count) {
+            gather(lines, stride, first, count, n, m, rows);
+            for row in rows.chunks_exact_mut(stride).take(count) {
                 let row = &mut row[..n];
                 self.inverse.process_with_scratch(row, scratch);
                 // A mode that is not finite spoils every point, so one point tells.
@@ -40,19 +49,19 @@ impl<T: Real> Core<T> {
                 square(row, &mut fastest);
                 self.forward.process_with_scratch(row, scratch);
             }
-            scatter(q, s, first, count, n, m, rows);
+            scatter(lines, stride, first, count, n, m, rows);
         }
         for l in 0..=m {
-            let (low, high) = q.split_at_mut((2 * m + 1 - l).min(2 * m) * s);
-            let plus = &mut low[l * s..][..n];
+            let (low, high) = lines.split_at_mut((2 * m + 1 - l).min(2 * m) * stride);
+            let plus = &mut low[l * stride..][..n];
             self.forward.process_with_scratch(plus, scratch);
             let out = &mut out[l * n..][..n];
             if l == 0 {
-                tendency(plus, plus, k, k[l], m, out);
+                tendency_line(plus, plus, k, k[l], m, out);
             } else {
                 let minus = &mut high[..n];
                 self.forward.process_with_scratch(minus, scratch);
-                tendency(plus, minus, k, k[l], m, out);
+                tendency_line(plus, minus, k, k[l], m, out);
             }
         }
         let component = |first: usize| fastest.iter().skip(first).step_by(2).fold(0.0, |top: f64, x| top.max(x.wide()));
@@ -62,31 +71,47 @@ impl<T: Real> Core<T> {
 
 vectorised! {
     /// The line n_y = l of q̂ = û + iv̂ = (k_x + ik_y) ω̂/|k|², from the same line of ω̂.
-    fn velocity<T: Real>(row: &[Complex<T>], inv: &[T], k: &[T], ky: T, m: usize, line: &mut [Complex<T>]) {
-        let n = row.len();
+    fn velocity_line<T: Real>(
+        vorticity: &[Complex<T>],
+        inverse_k2: &[T],
+        k: &[T],
+        ky: T,
+        m: usize,
+        velocity: &mut [Complex<T>],
+    ) {
+        let n = vorticity.len();
         for range in [0..m + 1, n - m..n] {
-            let from = row[range.clone()].iter().zip(&inv[range.clone()]).zip(&k[range.clone()]);
-            for (q, ((&w, &inv), &kx)) in line[range].iter_mut().zip(from) {
-                *q = Complex::new(kx * inv, ky * inv) * w;
+            let from = vorticity[range.clone()].iter().zip(&inverse_k2[range.clone()]).zip(&k[range.clone()]);
+            for (velocity, ((&w, &inverse_k2), &kx)) in velocity[range].iter_mut().zip(from) {
+                *velocity = Complex::new(kx * inverse_k2, ky * inverse_k2) * w;
             }
         }
-        line[m + 1..n - m].fill(Complex::new(T::zero(), T::zero()));
+        velocity[m + 1..n - m].fill(Complex::new(T::zero(), T::zero()));
     }
 }
 
 vectorised! {
     /// The line n_y = −l of q̂ from the line +l of ω̂: ω̂(−n) = conj ω̂(n), and 1/|k|² is even.
-    fn velocity_mirrored<T: Real>(row: &[Complex<T>], inv: &[T], k: &[T], ky: T, m: usize, line: &mut [Complex<T>]) {
-        let n = row.len();
-        line[0] = Complex::new(T::zero(), -ky * inv[0]) * row[0].conj();
-        let factors = || inv[1..=m].iter().zip(&k[1..=m]);
-        for ((q, &w), (&inv, &kx)) in line[1..=m].iter_mut().zip(row[n - m..].iter().rev()).zip(factors()) {
-            *q = Complex::new(kx * inv, -ky * inv) * w.conj();
+    fn mirrored_velocity_line<T: Real>(
+        vorticity: &[Complex<T>],
+        inverse_k2: &[T],
+        k: &[T],
+        ky: T,
+        m: usize,
+        velocity: &mut [Complex<T>],
+    ) {
+        let n = vorticity.len();
+        velocity[0] = Complex::new(T::zero(), -ky * inverse_k2[0]) * vorticity[0].conj();
+        let factors = || inverse_k2[1..=m].iter().zip(&k[1..=m]);
+        let mirrored = vorticity[n - m..].iter().rev();
+        for ((velocity, &w), (&inverse_k2, &kx)) in velocity[1..=m].iter_mut().zip(mirrored).zip(factors()) {
+            *velocity = Complex::new(kx * inverse_k2, -ky * inverse_k2) * w.conj();
         }
-        for ((q, &w), (&inv, &kx)) in line[n - m..].iter_mut().rev().zip(&row[1..=m]).zip(factors()) {
-            *q = Complex::new(-kx * inv, -ky * inv) * w.conj();
+        let mirrored = velocity[n - m..].iter_mut().rev();
+        for ((velocity, &w), (&inverse_k2, &kx)) in mirrored.zip(&vorticity[1..=m]).zip(factors()) {
+            *velocity = Complex::new(-kx * inverse_k2, -ky * inverse_k2) * w.conj();
         }
-        line[m + 1..n - m].fill(Complex::new(T::zero(), T::zero()));
+        velocity[m + 1..n - m].fill(Complex::new(T::zero(), T::zero()));
     }
 }
 
@@ -120,7 +145,7 @@ fn squared<T: Real>(q: Complex<T>) -> Complex<T> {
 vectorised! {
     /// −û·∇ω of the line n_y = l. With S the transform of q²: P = (S(n) + conj S(−n))/2 belongs to u² − v²,
     /// R = (S(n) − conj S(−n))/2i to 2uv, and −û·∇ω = −k_x k_y P + ½(k_x² − k_y²) R. `mirror` is the line −l.
-    fn tendency<T: Real>(
+    fn tendency_line<T: Real>(
         line: &[Complex<T>],
         mirror: &[Complex<T>],
         k: &[T],
@@ -150,7 +175,7 @@ vectorised! {
 vectorised! {
     /// Rows `first .. first + count` of the grid from the lines n_y = 0 … m, −m … −1, zeros in between.
     fn gather<T: Real>(
-        q: &[Complex<T>],
+        lines: &[Complex<T>],
         stride: usize,
         first: usize,
         count: usize,
@@ -158,7 +183,7 @@ vectorised! {
         m: usize,
         rows: &mut [Complex<T>],
     ) {
-        let (low, high) = q.split_at((m + 1) * stride);
+        let (low, high) = lines.split_at((m + 1) * stride);
         for (lines, from) in [(low, 0), (high, n - m)] {
             let mut pairs = lines.chunks_exact(2 * stride);
             let mut column = from;
@@ -185,7 +210,7 @@ vectorised! {
 vectorised! {
     /// The inverse of [`gather`]; drops what lies beyond ±m.
     fn scatter<T: Real>(
-        q: &mut [Complex<T>],
+        lines: &mut [Complex<T>],
         stride: usize,
         first: usize,
         count: usize,
@@ -193,7 +218,7 @@ vectorised! {
         m: usize,
         rows: &[Complex<T>],
     ) {
-        let (low, high) = q.split_at_mut((m + 1) * stride);
+        let (low, high) = lines.split_at_mut((m + 1) * stride);
         for (lines, from) in [(low, 0), (high, n - m)] {
             for (line, column) in lines.chunks_exact_mut(stride).zip(from..) {
                 for (to, row) in line[first..][..count].iter_mut().zip(rows.chunks_exact(stride)) {
