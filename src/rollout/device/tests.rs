@@ -241,7 +241,7 @@ fn batches_of_a_run_that_was_killed_are_kept_and_the_rest_has_the_same_bits() {
     assert!(lines.last().unwrap().starts_with("rollout of law: 3/3 members, 100 %"), "{lines:?}");
     let resumed = load(&made);
     assert_eq!((&resumed.fields, &resumed.failures), (&whole.fields, &whole.failures));
-    assert_eq!(resumed.cost.draws, 6);
+    assert_eq!((resumed.cost.draws, resumed.device.as_str()), (6, "cpu"));
     assert_eq!(made.entry.files.len(), 1, "{:?}", made.entry.files.keys());
 
     // All at once is another batch, and other noise.

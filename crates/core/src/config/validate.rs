@@ -252,3 +252,19 @@ fn check(field: &str, value: f64, right: bool, what: &str) -> Result<()> {
 fn at_least(field: &str, value: usize, least: usize) -> Result<()> {
     if value >= least { Ok(()) } else { Err(Error::config(field, format!("{value}; at least {least} is needed"))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_whole_numbers_of_steps_up_to_round_off() {
+        for (interval, dt, steps) in [(0.3, 0.1, 3), (0.0, 0.1, 0), (20.0, 1e-3, 20_000), (0.7, 0.001, 700)] {
+            assert_eq!(whole_steps("x", interval, dt).unwrap(), steps);
+        }
+        for (interval, dt) in [(0.0105, 1e-3), (-0.1, 0.1), (f64::NAN, 0.1), (1.0, 0.0), (0.1, 1.0)] {
+            let error = whole_steps("data.interval", interval, dt).unwrap_err().to_string();
+            assert!(error.contains("data.interval") && error.contains("multiple of flow.dt"), "{error}");
+        }
+    }
+}
