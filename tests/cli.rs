@@ -86,8 +86,11 @@ fn wrong_settings_fail_and_name_the_field() {
     assert!(!lacuna(folder.path(), &["plan", "--preset", "huge"]).status.success());
     let refused = lacuna(folder.path(), &["rollout", "--preset", "smoke", "--batch", "4"]);
     assert!(text(&refused.stderr).contains("batches are for a device"), "{}", text(&refused.stderr));
-    let refused = lacuna(folder.path(), &["rollout", "--preset", "les", "--closure", "exact"]);
+    let refused = lacuna(folder.path(), &["rollout", "--preset", "les", "--closure", "none", "--closure", "exact"]);
     assert!(text(&refused.stderr).contains("`exact`; known: none, smagorinsky"), "{}", text(&refused.stderr));
+    let refused = lacuna(folder.path(), &["train", "--preset", "smoke", "--model", "p-cdm", "--model", "other"]);
+    assert!(text(&refused.stderr).contains("no model `other`"), "{}", text(&refused.stderr));
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "something was computed");
     for (more, words) in [("--precision=bf16", "is for a device"), ("--set=rollout.precision=bf16", "`spectral`")] {
         let refused = lacuna(folder.path(), &tiny("rollout", &["--closure", "spectral", more]));
         let complaint = text(&refused.stderr);

@@ -9,7 +9,7 @@ use polars::prelude::Column;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
-use crate::config::{ClosureKind, ClosureRef, FlowConfig, Stage, StageKind};
+use crate::config::{ClosureKind, ClosureRef, FlowConfig, ModelConfig, Stage, StageKind};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
@@ -261,6 +261,18 @@ impl Lab {
         made.ok_or_else(|| Error::Process { what: "other shards of the ensemble are still at work".into() })
     }
 
+    /// Refuses an ensemble that cannot be made where this lab computes; the model that is drawn from on a device, if one is.
+    /// Learned laws run where they are told to, unless in shards; everything else is for the CPU.
+    pub(crate) fn check_rollout(&self, closure: &ClosureRef, sharded: bool) -> Result<Option<&ModelConfig>> {
+        let config = &self.config;
+        let on_device = config.on_device(closure).filter(|_| self.device != "cpu" && !sharded);
+        match on_device {
+            Some(_) => config.rollout.check_device(config.data.term)?,
+            None => config.check_plain(closure)?,
+        }
+        Ok(on_device)
+    }
+
     fn ensemble(&self, closure: &str, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
         let (config, store) = (&self.config, &self.store);
         let closure = config.closure(closure)?;
@@ -268,14 +280,9 @@ impl Lab {
         if let Some(found) = store.find(&stage)? {
             return Ok(Some(found));
         }
-        // Learned laws run where they are told to; everything else is for the CPU.
-        #[cfg_attr(not(feature = "learn"), allow(unused_variables))]
-        let on_device = config.on_device(&closure).filter(|_| self.device != "cpu" && shard.is_none());
         // Before anything is trained for it.
-        match on_device {
-            Some(_) => config.rollout.check_device(config.data.term)?,
-            None => config.check_plain(&closure)?,
-        }
+        #[cfg_attr(not(feature = "learn"), allow(unused_variables))]
+        let on_device = self.check_rollout(&closure, shard.is_some())?;
         let trained = closure.model().map(|model| self.train_artifact(model)).transpose()?;
         let parents: Vec<&Artifact> = trained.iter().collect();
         #[cfg(feature = "learn")]
