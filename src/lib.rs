@@ -88,7 +88,7 @@ mod stopwatch;
 pub mod train;
 
 pub use lacuna_core::{closure, config, error, flow, latent, nets, rng, spectral, transport};
-pub(crate) use lacuna_core::{file, kernels, pool, simd};
+pub(crate) use lacuna_core::{file, kernels, pool, progress, simd};
 
 /// What a notebook or a short program needs.
 pub mod prelude {

@@ -74,6 +74,9 @@ fn wrong_settings_fail_and_name_the_field() {
         ("flow.dt=abc", ["flow.dt", "abc"]),
         ("data.n=48", ["data.n", "48"]),
         ("rollout.closures=[\"other\"]", ["rollout.closures", "other"]),
+        ("rollout.closures=[\"leith\"]", ["rollout.closures", "known: none, exact, joint"]),
+        ("eval.also=[\"two-phase-rough\"]", ["eval.also", "two-phase-rough"]),
+        ("study.horizon.closures=[\"other/mean\"]", ["study.horizon.closures", "other/mean"]),
     ] {
         let output = lacuna(folder.path(), &["data", "--preset", "smoke", "--set", setting]);
         assert!(!output.status.success(), "{setting} was accepted");
@@ -83,6 +86,11 @@ fn wrong_settings_fail_and_name_the_field() {
     assert!(!lacuna(folder.path(), &["plan", "--preset", "huge"]).status.success());
     let refused = lacuna(folder.path(), &["rollout", "--preset", "smoke", "--batch", "4"]);
     assert!(text(&refused.stderr).contains("batches are for a device"), "{}", text(&refused.stderr));
+    let refused = lacuna(folder.path(), &["rollout", "--preset", "les", "--closure", "none", "--closure", "exact"]);
+    assert!(text(&refused.stderr).contains("`exact`; known: none, smagorinsky"), "{}", text(&refused.stderr));
+    let refused = lacuna(folder.path(), &["train", "--preset", "smoke", "--model", "p-cdm", "--model", "other"]);
+    assert!(text(&refused.stderr).contains("no model `other`"), "{}", text(&refused.stderr));
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "something was computed");
     for (more, words) in [("--precision=bf16", "is for a device"), ("--set=rollout.precision=bf16", "`spectral`")] {
         let refused = lacuna(folder.path(), &tiny("rollout", &["--closure", "spectral", more]));
         let complaint = text(&refused.stderr);

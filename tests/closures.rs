@@ -1,8 +1,8 @@
 //! Subgrid models on fields whose answer is known.
 
 use lacuna::closure::{Closure, Subgrid};
-use lacuna::config::FlowConfig;
-use lacuna::flow::initial_vorticity;
+use lacuna::config::{FlowConfig, SubgridModel};
+use lacuna::flow::{QWiener, initial_vorticity};
 use lacuna::rng::SeedTree;
 use lacuna::spectral::{Field, Grid, Spectrum, irfft2, rfft2};
 use ndarray::{Array2, ArrayView2};
@@ -52,6 +52,30 @@ fn modes(w: ArrayView2<f64>, symbol: impl Fn(f64, f64) -> Complex64) -> Field {
 fn inverse_laplacian(kx: f64, ky: f64) -> f64 {
     let k2 = kx * kx + ky * ky;
     if k2 > 0.0 { 1.0 / k2 } else { 0.0 }
+}
+
+#[test]
+fn models_of_a_configuration_have_their_constants() {
+    // Hyperviscosity damps the smallest dealiased scale, k = 2πN/3, at its rate.
+    let w = Array2::from_shape_fn((N, N), |(i, _)| (TAU * (N / 3 * i) as f64 / N as f64).cos());
+    let mut damped = Subgrid::standard(SubgridModel::Hyperviscosity, N, 1.0).unwrap();
+    assert!(distance(&term(&mut damped, &w), &(-1.8 * &w)) < ROUND_OFF);
+    for (model, plain) in [
+        (SubgridModel::Smagorinsky, Subgrid::smagorinsky(0.19, N, 1.0)),
+        (SubgridModel::Leith, Subgrid::leith(0.43, N, 1.0)),
+        (SubgridModel::DynamicSmagorinsky, Subgrid::dynamic(N, 1.0)),
+    ] {
+        let found = term(&mut Subgrid::standard(model, N, 1.0).unwrap(), &rough());
+        assert_eq!(found, term(&mut plain.unwrap(), &rough()), "{}", model.name());
+    }
+}
+
+#[test]
+fn the_spectrum_of_the_noise_adds_up_to_its_variance() {
+    let config = FlowConfig { n: N, length: 2.0, dt: 2e-3, ..FlowConfig::default() };
+    // The corners beyond the last shell have no weight at this smoothness.
+    let sum: f64 = QWiener::shell_spectrum(&config).iter().sum();
+    assert!((2.0 * sum / QWiener::new(&config).unwrap().std().powi(2) - 1.0).abs() < ROUND_OFF, "{sum}");
 }
 
 #[test]

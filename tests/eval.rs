@@ -235,8 +235,8 @@ fn offsets(name: &str, offsets: &[f32]) -> (Reference, Ensemble) {
     };
     let failures = offsets.iter().map(|x| x.is_nan().then_some(1.5)).collect();
     let cost = Cost { steps: 10, draws: 2, wall_s: 1.0, thread_s: 1.0, closure_s: 0.5 };
-    let (closure, seeds, config_hash) = (name.into(), String::new(), String::new());
-    (reference, Ensemble { closure, seeds, config_hash, times, fields, failures, cost })
+    let (closure, device, [seeds, config_hash]) = (name.into(), "cpu".into(), [(); 2].map(|()| String::new()));
+    (reference, Ensemble { closure, seeds, device, config_hash, times, fields, failures, cost })
 }
 
 #[test]
@@ -297,14 +297,14 @@ fn the_hold_study_shows_the_price_of_holding() {
         members: 12,
         snapshots: 2,
         references: 1,
-        every: 5,
+        redraw_interval: 5,
         hold: Hold::Held,
         closures: Vec::new(),
         precision: Precision::F32,
     };
     let law = AnyClosure::new(ExactLaw::new(&config.flow, N).unwrap());
     let seeds = SeedTree::new(3);
-    let every_step = RolloutConfig { every: 1, members: 1, ..config.rollout.clone() };
+    let every_step = RolloutConfig { redraw_interval: 1, members: 1, ..config.rollout.clone() };
     let truth = run_ensemble(&config.flow, rough(4).view(), &law, &every_step, &seeds.child("truth"), 0).unwrap();
     let (reference, _) = offsets("", &[]);
     let reference = Reference { fields: truth.fields, times: truth.times, start: rough(4), ..reference };
@@ -313,7 +313,7 @@ fn the_hold_study_shows_the_price_of_holding() {
     let ensembles: Vec<Ensemble> = settings
         .iter()
         .map(|&(every, hold)| {
-            let rollout = RolloutConfig { every, hold, ..config.rollout.clone() };
+            let rollout = RolloutConfig { redraw_interval: every, hold, ..config.rollout.clone() };
             run_ensemble(&config.flow, rough(4).view(), &law, &rollout, &seeds.child("study"), 0).unwrap()
         })
         .collect();

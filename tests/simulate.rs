@@ -26,7 +26,7 @@ fn simulate(fields: &ndarray::Array3<f64>, dataset: &str, options: &str) -> (Res
     let line = format!("simulate --init {} --dataset {dataset} --out {} {options}", init.display(), out.display());
     let outcome = lacuna::cli::simulate::run(&Simulate::parse_from(line.split_whitespace()).args);
     let written = out.exists().then(|| {
-        let file = hdf5::File::open(&out).unwrap();
+        let file = lacuna::artifact::h5::open(&out).unwrap();
         let w = file.dataset("vorticity").unwrap().read().unwrap();
         (w, file.dataset("t").unwrap().read_raw().unwrap())
     });
@@ -82,6 +82,23 @@ fn simulate_takes_single_fields_and_explains_its_errors() {
 }
 
 #[test]
+fn simulate_forces_with_the_noise_that_it_is_told() {
+    /// A member has (Σq)²/Σq² = 16 degrees of freedom, and there are 400: a standard error of √(2/6400) = 1.8 %. Four of them.
+    const MONTE_CARLO: f64 = 0.07;
+    let (n, alpha) = (16, 0.01);
+    let rest = ndarray::Array3::zeros((400, n, n));
+    let noise = format!("--steps 1 --every 1 --forcing 0 --viscosity 0 --alpha {alpha} --kappa 3 --sigma 2e-3");
+    let (outcome, written) = simulate(&rest, "batch", &noise);
+    outcome.unwrap();
+    let w = written.unwrap().0;
+    let found = w.index_axis(ndarray::Axis(1), 1).mapv(|w| w * w).mean().unwrap();
+    // One step of κσ²Σq_n/L² per unit time; q_n is a product over the two directions.
+    let q: f64 = (-8..=8).map(|n| (-alpha * (TAU * f64::from(n)).powi(2)).exp()).sum();
+    let expected = 3.0 * 2e-3_f64.powi(2) * q * q * 1e-3;
+    assert!((found / expected - 1.0).abs() < MONTE_CARLO, "{found}, expected {expected}");
+}
+
+#[test]
 fn simulate_refuses_what_it_cannot_run() {
     let good = ndarray::stack![ndarray::Axis(0), rough(16, 1), rough(16, 2)];
     let mut spoiled = good.clone();
@@ -96,10 +113,18 @@ fn simulate_refuses_what_it_cannot_run() {
         assert!(words.iter().all(|word| error.contains(word)) && error.contains("init.h5"), "{error}");
         assert!(written.is_none());
     }
-    for (option, word) in [("--viscosity -1", "viscosity"), ("--dt 0", "dt"), ("--length -2", "length")] {
+    for option in ["--viscosity -1", "--dt 0", "--length -2", "--kappa -1", "--alpha 0", "--viscosity-order 0"] {
         let (outcome, written) = simulate(&good, "batch", &format!("--steps 5 --every 2 {option}"));
-        assert!(outcome.unwrap_err().contains(word) && written.is_none());
+        let (error, (name, value)) = (outcome.unwrap_err(), option.split_once(' ').unwrap());
+        assert!(error.contains(&format!("`{name}`: {value};")) && written.is_none(), "{error}");
     }
+    let parse = |option: &str| {
+        use clap::Parser;
+        let line = format!("simulate --init a --dataset b --steps 1 --every 1 --out c {option}");
+        Simulate::try_parse_from(line.split_whitespace()).map(drop).map_err(|error| error.to_string())
+    };
+    assert!(parse("--stepper leapfrog").unwrap_err().contains("known: cn-euler, cn-ab2, etdrk4"));
+    assert!(parse("--no-noise --kappa 2").unwrap_err().contains("--kappa"));
 }
 
 #[test]

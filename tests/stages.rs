@@ -7,6 +7,10 @@ use lacuna::config::{Config, Hold, Preset, RolloutConfig, Stage};
 
 const PRESETS: [Preset; 4] = [Preset::Smoke, Preset::Desk, Preset::Paper, Preset::Les];
 
+fn rollout(config: &Config, closure: &str) -> Stage {
+    config.rollout_stage(&config.closure(closure).unwrap()).unwrap()
+}
+
 /// Every stage that a configuration can ask for.
 fn stages(config: &Config) -> Vec<Stage> {
     let mut stages = vec![config.data_stage(), config.reference_stage(), config.offline_stage().unwrap()];
@@ -15,32 +19,34 @@ fn stages(config: &Config) -> Vec<Stage> {
     for model in config.models.keys() {
         stages.extend(config.autoencoder_stage(model).unwrap());
         stages.push(config.train_stage(model).unwrap());
-        stages.push(config.rollout_stage(model).unwrap());
-        stages.push(config.rollout_stage(&format!("{model}/mean")).unwrap());
+        stages.push(rollout(config, model));
+        stages.push(rollout(config, &format!("{model}/mean")));
     }
-    for closure in &config.rollout.closures {
-        stages.push(config.rollout_stage(closure).unwrap());
-    }
+    stages.extend(config.rollout.closures.iter().map(|closure| rollout(config, closure)));
     let frontier = &config.study.frontier;
     for model in &frontier.models {
         for &every in &frontier.every {
             for &steps in &frontier.steps {
-                stages.push(config.frontier_point(model, steps, every).unwrap().rollout_stage(model).unwrap());
+                stages.push(rollout(&config.frontier_point(model, steps, every).unwrap(), model));
             }
         }
     }
     for study in [config.horizon(), config.large_ensemble()] {
         stages.push(study.reference_stage());
-        stages.extend(study.rollout.closures.iter().map(|closure| study.rollout_stage(closure).unwrap()));
+        stages.extend(study.rollout.closures.iter().map(|closure| rollout(&study, closure)));
     }
     for every in [1, 5, 20] {
         for hold in [Hold::Held, Hold::Rescaled, Hold::Redrawn, Hold::Ar1, Hold::Paper] {
-            let rollout = RolloutConfig { every, hold, ..config.rollout.clone() };
-            stages.push(Config { rollout, ..config.clone() }.rollout_stage("exact").unwrap());
+            let held = RolloutConfig { redraw_interval: every, hold, ..config.rollout.clone() };
+            let config = Config { rollout: held, ..config.clone() };
+            stages.extend(config.exact_law().map(|law| config.rollout_stage(&law).unwrap()));
         }
     }
     stages
 }
+
+/// Stages on record that nothing asks for any more: there is no exact law of a subgrid term.
+const REFUSED: &str = "les rollout exact ";
 
 /// One line a stage, each once. A line that changes orphans results: results of others, and those that are committed.
 #[test]
@@ -59,6 +65,7 @@ fn hashes_of_all_stages_of_all_presets_are_those_on_record() {
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/stages.txt");
     let record = std::fs::read_to_string(&path).unwrap_or_default();
+    let record: String = record.split_inclusive('\n').filter(|line| !line.starts_with(REFUSED)).collect();
     if record != found {
         let changed: Vec<&str> = found.lines().filter(|line| !record.lines().any(|known| known == *line)).collect();
         let lost: Vec<&str> = record.lines().filter(|line| !found.lines().any(|known| known == *line)).collect();

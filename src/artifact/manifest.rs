@@ -71,7 +71,7 @@ impl Entry {
             files.insert(name, FileEntry { bytes, sha256: sha256(&path)? });
         }
         Ok(Self {
-            stage: stage.kind.into(),
+            stage: stage.kind.to_string(),
             label: stage.label.clone(),
             hash: stage.hash.clone(),
             settings: stage.settings.clone(),

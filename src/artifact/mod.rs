@@ -5,6 +5,7 @@
 //! the suffix is therefore complete, and a result that is there is never computed again. Only one process works on a stage
 //! at a time (a lock file beside the folder); shards of one data set share it knowingly.
 
+pub mod files;
 pub mod h5;
 mod manifest;
 
@@ -274,7 +275,7 @@ mod tests {
         let make =
             |stage: &Stage, parents: &[&Artifact]| store.begin(stage).unwrap().finish(&[], parents, "cpu").unwrap();
         let (data, reference) = (make(&config.data_stage(), &[]), make(&config.reference_stage(), &[]));
-        let made = make(&config.rollout_stage("none").unwrap(), &[&reference, &data, &reference]);
+        let made = make(&config.rollout_stage(&config.baselines()[0]).unwrap(), &[&reference, &data, &reference]);
         assert_eq!(made.entry.parents, [reference.name(), data.name()]);
     }
 

@@ -121,6 +121,7 @@ impl Train {
         let clock = Instant::now();
         let mut config = self.common.config()?;
         let models = if self.model.is_empty() { config.models.keys().cloned().collect() } else { self.model.clone() };
+        models.iter().try_for_each(|model| config.model(model).map(drop))?;
         if let Some(precision) = self.precision {
             let chosen = config.models.iter_mut().filter(|(name, _)| models.contains(name));
             chosen.for_each(|(_, model)| model.train_in(precision));
@@ -146,7 +147,8 @@ impl Train {
 pub struct Rollout {
     #[command(flatten)]
     common: Common,
-    /// The closure: none, exact, or a model; all of the configuration by default.
+    /// The closure: none, exact or, for a subgrid term, smagorinsky, dynamic-smagorinsky, leith or hyperviscosity; or a model; each
+    /// with /mean for its conditional mean alone. All of the configuration by default.
     #[arg(long)]
     closure: Vec<String>,
     /// The rollouts of the spread study (`study.ensemble`).
@@ -186,12 +188,16 @@ impl Rollout {
             (_, true) => lab.large_ensemble()?,
             _ => lab,
         };
+        let all = &lab.config().rollout.closures;
+        let closures = if self.closure.is_empty() { all } else { &self.closure };
+        for closure in closures {
+            lab.check_rollout(&lab.config().closure(closure)?, self.shard.is_some())?;
+        }
         say!("{}", lab.reference()?);
-        let all = lab.config().rollout.closures.clone();
-        for closure in if self.closure.is_empty() { all } else { self.closure.clone() } {
+        for closure in closures {
             match self.shard {
-                None => say!("{}", lab.rollout(&closure)?),
-                Some(shard) => match lab.rollout_shard(&closure, shard)? {
+                None => say!("{}", lab.rollout(closure)?),
+                Some(shard) => match lab.rollout_shard(closure, shard)? {
                     Some(summary) => say!("{summary}"),
                     None => {
                         say!("{closure}: this shard is done; the ensemble is put together by the last shard to finish")

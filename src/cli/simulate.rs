@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ndarray::{Array1, Array3, ArrayView3, Axis, Ix3, s};
 
 use crate::artifact::h5;
-use crate::config::{FlowConfig, Stepper};
+use crate::config::{FlowConfig, NoiseConfig, Stepper};
 use crate::error::{Error, Result};
 use crate::flow::{Solver, Trajectory, run_batch};
-use crate::pool::Meter;
+use crate::progress::Meter;
 use crate::rng::SeedTree;
 use crate::spectral::check_square;
 
@@ -36,8 +36,17 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub out: PathBuf,
     /// Switches the stochastic forcing off.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["sigma", "kappa", "alpha"])]
     pub no_noise: bool,
+    /// Amplitude σ of the stochastic forcing.
+    #[arg(long, default_value_t = 5e-5, allow_negative_numbers = true)]
+    pub sigma: f64,
+    /// Variance multiplier κ of the stochastic forcing.
+    #[arg(long, default_value_t = 10.0, allow_negative_numbers = true)]
+    pub kappa: f64,
+    /// Smoothness α of the stochastic forcing: spatial covariance ∝ exp(−r²/4α).
+    #[arg(long, default_value_t = 0.005, allow_negative_numbers = true)]
+    pub alpha: f64,
     /// Kinematic viscosity.
     #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
     pub viscosity: f64,
@@ -47,9 +56,9 @@ pub struct SimulateArgs {
     /// Time step.
     #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
     pub dt: f64,
-    /// Time-stepping scheme.
-    #[arg(long, value_enum, default_value = "cn-euler")]
-    pub stepper: StepperArg,
+    /// Time-stepping scheme: cn-euler (as published), cn-ab2 or etdrk4.
+    #[arg(long, default_value = "cn-euler")]
+    pub stepper: Stepper,
     /// Side of the periodic square.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub length: f64,
@@ -67,27 +76,6 @@ pub struct SimulateArgs {
     pub threads: usize,
 }
 
-/// [`Stepper`] on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StepperArg {
-    /// Crank–Nicolson and Euler, as published.
-    CnEuler,
-    /// Crank–Nicolson and second-order Adams–Bashforth.
-    CnAb2,
-    /// Exponential fourth-order Runge–Kutta.
-    Etdrk4,
-}
-
-impl From<StepperArg> for Stepper {
-    fn from(arg: StepperArg) -> Self {
-        match arg {
-            StepperArg::CnEuler => Self::CnEuler,
-            StepperArg::CnAb2 => Self::CnAb2,
-            StepperArg::Etdrk4 => Self::Etdrk4,
-        }
-    }
-}
-
 impl SimulateArgs {
     fn flow(&self, n: usize) -> FlowConfig {
         FlowConfig {
@@ -97,8 +85,9 @@ impl SimulateArgs {
             viscosity_order: self.viscosity_order,
             friction: self.friction,
             dt: self.dt,
-            stepper: self.stepper.into(),
+            stepper: self.stepper,
             forcing: self.forcing,
+            noise: NoiseConfig { alpha: self.alpha, kappa: self.kappa, sigma: self.sigma },
             ..FlowConfig::default()
         }
     }
@@ -110,11 +99,12 @@ impl SimulateArgs {
 /// A missing or wrongly shaped data set, impossible values, [`Error::BlowUp`], a file that cannot be written.
 pub fn run(args: &SimulateArgs) -> Result<()> {
     if args.every == 0 {
-        return Err(Error::config("every", "0; at least one step between snapshots is needed"));
+        return Err(Error::config("--every", "0; at least one step between snapshots is needed"));
     }
     let start = read(&args.init, &args.dataset)?;
     let n = start.len_of(Axis(1));
     let config = args.flow(n);
+    config.validate().map_err(as_option)?;
     let seeds = SeedTree::new(args.seed).child("simulate");
     let mut batch = Vec::with_capacity(start.len_of(Axis(0)));
     for (i, field) in start.outer_iter().enumerate() {
@@ -124,6 +114,17 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     }
     // The file is made first, so that a path that cannot be written is known before hours of work.
     h5::create(&args.out, |file| fill(args, &config, start.view(), &mut batch, file))?
+}
+
+/// The error about a field of the flow as one about the option that sets it.
+fn as_option(error: Error) -> Error {
+    match error {
+        Error::Config { field, what } => {
+            let name = field.rsplit('.').next().unwrap_or_default().replace('_', "-");
+            Error::config(format!("--{name}"), what)
+        }
+        other => other,
+    }
 }
 
 /// Runs the batch into an open file; the outer result is that of writing, the inner one that of the run.

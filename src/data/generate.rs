@@ -11,7 +11,7 @@ use super::record::Recorder;
 use super::split::{NAMES, Split};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Store, Work, h5, write_atomically};
-use crate::config::Config;
+use crate::config::{Config, whole_steps};
 use crate::error::{Error, Result};
 use crate::flow::{Solver, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
@@ -61,23 +61,24 @@ impl Item {
 
 /// When snapshots are taken, in solver steps.
 #[derive(Debug, Clone, Copy)]
-struct Plan {
+struct Snapshots {
     burn_in: usize,
-    every: usize,
-    snapshots: usize,
+    stride: usize,
+    count: usize,
 }
 
-impl Plan {
-    fn new(config: &Config) -> Self {
-        let steps = |time: f64| (time / config.flow.dt).round() as usize;
-        let (burn_in, every) = (steps(config.data.burn_in), steps(config.data.interval).max(1));
-        let end = steps(config.data.final_time);
-        Self { burn_in, every, snapshots: end.saturating_sub(burn_in).div_ceil(every).max(1) }
+impl Snapshots {
+    fn new(Config { flow, data, .. }: &Config) -> Result<Self> {
+        let burn_in = whole_steps("data.burn_in", data.burn_in, flow.dt)?;
+        let stride = whole_steps("data.interval", data.interval, flow.dt)?.max(1);
+        // The end need be no multiple of the step: it is where nothing is kept any more.
+        let end = (data.final_time / flow.dt).round() as usize;
+        Ok(Self { burn_in, stride, count: end.saturating_sub(burn_in).div_ceil(stride).max(1) })
     }
 
     /// Steps of a trajectory; none after the last snapshot.
     fn steps(self) -> usize {
-        self.burn_in + (self.snapshots - 1) * self.every
+        self.burn_in + (self.count - 1) * self.stride
     }
 }
 
@@ -166,32 +167,32 @@ fn simulate(
     if open.is_empty() {
         return Ok(());
     }
-    let plan = Plan::new(config);
+    let snapshots = Snapshots::new(config)?;
     progress(&format!(
         "data: {} trajectories of {} steps at {}², {} already there",
         mine.len(),
-        plan.steps(),
+        snapshots.steps(),
         config.flow.n,
         mine.len() - open.len()
     ));
-    let task = Task { what: "data", unit: "trajectories", steps: open.len() * plan.steps(), threads };
+    let task = Task { what: "data", unit: "trajectories", steps: open.len() * snapshots.steps(), threads };
     let jobs: Vec<usize> = (0..open.len()).collect();
     let run = |job: usize, done: &AtomicUsize| {
         let item = open[job];
-        let part = trajectory(config, plan, item, done).map_err(|error| of_trajectory(item.name(), error))?;
+        let part = trajectory(config, snapshots, item, done).map_err(|error| of_trajectory(item.name(), error))?;
         part.write(&folder.join(item.file()))
     };
     run_all(&task, &jobs, run, |_, ()| Ok(()), progress)
 }
 
 /// Simulates one trajectory.
-fn trajectory(config: &Config, plan: Plan, item: Item, counter: &AtomicUsize) -> Result<Part> {
+fn trajectory(config: &Config, snapshots: Snapshots, item: Item, counter: &AtomicUsize) -> Result<Part> {
     let seeds = seeds(config, item.split).child(item.index);
     let mut solver = Solver::new(&config.flow)?;
     solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
     let mut noise = (config.flow.noise.sigma > 0.0).then(|| seeds.child("noise").stream());
     let mut recorder = Recorder::new(config)?;
-    let mut part = Part::new(plan.snapshots, config.data.n);
+    let mut part = Part::new(snapshots.count, config.data.n);
     let advance = |solver: &mut Solver, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
         while steps > 0 {
             let now = steps.min(CHUNK);
@@ -201,10 +202,10 @@ fn trajectory(config: &Config, plan: Plan, item: Item, counter: &AtomicUsize) ->
         }
         Ok(())
     };
-    advance(&mut solver, &mut noise, plan.burn_in)?;
-    for k in 0..plan.snapshots {
+    advance(&mut solver, &mut noise, snapshots.burn_in)?;
+    for k in 0..snapshots.count {
         if k > 0 {
-            advance(&mut solver, &mut noise, plan.every)?;
+            advance(&mut solver, &mut noise, snapshots.stride)?;
         }
         let pair = recorder.record(&mut solver, noise.as_mut())?;
         if let Some(&value) = pair.closure.iter().find(|value| !value.is_finite()) {
@@ -224,7 +225,7 @@ fn seeds(config: &Config, split: usize) -> SeedTree {
 /// Makes the final files of the parts. Goes on from wherever an earlier run was stopped: a split whose file is there
 /// needs no parts any more.
 fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Result<Artifact> {
-    let plan = Plan::new(config);
+    let snapshots = Snapshots::new(config)?;
     // Temporary files of runs that were killed.
     for entry in std::fs::read_dir(work.folder()).map_err(Error::io(work.folder()))? {
         let name = entry.map_err(Error::io(work.folder()))?.file_name();
@@ -238,7 +239,7 @@ fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Resu
         let path = work.path(&split_file(split));
         if !path.is_file() {
             progress(&format!("data: writing {}", split_file(split)));
-            write_split(config, plan, &parts, work.folder(), &path)?;
+            write_split(config, snapshots, &parts, work.folder(), &path)?;
         }
         parts.iter().try_for_each(|item| work.discard(&item.file()))?;
     }
@@ -251,9 +252,9 @@ fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Resu
 }
 
 /// One trajectory in memory at a time.
-fn write_split(config: &Config, plan: Plan, parts: &[Item], folder: &Path, path: &Path) -> Result<()> {
+fn write_split(config: &Config, snapshots: Snapshots, parts: &[Item], folder: &Path, path: &Path) -> Result<()> {
     let Some(split) = parts.first().map(|item| item.split) else { return Ok(()) };
-    let (n, per) = (config.data.n, plan.snapshots);
+    let (n, per) = (config.data.n, snapshots.count);
     let wrong = h5::error(path);
     h5::create(path, |file| {
         let dataset = |name: &str| -> hdf5::Result<hdf5::Dataset> {
@@ -268,14 +269,14 @@ fn write_split(config: &Config, plan: Plan, parts: &[Item], folder: &Path, path:
                 dataset.write_slice(values, s![k * per..(k + 1) * per, .., ..]).map_err(wrong)?;
             }
         }
-        describe(config, plan, split, file).map_err(wrong)
+        describe(config, snapshots, split, file).map_err(wrong)
     })
 }
 
 /// Times and attributes.
-fn describe(config: &Config, plan: Plan, split: usize, file: &hdf5::File) -> hdf5::Result<()> {
+fn describe(config: &Config, snapshots: Snapshots, split: usize, file: &hdf5::File) -> hdf5::Result<()> {
     let (flow, data, stage) = (&config.flow, &config.data, config.data_stage());
-    let times: Vec<f64> = (0..plan.snapshots).map(|k| data.burn_in + k as f64 * data.interval).collect();
+    let times: Vec<f64> = (0..snapshots.count).map(|k| data.burn_in + k as f64 * data.interval).collect();
     file.new_dataset_builder().with_data(&times).create("t")?;
     for (name, value) in [
         ("viscosity", flow.viscosity),

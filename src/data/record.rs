@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use crate::config::{Coarsening, Config, MissingTerm};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::{Advection, Real, Snapshot, Solver};
 use crate::rng::Stream;
 use crate::spectral::{Fft2, Field, Filter, Grid, Spectrum, check_square, stride};
@@ -40,7 +40,7 @@ impl Recorder {
     /// The recorder of a configuration's `flow` and `data`.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for impossible sizes.
+    /// [`Error::Config`] for impossible sizes.
     pub fn new(config: &Config) -> Result<Self> {
         let (flow, n) = (&config.flow, config.data.n);
         let (fine, coarse) = (Grid::new(flow.n, flow.length)?, Grid::new(n, flow.length)?);
@@ -70,7 +70,7 @@ impl Recorder {
     /// C of a field on the solver's grid: the stored vorticity, where `fine` is ω.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] for a field of another grid.
+    /// [`Error::Shape`] for a field of another grid.
     pub fn coarsen(&mut self, fine: ArrayView2<f64>) -> Result<Field> {
         match &mut self.coarsen {
             Operator::Stride => stride(fine, self.n),
@@ -78,7 +78,7 @@ impl Recorder {
                 let big = from.nrows();
                 if check_square("field to coarsen", fine.shape())? != big {
                     let expected = format!("({big}, {big})");
-                    return Err(crate::Error::shape("field to coarsen", expected, fine.shape()));
+                    return Err(Error::shape("field to coarsen", expected, fine.shape()));
                 }
                 forward.forward(fine, from);
                 let n = self.n;
@@ -96,7 +96,7 @@ impl Recorder {
     /// The stored snapshot of the solver's present state; `rng` is its noise stream, as in [`Solver::snapshot`].
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] for a solver on another grid.
+    /// [`Error::Shape`] for a solver on another grid.
     pub fn record<T: Real>(&mut self, solver: &mut Solver<T>, rng: Option<&mut Stream>) -> Result<Snapshot> {
         let pair = solver.snapshot(rng);
         let vorticity = self.coarsen(pair.vorticity.view())?;

@@ -6,7 +6,7 @@ use ndarray::{Array2, Array3, Axis};
 use polars::prelude::Column;
 
 use super::table::Table;
-use crate::closure::{AnyClosure, Closure, Split};
+use crate::closure::{AnyClosure, Closure, Timing};
 use crate::config::{Config, FlowConfig};
 use crate::error::{Error, Result};
 use crate::flow::Reduced;
@@ -54,7 +54,7 @@ pub fn cost(config: &Config, w: &Array3<f32>, closures: &[AnyClosure], seeds: &S
     let solver = solver.watch.median() / STEPS as f64;
     let rows: Vec<Row> = turns.iter().map(Turns::row).collect();
     let dearest = rows.iter().map(|row| row.draw).fold(0.0, f64::max);
-    let every = config.rollout.every;
+    let every = config.rollout.redraw_interval;
     let column = |name: &str, pick: &dyn Fn(&Row) -> Option<f64>| {
         Column::new(name.into(), rows.iter().map(pick).collect::<Vec<Option<f64>>>())
     };
@@ -103,7 +103,7 @@ impl Turns {
         Self {
             closure: closure.clone(),
             rng: seeds.child("cost").stream(),
-            parts: closure.split().map(|_| [(); 3].map(|()| watch.clone())),
+            parts: closure.timing().map(|_| [(); 3].map(|()| watch.clone())),
             draw: watch.clone(),
             mean: watch,
             known: false,
@@ -114,10 +114,10 @@ impl Turns {
     fn turn(&mut self, [first, w]: [&Field; 2], h: &mut Field) -> Result<()> {
         let Self { closure, rng, parts, draw, mean, known } = self;
         closure.sample(first.view(), 0.0, rng, h.view_mut())?;
-        let before = closure.split();
+        let before = closure.timing();
         draw.time(|| closure.sample(w.view(), 0.0, rng, h.view_mut()))?;
-        if let (Some(parts), Some(before), Some(after)) = (parts, before, closure.split()) {
-            let of: [fn(&Split) -> Duration; 3] = [|s| s.encode, |s| s.denoise, |s| s.decode];
+        if let (Some(parts), Some(before), Some(after)) = (parts, before, closure.timing()) {
+            let of: [fn(&Timing) -> Duration; 3] = [|s| s.encode, |s| s.denoise, |s| s.decode];
             for (part, of) in parts.iter_mut().zip(of) {
                 part.add(of(&after) - of(&before));
             }

@@ -58,10 +58,9 @@ pub fn study(
 /// All pairs of redraw intervals and hold policies, without repeating what is one law: with a draw at every step `held`,
 /// `rescaled` and `redrawn` are the same.
 pub fn hold_settings(every: &[usize], holds: &[Hold]) -> Vec<(usize, Hold)> {
-    let same = |hold: &Hold| matches!(hold, Hold::Held | Hold::Rescaled | Hold::Redrawn);
     let mut out = Vec::new();
     for &m in every {
-        let repeats = |i: usize| m == 1 && same(&holds[i]) && holds[..i].iter().any(same);
+        let repeats = |i: usize| holds[..i].iter().any(|hold| hold.simplest(m) == holds[i].simplest(m));
         out.extend((0..holds.len()).filter(|&i| !repeats(i)).map(|i| (m, holds[i])));
     }
     out

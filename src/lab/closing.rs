@@ -8,11 +8,11 @@ use super::Lab;
 use super::pictures::{distinct, plot_time, wide};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure, NO_CLOSURE};
-use crate::config::{BUILT_IN_CLOSURES, Hold, RolloutConfig, SHORT, split_mean};
+use crate::config::{Hold, RolloutConfig, SHORT};
 use crate::error::Result;
 use crate::eval::{self, Ours, Table};
 use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
-use crate::rollout::run_ensemble_with;
+use crate::rollout::EnsembleRun;
 
 /// Snapshots in the panel of a rollout.
 const SHOWN: usize = 4;
@@ -136,7 +136,9 @@ impl Lab {
     /// As [`Lab::rollout`]; whatever the closures report.
     pub fn compare(&self, closures: &[AnyClosure]) -> Result<Table> {
         let config = &self.config;
-        let (reference, mut ensembles, parents) = self.loop_results_of(&BUILT_IN_CLOSURES)?;
+        let baselines: Vec<String> = config.baselines().iter().map(ToString::to_string).collect();
+        let baselines: Vec<&str> = baselines.iter().map(String::as_str).collect();
+        let (reference, mut ensembles, parents) = self.loop_results_of(&baselines)?;
         let seeds = config.seeds().child("rollout");
         let mut scratch = reference.start.clone();
         for closure in closures {
@@ -144,7 +146,8 @@ impl Lab {
             let known = closure.clone().mean(start, config.rollout.start, scratch.view_mut())?;
             let hold = if known { config.rollout.hold } else { Hold::Held };
             let rollout = RolloutConfig { hold, ..config.rollout.clone() };
-            ensembles.push(run_ensemble_with(term, &config.flow, start, closure, &rollout, &seeds, 0)?);
+            let run = EnsembleRun { term, flow: &config.flow, start, closure, rollout: &rollout, threads: 0 };
+            ensembles.push(run.run(&seeds)?);
         }
         let mut table = eval::closed_loop(&reference, &ensembles, &config.seeds())?.summary;
         table.name = "compare".into();
@@ -162,14 +165,14 @@ impl Lab {
         parents.push(artifact);
         let (scores, rollouts) = self.scores()?;
         let mut artifacts = BTreeMap::new();
-        for name in &self.config.scored() {
-            let shown = self.closure(name)?.name();
-            let (base, _) = split_mean(name);
-            if self.config.models.contains_key(base) {
-                artifacts.insert(format!("offline/{shown}"), self.config.train_stage(base)?.folder());
+        let rolled_out = self.config.closures()?;
+        for closure in self.config.scored()? {
+            let shown = self.law(&closure)?.name();
+            if let Some(model) = closure.model() {
+                artifacts.insert(format!("offline/{shown}"), self.config.train_stage(model)?.folder());
             }
-            if self.config.rollout.closures.contains(name) {
-                artifacts.insert(format!("rollout/{shown}"), self.config.rollout_stage(name)?.folder());
+            if rolled_out.contains(&closure) {
+                artifacts.insert(format!("rollout/{shown}"), self.config.rollout_stage(&closure)?.folder());
             }
         }
         let table = eval::ledger(&Ours {

@@ -7,7 +7,6 @@ use super::stages::LOG;
 use super::{Lab, LogKind, Source, TrainSummary, read_log};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, NO_CLOSURE};
-use crate::config::split_mean;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::eval::{self, ClosedLoop, Table};
@@ -141,12 +140,9 @@ impl Lab {
     pub(super) fn closures(&self) -> Result<(Vec<AnyClosure>, Vec<Artifact>)> {
         let mut parents = Vec::new();
         let mut closures = Vec::new();
-        for name in &self.config.scored() {
-            closures.push(self.closure(name)?);
-            let (base, _) = split_mean(name);
-            if self.config.models.contains_key(base) {
-                parents.push(self.train_artifact(base)?);
-            }
+        for closure in self.config.scored()? {
+            closures.push(self.law(&closure)?);
+            parents.extend(closure.model().map(|model| self.train_artifact(model)).transpose()?);
         }
         Ok((closures, parents))
     }

@@ -11,6 +11,7 @@ use super::pictures::wide;
 use super::stages::{CHECKPOINT, LOG};
 use super::{Lab, LogKind, read_log};
 use crate::artifact::Artifact;
+use crate::artifact::files::LATENT;
 use crate::config::LatentConfig;
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
@@ -165,7 +166,7 @@ impl Lab {
 
 /// What a training says of its latents: `latent.json`.
 fn diagnostics(artifact: &Artifact) -> Result<Value> {
-    let path = artifact.path("latent.json");
+    let path = artifact.path(LATENT);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
     serde_json::from_str(&text).map_err(|error| Error::Artifact { path, what: error.to_string() })
 }

@@ -9,9 +9,7 @@ use polars::prelude::Column;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
-#[cfg(feature = "learn")]
-use crate::config::Law;
-use crate::config::{FlowConfig, Stage, is_built_in, split_mean, subgrid_constant};
+use crate::config::{ClosureKind, ClosureRef, FlowConfig, ModelConfig, Stage, StageKind};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
@@ -24,8 +22,7 @@ use crate::rollout::{self, Ensemble, Reference};
 use crate::train::{Controls, train_until};
 
 /// File names in results.
-pub(super) const CHECKPOINT: &str = "checkpoint.lacuna";
-pub(super) const LOG: &str = "log.jsonl";
+pub(super) use crate::artifact::files::{CHECKPOINT, LOG};
 
 /// Prints a progress line at once, also where standard output is a pipe.
 pub(super) fn say(line: &str) {
@@ -50,8 +47,8 @@ impl Lab {
         stages.push(config.offline_stage()?);
         stages.push(config.reconstruction_stage()?);
         stages.push(config.reference_stage());
-        for closure in &config.rollout.closures {
-            stages.push(config.rollout_stage(closure)?);
+        for closure in config.closures()? {
+            stages.push(config.rollout_stage(&closure)?);
         }
         stages.push(config.cost_stage()?);
         stages.extend(self.study_stages()?);
@@ -90,42 +87,45 @@ impl Lab {
         let (config, rollout) = (&self.config, &self.config.rollout);
         let steps = |time: f64| (time / config.flow.dt).round() as usize;
         match stage.kind {
-            "data" => {
+            StageKind::Data => {
                 let data = &config.data;
                 let trajectories = data.train + data.validation + data.test;
                 format!("{trajectories} trajectories × {} steps at {}²", steps(data.final_time), config.flow.n)
             }
-            "offline" => {
+            StageKind::Offline => {
                 let conditions = config.eval.conditions * config.data.test;
                 format!(
                     "{conditions} conditions × {} samples of {} closures",
                     config.eval.samples,
-                    config.scored().len()
+                    config.rollout.closures.len() + config.eval.offline_only.len()
                 )
             }
-            "reconstruction" => format!("truncations and {} trained latents", config.autoencoder_models().count()),
-            "reference" => format!(
+            StageKind::Reconstruction => {
+                format!("truncations and {} trained latents", config.autoencoder_models().count())
+            }
+            StageKind::Reference => format!(
                 "{} steps at {}², {} realisation(s) of {} steps",
                 steps(rollout.start),
                 config.flow.n,
                 rollout.references,
                 steps(rollout.duration)
             ),
-            "rollout" => format!(
+            StageKind::Rollout => format!(
                 "{} members × {} steps at {}², a draw every {}",
                 rollout.members,
                 steps(rollout.duration),
                 config.data.n,
-                rollout.every
+                rollout.redraw_interval
             ),
-            "autoencoder" => match config.models.get(&stage.label).map(|model| &model.latent) {
+            StageKind::Autoencoder => match config.models.get(&stage.label).map(|model| &model.latent) {
                 Some(crate::config::LatentConfig::Autoencoder {
                     training: crate::config::LatentTraining::TwoPhase { train, .. },
                     ..
                 }) => format!("2 × {} steps of {} fields", train.steps, train.batch),
                 _ => String::new(),
             },
-            _ => config
+            StageKind::Cost => String::new(),
+            StageKind::Train => config
                 .models
                 .get(&stage.label)
                 .map(|model| format!("{} steps of {} pairs", model.train.steps, model.train.batch))
@@ -233,11 +233,11 @@ impl Lab {
     }
 
     pub(super) fn load_reference(&self, artifact: &Artifact) -> Result<Reference> {
-        Reference::load(&artifact.path("reference.h5"))
+        Reference::load(&artifact.path(Reference::FILE))
     }
 
-    /// Runs the ensemble of one closure (`none`, `exact` or a model's name), or finds it; trains the model first where it
-    /// is missing.
+    /// Runs the ensemble of one closure, by a name that [`crate::config::Config::closure`] knows, or finds it; trains the model
+    /// first where it is missing.
     ///
     /// # Errors
     /// No such closure; I/O. Members that blow up are a result, not an error.
@@ -261,71 +261,74 @@ impl Lab {
         made.ok_or_else(|| Error::Process { what: "other shards of the ensemble are still at work".into() })
     }
 
+    /// Refuses an ensemble that cannot be made where this lab computes; the model that is drawn from on a device, if one is.
+    /// Learned laws run where they are told to, unless in shards; everything else is for the CPU.
+    pub(crate) fn check_rollout(&self, closure: &ClosureRef, sharded: bool) -> Result<Option<&ModelConfig>> {
+        let config = &self.config;
+        let on_device = config.on_device(closure).filter(|_| self.device != "cpu" && !sharded);
+        match on_device {
+            Some(_) => config.rollout.check_device(config.data.term)?,
+            None => config.check_plain(closure)?,
+        }
+        Ok(on_device)
+    }
+
     fn ensemble(&self, closure: &str, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
-        let stage = self.config.rollout_stage(closure)?;
-        if let Some(found) = self.store.find(&stage)? {
+        let (config, store) = (&self.config, &self.store);
+        let closure = config.closure(closure)?;
+        let stage = config.rollout_stage(&closure)?;
+        if let Some(found) = store.find(&stage)? {
             return Ok(Some(found));
         }
         // Before anything is trained for it.
-        if self.device == "cpu" || shard.is_some() {
-            self.config.check_plain(closure)?;
-        }
-        let (base, _) = split_mean(closure);
-        let trained = if is_built_in(base) { None } else { Some(self.train_artifact(base)?) };
+        #[cfg_attr(not(feature = "learn"), allow(unused_variables))]
+        let on_device = self.check_rollout(&closure, shard.is_some())?;
+        let trained = closure.model().map(|model| self.train_artifact(model)).transpose()?;
         let parents: Vec<&Artifact> = trained.iter().collect();
-        let (config, store) = (&self.config, &self.store);
-        // Learned laws run where they are told to; everything else is for the CPU.
         #[cfg(feature = "learn")]
-        if let (true, None, Some(model)) = (self.device != "cpu", shard, config.models.get(closure))
-            && model.law == Law::Diffusion
-        {
-            let checkpoint = Checkpoint::load(&self.train_artifact(closure)?.path(CHECKPOINT))?;
+        if let (Some(model), Some(trained)) = (on_device, &trained) {
+            let checkpoint = Checkpoint::load(&trained.path(CHECKPOINT))?;
             let device = &crate::train::device(&self.device)?;
-            let (sampler, batch) = (&model.sampler, self.batch);
-            let law = OnDevice { name: closure, checkpoint: &checkpoint, sampler, device, batch };
-            return rollout::rollout_on_device(config, &law, &self.device, &parents, store, &mut say).map(Some);
+            let (name, sampler, batch) = (&stage.label, &model.sampler, self.batch);
+            let law = OnDevice { name, checkpoint: &checkpoint, sampler, device, batch };
+            return rollout::rollout_on_device(config, &law, &parents, store, &mut say).map(Some);
         }
-        let law = self.closure(closure)?;
+        let law = self.law(&closure)?;
         match shard {
-            None => rollout::rollout(config, closure, law, &parents, store, &mut say).map(Some),
-            Some(shard) => rollout::rollout_shard(config, closure, law, &parents, shard, store, &mut say),
+            None => rollout::rollout(config, &closure, law, &parents, store, &mut say).map(Some),
+            Some(shard) => rollout::rollout_shard(config, &closure, law, &parents, shard, store, &mut say),
         }
     }
 
     pub(super) fn load_ensemble(&self, artifact: &Artifact) -> Result<Ensemble> {
-        Ensemble::load(&artifact.path("ensemble.h5"))
+        Ensemble::load(&artifact.path(Ensemble::FILE))
     }
 
-    /// A closure by name, ready to be drawn from: `none`, `exact`, or a trained model (trained now if need be); with `/mean`, its
-    /// conditional mean alone.
+    /// A closure by name ([`crate::config::Config::closure`]), ready to be drawn from; a model is trained now if need be.
     ///
     /// # Errors
     /// As [`Lab::train`].
     pub fn closure(&self, name: &str) -> Result<AnyClosure> {
-        if let (base, true) = split_mean(name) {
-            return Ok(AnyClosure::new(Deterministic(self.closure(base)?)));
-        }
-        let (n, length) = (self.config.data.n, self.config.flow.length);
-        let subgrid = |model: Result<Subgrid>| Ok(AnyClosure::new(model?).named(name));
-        match (name, subgrid_constant(name)) {
-            ("smagorinsky", Some(constant)) => return subgrid(Subgrid::smagorinsky(constant, n, length)),
-            ("leith", Some(constant)) => return subgrid(Subgrid::leith(constant, n, length)),
-            ("hyperviscosity", Some(rate)) => {
-                let smallest = (n as f64 / 3.0) * std::f64::consts::TAU / length;
-                return subgrid(Subgrid::hyperviscosity(rate / smallest.powi(4), 2, n, length));
+        self.law(&self.config.closure(name)?)
+    }
+
+    /// The law of a closure of the configuration.
+    pub(super) fn law(&self, closure: &ClosureRef) -> Result<AnyClosure> {
+        let (n, flow) = (self.config.data.n, &self.config.flow);
+        let kind = closure.kind();
+        let law = match kind {
+            ClosureKind::None => AnyClosure::new(NoClosure),
+            ClosureKind::Exact => AnyClosure::new(ExactLaw::new(flow, n)?),
+            ClosureKind::Subgrid(model) => {
+                AnyClosure::new(Subgrid::standard(*model, n, flow.length)?).named(kind.to_string())
             }
-            _ => {}
-        }
-        match name {
-            "dynamic-smagorinsky" => subgrid(Subgrid::dynamic(n, length)),
-            "none" => Ok(AnyClosure::new(NoClosure)),
-            "exact" => Ok(AnyClosure::new(ExactLaw::new(&self.config.flow, self.config.data.n)?)),
-            model => {
+            ClosureKind::Learned(model) => {
                 let path = self.train_artifact(model)?.path(CHECKPOINT);
                 let sampler = &self.config.model(model)?.sampler;
-                Ok(AnyClosure::new(Learned::load(&path, Some(sampler))?).named(model))
+                AnyClosure::new(Learned::load(&path, Some(sampler))?).named(model)
             }
-        }
+        };
+        Ok(if closure.mean_only() { AnyClosure::new(Deterministic(law)) } else { law })
     }
 
     /// The equation of the reduced model: this configuration's flow on the grid of the stored fields.

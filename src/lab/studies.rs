@@ -70,15 +70,17 @@ impl Lab {
         let points = points.iter().map(|&(model, every, steps)| -> Result<(Config, String)> {
             Ok((self.config.frontier_point(model, steps, every)?, model.to_string()))
         });
-        let holds = self.hold_variations(HELD, &eval::hold_settings(&EVERY, &HOLDS)).into_iter().map(Ok);
+        // Where there is no exact law, there is no hold study of it.
+        let settings = if self.config.exact_law().is_some() { eval::hold_settings(&EVERY, &HOLDS) } else { Vec::new() };
+        let holds = self.hold_variations(HELD, &settings).into_iter().map(Ok);
         for variation in holds.chain(points) {
             let (config, closure) = variation?;
-            stages.push(config.rollout_stage(&closure)?);
+            stages.push(config.rollout_stage(&config.closure(&closure)?)?);
         }
         for study in [self.config.horizon(), self.config.large_ensemble()] {
             stages.push(study.reference_stage());
-            for closure in &study.rollout.closures {
-                stages.push(study.rollout_stage(closure)?);
+            for closure in study.closures()? {
+                stages.push(study.rollout_stage(&closure)?);
             }
         }
         let mut seen = std::collections::BTreeSet::new();
@@ -88,7 +90,7 @@ impl Lab {
 
     fn hold_variations(&self, closure: &str, settings: &[(usize, Hold)]) -> Vec<(Config, String)> {
         let variation = |&(every, hold): &(usize, Hold)| {
-            let rollout = RolloutConfig { every, hold, ..self.config.rollout.clone() };
+            let rollout = RolloutConfig { redraw_interval: every, hold, ..self.config.rollout.clone() };
             (Config { rollout, ..self.config.clone() }, closure.to_string())
         };
         settings.iter().map(variation).collect()
@@ -112,7 +114,9 @@ impl Lab {
     /// # Errors
     /// As [`Lab::rollout`].
     pub fn studies(&self) -> Result<()> {
-        self.hold_study(HELD)?;
+        if self.config.exact_law().is_some() {
+            self.hold_study(HELD)?;
+        }
         self.frontier()?;
         let horizon = self.horizon()?;
         horizon.closed_loop()?;

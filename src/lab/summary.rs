@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::notebook::{facts, show_facts};
+use crate::progress::duration;
 use crate::rollout::{Cost, Ensemble, Reference};
 
 /// Facts under a heading, as text and in a notebook.
@@ -33,15 +34,6 @@ macro_rules! shown {
 fn origin(artifact: &Artifact) -> [(&'static str, String); 2] {
     let made = if artifact.cached { "found" } else { "made now" };
     [("result", artifact.name()), ("computed in", format!("{} ({made})", duration(artifact.entry.wall_s)))]
-}
-
-/// Seconds as a person reads them.
-pub(super) fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 60.0 => format!("{s:.1} s"),
-        s if s < 3600.0 => format!("{} min {:.0} s", (s / 60.0).floor(), s % 60.0),
-        s => format!("{} h {:.0} min", (s / 3600.0).floor(), (s % 3600.0) / 60.0),
-    }
 }
 
 impl super::Lab {

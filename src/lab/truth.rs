@@ -5,6 +5,7 @@ use polars::prelude::Column;
 
 use super::Lab;
 use super::pictures::{plot_time, wide};
+use crate::config::FlowConfig;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::eval::Table;
@@ -99,7 +100,7 @@ impl Lab {
             add(&mut of_mean, &shell_spectrum(mean.view()));
             add(&mut of_rest, &shell_spectrum((wide(pairs.h.slice(s![k, .., ..])) - &mean).view()));
         }
-        let law = self.noise_spectrum()?;
+        let law = QWiener::shell_spectrum(&FlowConfig { n: self.config.data.n, ..self.config.flow.clone() });
         let (x, y) = series(&of_mean, used, n);
         let (noise_x, noise_y) = series(&of_rest, used, n);
         let exact: Vec<(f64, f64)> =
@@ -121,25 +122,6 @@ impl Lab {
         let caption = "Spectrum of the missing term: conditional mean, what is left, and the exact law of the noise.";
         let source = self.source("lab.missing_term_spectra()", caption, &[&artifact]);
         self.keep(plot::spectra("missing-term", "½|H|² per shell  (1/time⁴)", curves)?, &source)
-    }
-
-    /// Half the variance of the noise in H by shell, as the law of the forcing gives it.
-    fn noise_spectrum(&self) -> Result<Vec<f64>> {
-        let flow = &self.config.flow;
-        let grid = Grid::new(self.config.data.n, flow.length)?;
-        let n = grid.n;
-        let unit = flow.noise.kappa * flow.noise.sigma.powi(2) / (flow.length.powi(2) * flow.dt);
-        let mut shells = vec![0.0; n / 2 + 1];
-        for i in 0..n {
-            for j in 0..=n / 2 {
-                let weight = if j == 0 || j == n / 2 { 1.0 } else { 2.0 };
-                let shell = ((grid.mode(i).pow(2) + (j * j) as i64) as f64).sqrt().round() as usize;
-                if let Some(slot) = shells.get_mut(shell) {
-                    *slot += 0.5 * weight * unit * (-flow.noise.alpha * grid.k2(i, j)).exp();
-                }
-            }
-        }
-        Ok(shells)
     }
 
     /// Table `truth`: what the data are, against what theory and the published data say.

@@ -1,12 +1,12 @@
 //! Closing the loop: the reduced solver with a closure inside, as ensembles beside the true stochastic flow.
 //!
 //! # Time
-//! Step j takes the state from t_j = start + jΔt to t_{j+1}. A draw at step j (j a multiple of `every`) sees the state at
+//! Step j takes the state from t_j = start + jΔt to t_{j+1}. A draw at step j (j a multiple of `rollout.every`) sees the state at
 //! t_j. Snapshot k is the state *after* k·stride steps, at start + k·stride·Δt, k = 0 being the start itself, in ensembles and
 //! reference alike.
 //!
 //! # What is done between two draws
-//! Let M = `every`, m(ω) = E\[H | ω\] and ξ a draw of the fluctuation H − m with covariance C at one point or mode. In the true
+//! Let M = `rollout.every`, m(ω) = E\[H | ω\] and ξ a draw of the fluctuation H − m with covariance C at one point or mode. In the true
 //! flow the ξ of different steps are independent, so that M steps add Δt²·MC of noise to ω. The policies
 //! ([`crate::config::Hold`]) differ in what they add over the M steps between two draws at ω₀:
 //!
@@ -29,6 +29,7 @@
 
 #[cfg(feature = "learn")]
 mod device;
+mod hold;
 mod member;
 mod parts;
 mod run;
@@ -38,7 +39,7 @@ mod store;
 pub use device::{OnDevice, run_on_device};
 #[cfg(feature = "learn")]
 pub use run::rollout_on_device;
-pub use run::{reference, rollout, rollout_shard, run_ensemble, run_ensemble_with};
+pub use run::{EnsembleRun, reference, rollout, rollout_shard, run_ensemble};
 
 use ndarray::{Array2, Array4};
 
@@ -64,6 +65,8 @@ pub struct Ensemble {
     pub closure: String,
     /// Label of the seed-tree node the members' streams hang from.
     pub seeds: String,
+    /// Where it was made, `cpu` or `cuda`.
+    pub device: String,
     /// Hash of the settings that it depends on ([`crate::config::hash`]).
     pub config_hash: String,
     /// Snapshot times, the start included.

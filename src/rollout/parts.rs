@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use ndarray::{Array4, s};
 
-use super::member::{Member, Plan};
+use super::member::{Member, Timeline};
 use super::{Cost, Ensemble};
 use crate::artifact::Work;
 use crate::error::Result;
-#[cfg(feature = "learn")]
-use crate::pool::Meter;
 use crate::pool::{Task, run_all};
+#[cfg(feature = "learn")]
+use crate::progress::Meter;
 
 /// What is computed, what one job is called, and how many threads work at it.
 pub(super) type Words<'a> = (&'a str, &'a str, usize);
@@ -26,7 +26,7 @@ pub(super) fn singles(members: &[usize]) -> Vec<Range<usize>> {
 
 /// Runs the members of all batches on several threads, one by one; they come back in ascending order.
 pub(super) fn collect(
-    plan: &Plan,
+    timeline: &Timeline,
     batches: &[Range<usize>],
     (what, unit, threads): Words,
     run: impl Fn(usize, &AtomicUsize) -> Result<Member> + Sync,
@@ -34,7 +34,7 @@ pub(super) fn collect(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Member>> {
     let jobs: Vec<usize> = batches.iter().cloned().flatten().collect();
-    let task = Task { what, unit, steps: plan.steps() * jobs.len(), threads };
+    let task = Task { what, unit, steps: timeline.steps() * jobs.len(), threads };
     let mut members: Vec<(usize, Member)> = Vec::with_capacity(jobs.len());
     let finished = |m: usize, member: Member| {
         keep(m, &member)?;
@@ -49,7 +49,7 @@ pub(super) fn collect(
 /// Runs batch after batch: `run` makes all members of one at once and tells its second argument the steps done.
 #[cfg(feature = "learn")]
 pub(super) fn collect_batches(
-    plan: &Plan,
+    timeline: &Timeline,
     batches: &[Range<usize>],
     what: &str,
     mut run: impl FnMut(Range<usize>, &mut dyn FnMut(usize)) -> Result<Vec<Member>>,
@@ -57,7 +57,7 @@ pub(super) fn collect_batches(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Member>> {
     let all = batches.iter().map(Range::len).sum();
-    let mut meter = Meter::new(what, plan.steps() * all);
+    let mut meter = Meter::new(what, timeline.steps() * all);
     let mut members = Vec::with_capacity(all);
     for batch in batches {
         let (before, size) = (members.len(), batch.len());
@@ -66,27 +66,34 @@ pub(super) fn collect_batches(
                 progress(&meter.line(steps, &format!(" {finished}/{all} members")));
             }
         };
-        let made = run(batch.clone(), &mut |step| say(&mut meter, plan.steps() * before + step * size, before))?;
+        let made = run(batch.clone(), &mut |step| say(&mut meter, timeline.steps() * before + step * size, before))?;
         for (m, member) in batch.clone().zip(made) {
             keep(m, &member)?;
             members.push(member);
         }
-        say(&mut meter, plan.steps() * members.len(), members.len());
+        say(&mut meter, timeline.steps() * members.len(), members.len());
     }
     Ok(members)
 }
 
-/// The ensemble of all its members; `names` are those of closure and seeds, and the hash, `clock` is when the work began.
-pub(super) fn assemble(names: [&str; 3], plan: &Plan, members: &[Member], n: usize, clock: Instant) -> Ensemble {
-    let [closure, seeds, hash] = names.map(str::to_string);
+/// The ensemble of all its members; `names` are those of closure, seeds and device, and the hash, `clock` is when the work began.
+pub(super) fn assemble(
+    names: [&str; 4],
+    timeline: &Timeline,
+    members: &[Member],
+    n: usize,
+    clock: Instant,
+) -> Ensemble {
+    let [closure, seeds, device, hash] = names.map(str::to_string);
     let total = |pick: fn(&Member) -> f64| members.iter().map(pick).sum::<f64>();
     let mean = |pick: fn(&Member) -> f64| (total(pick) / members.len().max(1) as f64).round() as usize;
     Ensemble {
         closure,
         seeds,
+        device,
         config_hash: hash,
-        times: plan.times(),
-        fields: stack(members, plan, n),
+        times: timeline.times(),
+        fields: stack(members, timeline, n),
         failures: members.iter().map(|member| member.failure).collect(),
         cost: Cost {
             steps: mean(|member| member.steps as f64),
@@ -105,7 +112,7 @@ pub(super) type Keep<'a> = &'a mut dyn FnMut(usize, &Member) -> Result<()>;
 /// whole; the others are left to `make`, which keeps each member when it is done. `what` is made, in units of `unit`, on
 /// n × n points.
 pub(super) fn complete(
-    parts: Option<&Parts>,
+    parts: Option<&MemberFiles>,
     batches: Vec<Range<usize>>,
     n: usize,
     (what, unit): (&str, &str),
@@ -131,16 +138,17 @@ pub(super) fn complete(
 }
 
 /// Members on disk while a stage is at work: each one an ensemble of its own.
-pub(super) struct Parts<'a> {
+pub(super) struct MemberFiles<'a> {
     pub work: &'a Work,
     /// Names and hash that a part file must bear.
     pub closure: &'a str,
     pub seeds: &'a str,
+    pub device: &'a str,
     pub hash: &'a str,
-    pub plan: &'a Plan,
+    pub timeline: &'a Timeline,
 }
 
-impl Parts<'_> {
+impl MemberFiles<'_> {
     /// Whether the first `count` members all have a part file.
     pub fn all_there(&self, count: usize) -> bool {
         (0..count).all(|m| self.work.path(&part(m)).is_file())
@@ -150,9 +158,10 @@ impl Parts<'_> {
         let one = Ensemble {
             closure: self.closure.into(),
             seeds: self.seeds.into(),
+            device: self.device.into(),
             config_hash: self.hash.into(),
-            times: self.plan.times(),
-            fields: stack(std::slice::from_ref(member), self.plan, member.fields.shape()[1]),
+            times: self.timeline.times(),
+            fields: stack(std::slice::from_ref(member), self.timeline, member.fields.shape()[1]),
             failures: vec![member.failure],
             cost: Cost {
                 steps: member.steps,
@@ -169,7 +178,7 @@ impl Parts<'_> {
     fn read(&self, path: &Path, n: usize) -> Option<Member> {
         let one = Ensemble::load(path).ok()?;
         let same = one.config_hash == self.hash && one.seeds == self.seeds && one.closure == self.closure;
-        let shape = one.fields.shape() == [self.plan.times().len(), 1, n, n];
+        let shape = one.fields.shape() == [self.timeline.times().len(), 1, n, n];
         (same && shape).then(|| Member {
             fields: one.fields.slice(s![.., 0, .., ..]).to_owned(),
             failure: one.failures[0],
@@ -191,8 +200,8 @@ fn part(m: usize) -> String {
 }
 
 /// (snapshot, member, n, n).
-pub(super) fn stack(members: &[Member], plan: &Plan, n: usize) -> Array4<f32> {
-    let mut fields = Array4::zeros((plan.times().len(), members.len(), n, n));
+pub(super) fn stack(members: &[Member], timeline: &Timeline, n: usize) -> Array4<f32> {
+    let mut fields = Array4::zeros((timeline.times().len(), members.len(), n, n));
     for (m, member) in members.iter().enumerate() {
         fields.slice_mut(s![.., m, .., ..]).assign(&member.fields);
     }

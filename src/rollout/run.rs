@@ -9,25 +9,24 @@ use serde_json::json;
 
 #[cfg(feature = "learn")]
 use super::device::{DeviceJob, OnDevice};
-use super::member::{self, Member, Plan, Problem};
-use super::parts::{Keep, Parts, assemble, collect, complete, singles, stack};
+use super::hold::HoldPolicy;
+use super::member::{self, Member, Problem, Timeline};
+use super::parts::{Keep, MemberFiles, assemble, collect, complete, singles, stack};
 use super::{Ensemble, Reference};
 use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Config, FlowConfig, MissingTerm, RolloutConfig, hash};
+use crate::config::{ClosureRef, Config, FlowConfig, MissingTerm, RolloutConfig, hash, whole_steps};
 use crate::data::Recorder;
 use crate::error::{Error, Result};
 use crate::flow::{Reduced, Solver, initial_vorticity};
-use crate::pool::{Task, cores, run_all, within};
+use crate::pool::{Task, cores, run_all, with_spinning_pool};
 use crate::rng::SeedTree;
 use crate::spectral::{Field, check_square};
 
-/// File of the `reference` stage.
-const REFERENCE: &str = "reference.h5";
-/// File of the `rollout` stage.
-const ENSEMBLE: &str = "ensemble.h5";
 /// File of the start state while the reference is at work: `vorticity` (N, N), f64.
 const START: &str = "start.h5";
+/// Where everything but [`rollout_on_device`] computes, in manifests.
+const CPU: &str = "cpu";
 /// Node of the seed tree from which members' streams hang.
 const ROLLOUT: &str = "rollout";
 /// Steps of the trajectory to the start state between progress counts.
@@ -43,14 +42,14 @@ const CHUNK: usize = 100;
 /// with the same result.
 ///
 /// # Errors
-/// [`crate::Error::BlowUp`] of the solver, I/O, impossible values.
+/// [`Error::BlowUp`] of the solver, I/O, impossible values.
 pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str)) -> Result<Artifact> {
     let stage = config.reference_stage();
     if let Some(found) = store.find(&stage)? {
         return Ok(found);
     }
     let clock = Instant::now();
-    let plan = Plan::new(&config.flow, &config.rollout)?;
+    let timeline = Timeline::new(&config.flow, &config.rollout)?;
     let work = store.begin(&stage)?;
     let seeds = config.seeds().child("reference");
     let full = start_state(config, &work, &seeds, progress)?;
@@ -62,23 +61,30 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         solver.set_time(config.rollout.start);
         let mut rng = seeds.child(r).stream();
         let (thread, mut recorder) = (Instant::now(), recorder.clone());
-        let mut member = Member::empty(&plan, config.data.n);
+        let mut member = Member::empty(&timeline, config.data.n);
         member.keep(0, start.view());
-        for step in 1..=plan.steps() {
+        for step in 1..=timeline.steps() {
             solver.step(Some(&mut rng))?;
             done.fetch_add(1, Ordering::Relaxed);
-            if step % plan.stride() == 0 {
-                member.keep(step / plan.stride(), recorder.coarsen(solver.vorticity().view())?.view());
+            if step % timeline.stride() == 0 {
+                member.keep(step / timeline.stride(), recorder.coarsen(solver.vorticity().view())?.view());
             }
         }
-        member.steps = plan.steps();
+        member.steps = timeline.steps();
         member.thread_s = thread.elapsed().as_secs_f64();
         Ok(member)
     };
-    let parts = Parts { work: &work, closure: "true flow", seeds: &seeds.label(), hash: &stage.hash, plan: &plan };
+    let parts = MemberFiles {
+        work: &work,
+        closure: "true flow",
+        seeds: &seeds.label(),
+        device: CPU,
+        hash: &stage.hash,
+        timeline: &timeline,
+    };
     let (what, unit) = ("true flow from the start state", "realisations");
     let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
-        collect(&plan, missing, (what, unit, 0), run, keep, progress)
+        collect(&timeline, missing, (what, unit, 0), run, keep, progress)
     };
     let all: Vec<usize> = (0..config.rollout.references).collect();
     let members = complete(Some(&parts), singles(&all), config.data.n, (what, unit), progress, make)?;
@@ -86,20 +92,19 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         seeds: seeds.label(),
         config_hash: stage.hash.clone(),
         start,
-        times: plan.times(),
-        fields: stack(&members, &plan, config.data.n),
+        times: timeline.times(),
+        fields: stack(&members, &timeline, config.data.n),
         wall_s: clock.elapsed().as_secs_f64(),
     };
-    made.save(&work.path(REFERENCE))?;
+    made.save(&work.path(Reference::FILE))?;
     parts.discard(config.rollout.references)?;
     work.discard(START)?;
-    work.finish(&[seeds.label()], &[], "cpu")
+    work.finish(&[seeds.label()], &[], CPU)
 }
 
 /// Finds or makes the ensemble of one closure: file `ensemble.h5` ([`Ensemble::load`]).
 ///
-/// `closure_name` is the closure's name in the configuration (`none`, `exact` or a model), `parents` what it was made from (a
-/// model's training); the reference is found or made first. Every finished member is kept in the partial folder, so that
+/// `of` says which closure of the configuration `closure` is, `parents` what it was made from (a model's training); the reference is found or made first. Every finished member is kept in the partial folder, so that
 /// a run that was killed loses at most the members under way and ends with the same numbers. Streams: `rollout/<member>`,
 /// the same for every closure.
 ///
@@ -108,25 +113,25 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
 /// [`rollout_on_device`]; I/O; impossible values. A member that leaves every bound is no error but a failure time.
 pub fn rollout(
     config: &Config,
-    closure_name: &str,
+    of: &ClosureRef,
     closure: AnyClosure,
     parents: &[&Artifact],
     store: &Store,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Artifact> {
-    let stage = config.rollout_stage(closure_name)?;
+    let stage = config.rollout_stage(of)?;
     if let Some(found) = store.find(&stage)? {
         return Ok(found);
     }
-    config.check_plain(closure_name)?;
+    config.check_plain(of)?;
     let true_flow = reference(config, store, progress)?;
-    let start = Reference::load(&true_flow.path(REFERENCE))?.start;
-    let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
+    let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
+    let job = Job::new(EnsembleRun::of(config, start.view(), &closure))?;
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
     job.finish(&config.seeds().child(ROLLOUT), store.begin(&stage)?, &parents, progress)
 }
 
-/// [`rollout`] of a trained diffusion law on a tensor device ([`super::run_on_device`]), `device` by name. Every finished batch of
+/// [`rollout`] of a trained diffusion law on a tensor device ([`super::run_on_device`]). Every finished batch of
 /// members is kept in the partial folder, so that a run that was killed loses at most the batch under way and, with batches
 /// of the same size, ends with the same numbers.
 ///
@@ -136,24 +141,23 @@ pub fn rollout(
 pub fn rollout_on_device(
     config: &Config,
     law: &OnDevice,
-    device: &str,
     parents: &[&Artifact],
     store: &Store,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Artifact> {
-    let stage = config.rollout_stage(law.name)?;
+    let stage = config.rollout_stage(&config.closure(law.name)?)?;
     if let Some(found) = store.find(&stage)? {
         return Ok(found);
     }
     let true_flow = reference(config, store, progress)?;
-    let start = Reference::load(&true_flow.path(REFERENCE))?.start;
+    let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
     let job = DeviceJob::new((config.data.term, &config.flow), start.view(), law, &config.rollout)?;
     let (work, seeds) = (store.begin(&stage)?, config.seeds().child(ROLLOUT));
     let made = job.run(&seeds, &stage.hash, Some(&work), progress)?;
-    made.save(&work.path(ENSEMBLE))?;
+    made.save(&work.path(Ensemble::FILE))?;
     job.parts(&work, &made.seeds, &stage.hash).discard(config.rollout.members)?;
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
-    work.finish(&[made.seeds], &parents, device)
+    work.finish(&[made.seeds], &parents, &made.device)
 }
 
 /// One shard's part of [`rollout`]: every n-th member from the i-th on for `shard = (i, n)`, 1 ≤ i ≤ n, so that several machines
@@ -166,7 +170,7 @@ pub fn rollout_on_device(
 /// As [`rollout`]; [`Error::Config`] for an impossible shard.
 pub fn rollout_shard(
     config: &Config,
-    closure_name: &str,
+    of: &ClosureRef,
     closure: AnyClosure,
     parents: &[&Artifact],
     shard: (usize, usize),
@@ -177,14 +181,14 @@ pub fn rollout_shard(
     if index == 0 || index > count {
         return Err(Error::config("shard", format!("{index} of {count}; 1 <= i <= n is needed")));
     }
-    let stage = config.rollout_stage(closure_name)?;
+    let stage = config.rollout_stage(of)?;
     if let Some(found) = store.find(&stage)? {
         return Ok(Some(found));
     }
-    config.check_plain(closure_name)?;
+    config.check_plain(of)?;
     let true_flow = reference(config, store, progress)?;
-    let start = Reference::load(&true_flow.path(REFERENCE))?.start;
-    let job = Job::new(config.data.term, &config.flow, start.view(), &closure, &config.rollout, 0)?;
+    let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
+    let job = Job::new(EnsembleRun::of(config, start.view(), &closure))?;
     let (seeds, work) = (config.seeds().child(ROLLOUT), store.begin_shared(&stage)?);
     let members = config.rollout.members;
     let mine: Vec<usize> = (index - 1..members).step_by(count).collect();
@@ -196,35 +200,47 @@ pub fn rollout_shard(
     job.finish(&seeds, work, &parents, progress).map(Some)
 }
 
-/// The ensemble of any closure from any start state, in memory, for the reduced model that lacks `term`
-/// ([`Reduced::with_term`]).
-///
-/// `flow` gives the known terms and the time step; the grid is that of `start`, shape (n, n). Of `rollout` the duration, the
-/// snapshots, the members, `every`, `hold` and the start time are used. Member m draws from `seeds.child(m)`: results
-/// depend neither on `threads` (0: one per core) nor on the number of members, and closures compared with the same `seeds`
-/// share their random numbers.
-///
-/// # Errors
-/// [`crate::Error::Shape`], [`crate::Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
-/// [`Ensemble::failures`].
-pub fn run_ensemble_with(
-    term: MissingTerm,
-    flow: &FlowConfig,
-    start: ArrayView2<f64>,
-    closure: &AnyClosure,
-    rollout: &RolloutConfig,
-    seeds: &SeedTree,
-    threads: usize,
-) -> Result<Ensemble> {
-    let job = Job::new(term, flow, start, closure, rollout, threads)?;
-    let name = hash(&json!({ "term": term, "flow": job.flow, "rollout": rollout, "closure": job.name }));
-    job.run(seeds, &name, None, &mut |_| ())
+/// The ensemble of any closure from any start state, in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct EnsembleRun<'a> {
+    /// What the reduced model lacks ([`Reduced::with_term`]).
+    pub term: MissingTerm,
+    /// Its known terms and the time step; the grid is that of `start`.
+    pub flow: &'a FlowConfig,
+    /// Vorticity of all members at the start, (n, n).
+    pub start: ArrayView2<'a, f64>,
+    /// What is drawn.
+    pub closure: &'a AnyClosure,
+    /// Duration, snapshots, members, redraw interval, hold policy and start time are used.
+    pub rollout: &'a RolloutConfig,
+    /// Threads; 0 is one per core. Results do not depend on it.
+    pub threads: usize,
 }
 
-/// [`run_ensemble_with`] for [`MissingTerm::Physics`].
+impl<'a> EnsembleRun<'a> {
+    /// The closed loop of a configuration.
+    fn of(config: &'a Config, start: ArrayView2<'a, f64>, closure: &'a AnyClosure) -> Self {
+        let Config { data, flow, rollout, .. } = config;
+        Self { term: data.term, flow, start, closure, rollout, threads: 0 }
+    }
+
+    /// Makes the ensemble. Member m draws from `seeds.child(m)`: results do not depend on the number of members, and closures
+    /// compared with the same `seeds` share their random numbers.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
+    /// [`Ensemble::failures`].
+    pub fn run(&self, seeds: &SeedTree) -> Result<Ensemble> {
+        let (job, rollout) = (Job::new(*self)?, self.rollout);
+        let name = hash(&json!({ "term": self.term, "flow": job.flow, "rollout": rollout, "closure": job.name }));
+        job.run(seeds, &name, None, &mut |_| ())
+    }
+}
+
+/// [`EnsembleRun`] for [`MissingTerm::Physics`].
 ///
 /// # Errors
-/// As there.
+/// As [`EnsembleRun::run`].
 pub fn run_ensemble(
     flow: &FlowConfig,
     start: ArrayView2<f64>,
@@ -233,7 +249,7 @@ pub fn run_ensemble(
     seeds: &SeedTree,
     threads: usize,
 ) -> Result<Ensemble> {
-    run_ensemble_with(MissingTerm::Physics, flow, start, closure, rollout, seeds, threads)
+    EnsembleRun { term: MissingTerm::Physics, flow, start, closure, rollout, threads }.run(seeds)
 }
 
 /// What an ensemble is made of.
@@ -242,30 +258,35 @@ struct Job<'a> {
     /// On the grid of `start`.
     flow: FlowConfig,
     solver: Reduced,
-    plan: Plan,
-    rollout: &'a RolloutConfig,
+    hold: HoldPolicy,
+    timeline: Timeline,
     start: ArrayView2<'a, f64>,
     closure: &'a AnyClosure,
+    members: usize,
     threads: usize,
 }
 
 impl<'a> Job<'a> {
-    fn new(
-        term: MissingTerm,
-        flow: &FlowConfig,
-        start: ArrayView2<'a, f64>,
-        closure: &'a AnyClosure,
-        rollout: &'a RolloutConfig,
-        threads: usize,
-    ) -> Result<Self> {
+    fn new(EnsembleRun { term, flow, start, closure, rollout, threads }: EnsembleRun<'a>) -> Result<Self> {
         let n = check_square("start state", start.shape())?;
         let flow = FlowConfig { n, ..flow.clone() };
-        let (solver, plan) = (Reduced::with_term(&flow, term)?, Plan::new(&flow, rollout)?);
-        Ok(Self { name: closure.name(), flow, solver, plan, rollout, start, closure, threads })
+        let hold = HoldPolicy::new(rollout, flow.noise.sigma)?;
+        let (solver, timeline) = (Reduced::with_term(&flow, term)?, Timeline::new(&flow, rollout)?);
+        Ok(Self {
+            name: closure.name(),
+            flow,
+            solver,
+            hold,
+            timeline,
+            start,
+            closure,
+            members: rollout.members,
+            threads,
+        })
     }
 
-    fn parts<'b>(&'b self, work: &'b Work, seeds: &'b str, hash: &'b str) -> Parts<'b> {
-        Parts { work, closure: &self.name, seeds, hash, plan: &self.plan }
+    fn parts<'b>(&'b self, work: &'b Work, seeds: &'b str, hash: &'b str) -> MemberFiles<'b> {
+        MemberFiles { work, closure: &self.name, seeds, device: CPU, hash, timeline: &self.timeline }
     }
 
     /// The members `jobs`; with a stage at work they are kept in, and taken from, its folder.
@@ -277,16 +298,18 @@ impl<'a> Job<'a> {
         work: Option<&Work>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<Member>> {
-        let problem = Problem { flow: &self.flow, solver: &self.solver, rollout: self.rollout, plan: &self.plan };
+        let problem = Problem { flow: &self.flow, solver: &self.solver, hold: self.hold, timeline: &self.timeline };
         let (label, what) = (seeds.label(), format!("rollout of {}", self.name));
         let parts = work.map(|work| self.parts(work, &label, hash));
         let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
             // Threads that have no member of their own help with the draws of the others: each member runs in a pool of its own.
             let help = cores(self.threads) / missing.len().max(1);
             let run = |m: usize, done: &AtomicUsize| {
-                within(help, || member::run(&problem, self.start, self.closure, seeds.child(m).stream(), done))?
+                with_spinning_pool(help, || {
+                    member::run(&problem, self.start, self.closure, seeds.child(m).stream(), done)
+                })?
             };
-            collect(&self.plan, missing, (&what, "members", self.threads), run, keep, progress)
+            collect(&self.timeline, missing, (&what, "members", self.threads), run, keep, progress)
         };
         complete(parts.as_ref(), singles(jobs), self.start.nrows(), (&what, "members"), progress, make)
     }
@@ -299,9 +322,9 @@ impl<'a> Job<'a> {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Ensemble> {
         let clock = Instant::now();
-        let all: Vec<usize> = (0..self.rollout.members).collect();
+        let all: Vec<usize> = (0..self.members).collect();
         let members = self.members(&all, seeds, hash, work, progress)?;
-        Ok(assemble([&self.name, &seeds.label(), hash], &self.plan, &members, self.start.nrows(), clock))
+        Ok(assemble([&self.name, &seeds.label(), CPU, hash], &self.timeline, &members, self.start.nrows(), clock))
     }
 
     /// Completes the ensemble of a stage at work and the stage itself.
@@ -313,9 +336,9 @@ impl<'a> Job<'a> {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Artifact> {
         let hash = work.stage().hash.clone();
-        self.run(seeds, &hash, Some(&work), progress)?.save(&work.path(ENSEMBLE))?;
-        self.parts(&work, &seeds.label(), &hash).discard(self.rollout.members)?;
-        work.finish(&[seeds.label()], parents, "cpu")
+        self.run(seeds, &hash, Some(&work), progress)?.save(&work.path(Ensemble::FILE))?;
+        self.parts(&work, &seeds.label(), &hash).discard(self.members)?;
+        work.finish(&[seeds.label()], parents, CPU)
     }
 }
 
@@ -337,7 +360,7 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
     {
         return Ok(w);
     }
-    let steps = (config.rollout.start / config.flow.dt).round() as usize;
+    let steps = whole_steps("rollout.start", config.rollout.start, config.flow.dt)?;
     let run = |_: usize, done: &AtomicUsize| {
         let mut solver = Solver::new(&config.flow)?;
         solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 const FORMAT: i64 = 1;
 
 impl Ensemble {
+    /// Name of the file that the stage `rollout` leaves.
+    pub const FILE: &str = "ensemble.h5";
+
     /// Writes datasets `t`, `vorticity` (snapshot, member, n, n) and `failed_at` (NaN: not at all), and provenance as
     /// attributes. The file appears only when complete.
     ///
@@ -25,7 +28,7 @@ impl Ensemble {
             h5::set_text(file, "seeds", &self.seeds)?;
             h5::set_text(file, "config_hash", &self.config_hash)?;
             h5::set_text(file, "version", env!("CARGO_PKG_VERSION"))?;
-            h5::set_text(file, "device", "cpu")?;
+            h5::set_text(file, "device", &self.device)?;
             h5::set_number(file, "format", FORMAT)?;
             h5::set_number(file, "steps", self.cost.steps as i64)?;
             h5::set_number(file, "draws", self.cost.draws as i64)?;
@@ -50,6 +53,7 @@ impl Ensemble {
             Ok(Self {
                 closure: text(file, "closure")?,
                 seeds: text(file, "seeds")?,
+                device: text(file, "device")?,
                 config_hash: text(file, "config_hash")?,
                 times: file.dataset("t")?.read_raw()?,
                 fields: read_fields(file)?,
@@ -73,6 +77,9 @@ impl Ensemble {
 }
 
 impl Reference {
+    /// Name of the file that the stage `reference` leaves.
+    pub const FILE: &str = "reference.h5";
+
     /// Writes datasets `t`, `vorticity` (snapshot, realisation, n, n) and `start`, and provenance as attributes. The
     /// file appears only when complete.
     ///
@@ -153,6 +160,7 @@ mod tests {
         Ensemble {
             closure: "exact law".into(),
             seeds: "7:/rollout".into(),
+            device: "cuda".into(),
             config_hash: "abc".into(),
             times: vec![1.0, 1.5],
             fields: Array4::from_shape_fn((2, 3, 4, 4), |(s, m, i, j)| (s * 100 + m * 20 + i * 4 + j) as f32),
@@ -167,6 +175,8 @@ mod tests {
         let path = dir.path().join("e.h5");
         ensemble().save(&path).unwrap();
         assert_eq!(Ensemble::load(&path).unwrap(), ensemble());
+        let file = h5::open(&path).unwrap();
+        assert_eq!(text(&file, "device").unwrap(), "cuda");
         assert!(matches!(Reference::load(&path), Err(Error::Hdf5 { .. })));
     }
 

@@ -4,15 +4,14 @@
 
 use std::path::Path;
 
-use super::log::{Log, Pace};
+use super::log::{Log, Progress};
 use super::state::State;
 use crate::config::{LearningRate, TrainConfig};
 use crate::error::{Error, Result};
 
 /// Name of the state file in the folder of a run.
 pub const STATE_FILE: &str = "last.state";
-/// Name of the log in the folder of a run: one JSON object a line.
-pub const LOG_FILE: &str = "log.jsonl";
+pub use crate::artifact::files::LOG as LOG_FILE;
 
 /// A loss, the named parts it is made of, and what is to be said about it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -108,7 +107,7 @@ pub fn fit(
     if state.step > 0 {
         (run.progress)(&format!("{}: resumed at step {} of {}", run.label, state.step, config.steps));
     }
-    let mut pace = Pace::new(run.label, state.step, config.steps);
+    let mut pace = Progress::new(run.label, state.step, config.steps);
     let mut gradient = vec![0.0; state.params.len()];
     while state.step < config.steps {
         if plateau(config, &state) {

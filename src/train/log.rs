@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::engine::Loss;
 use crate::error::{Error, Result};
+use crate::progress::{Pace, duration};
 
 /// Most training steps that a log holds: more points than a figure can show.
 const LINES: usize = 2000;
@@ -72,19 +72,18 @@ fn parts(loss: &Loss) -> Value {
 }
 
 /// Progress: averages, rate and remaining time.
-pub(super) struct Pace {
+pub(super) struct Progress {
     label: String,
-    clock: Instant,
-    first: usize,
+    pace: Pace,
     steps: usize,
     sum: f64,
     seen: usize,
     validation: Option<f64>,
 }
 
-impl Pace {
+impl Progress {
     pub(super) fn new(label: &str, first: usize, steps: usize) -> Self {
-        Self { label: label.into(), clock: Instant::now(), first, steps, sum: 0.0, seen: 0, validation: None }
+        Self { label: label.into(), pace: Pace::new(first), steps, sum: 0.0, seen: 0, validation: None }
     }
 
     pub(super) fn saw(&mut self, loss: f64) {
@@ -102,8 +101,7 @@ impl Pace {
             return None;
         }
         let loss = std::mem::take(&mut self.sum) / std::mem::take(&mut self.seen).max(1) as f64;
-        let rate = (step - self.first) as f64 / self.clock.elapsed().as_secs_f64().max(1e-9);
-        let left = (self.steps - step) as f64 / rate;
+        let (rate, left) = (self.pace.rate(step), self.pace.left(step, self.steps));
         let validation = self.validation.map_or(String::new(), |loss| format!(", validation {loss:.4}"));
         Some(format!(
             "{}: step {step}/{} ({} %), loss {loss:.4}{validation}, {rate:.2} steps/s, {} left",
@@ -112,14 +110,5 @@ impl Pace {
             100 * step / self.steps.max(1),
             duration(left)
         ))
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
     }
 }

@@ -59,6 +59,11 @@ pub fn device(name: &str) -> Result<burn::tensor::Device> {
     }
 }
 
+/// The name of a device that [`device`] made.
+pub fn device_name(device: &burn::tensor::Device) -> &'static str {
+    if *device == burn::tensor::Device::flex() { "cpu" } else { "cuda" }
+}
+
 /// The first card, after it has computed something: drivers are loaded at the first use, by a thread that panics without them.
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<burn::tensor::Device> {

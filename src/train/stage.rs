@@ -6,18 +6,13 @@ use super::engine::{Run, STATE_FILE};
 use super::learn::{Learned, Lesson};
 use super::parallel::Workers;
 use crate::artifact::{Artifact, Store, Work, write_atomically};
-use crate::config::{Config, SHORT, Stage};
+use crate::config::{Config, SHORT, Stage, StageKind};
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::nets::Checkpoint;
 use crate::rng::SeedTree;
 
-/// Name of the trained model in the folders of both stages: the weights of the best validation.
-pub const CHECKPOINT_FILE: &str = "checkpoint.lacuna";
-/// Name of the model at the last step.
-pub const LAST_FILE: &str = "last.lacuna";
-/// Name of the latent diagnostics: [`super::Spread`] of ω and of H over the validation samples.
-pub const LATENT_FILE: &str = "latent.json";
+pub use crate::artifact::files::{CHECKPOINT as CHECKPOINT_FILE, LAST as LAST_FILE, LATENT as LATENT_FILE};
 
 /// Where and how long to train.
 pub struct Controls<'a> {
@@ -113,8 +108,11 @@ impl Bench<'_, '_> {
             device: self.controls.device,
         };
         let deadline = self.controls.deadline;
-        let label =
-            if stage.kind == "autoencoder" { format!("{} (autoencoder)", self.model) } else { self.model.into() };
+        let label = if stage.kind == StageKind::Autoencoder {
+            format!("{} (autoencoder)", self.model)
+        } else {
+            self.model.into()
+        };
         let mut run = Run {
             label: &label,
             folder: work.folder(),
@@ -122,7 +120,7 @@ impl Bench<'_, '_> {
             stop: &mut |_| deadline.is_some_and(|deadline| Instant::now() >= deadline),
         };
         let model = self.config.model(self.model)?;
-        let learned = if stage.kind == "autoencoder" {
+        let learned = if stage.kind == StageKind::Autoencoder {
             lesson.autoencoder(model, &mut run)?
         } else {
             let weights = autoencoder.map(|found| Checkpoint::load(&found.path(CHECKPOINT_FILE))).transpose()?;
@@ -152,6 +150,6 @@ impl Bench<'_, '_> {
     /// Models have streams of their own by name; autoencoders by what they are, since models with the same one share it.
     fn seeds(&self, stage: &Stage) -> SeedTree {
         let seeds = self.config.seeds().child(stage.kind);
-        if stage.kind == "autoencoder" { seeds.child(&stage.hash[..SHORT]) } else { seeds.child(self.model) }
+        if stage.kind == StageKind::Autoencoder { seeds.child(&stage.hash[..SHORT]) } else { seeds.child(self.model) }
     }
 }

@@ -47,6 +47,7 @@ pub mod kernels;
 pub mod latent;
 pub mod nets;
 pub mod pool;
+pub mod progress;
 pub mod rng;
 pub mod simd;
 pub mod spectral;

@@ -2,14 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::progress::Meter;
 
-/// Per cent of the work between two progress lines, and the shortest and the longest silence.
-const PER_CENT: usize = 5;
-const PAUSE: Duration = Duration::from_secs(1);
-const SILENCE: Duration = Duration::from_secs(30);
 /// How often the count of steps is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -26,7 +23,7 @@ pub struct Task<'a> {
 }
 
 /// Most threads that help with one draw: its loops take 20 to 200 µs each, and more threads would wait for each other.
-const HELP: usize = 4;
+const MAX_HELPERS: usize = 4;
 
 /// `work` inside a pool of up to `threads` threads, over which draws of large networks then spread; as it is for fewer than two.
 ///
@@ -34,8 +31,8 @@ const HELP: usize = 4;
 ///
 /// # Errors
 /// The system does not give the threads.
-pub fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
-    let threads = threads.min(HELP);
+pub fn with_spinning_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let threads = threads.min(MAX_HELPERS);
     if threads < 2 {
         return Ok(work());
     }
@@ -122,59 +119,6 @@ pub fn run_all<T: Send>(
     })
 }
 
-/// Rate and remaining time of a number of steps, and when to speak of them.
-pub struct Meter {
-    what: String,
-    total: usize,
-    clock: Instant,
-    /// Per cent and time of the last line.
-    said: (usize, Instant),
-}
-
-impl Meter {
-    /// A meter of `total` steps that start now; `what` begins each line.
-    pub fn new(what: &str, total: usize) -> Self {
-        let now = Instant::now();
-        Self { what: what.into(), total: total.max(1), clock: now, said: (0, now) }
-    }
-
-    fn per_cent(&self, steps: usize) -> usize {
-        (100.0 * steps as f64 / self.total as f64) as usize
-    }
-
-    /// Whether to speak: a few per cent have been done since the last line, and it is a while ago or a job has just
-    /// `finished`; or nothing has been said for long.
-    pub fn due(&self, steps: usize, finished: bool) -> bool {
-        let silent = self.said.1.elapsed();
-        let pause = finished || silent >= PAUSE;
-        silent >= SILENCE || (pause && self.per_cent(steps) >= self.said.0 + PER_CENT)
-    }
-
-    /// `rollout of exact law: 3/8 members, 37 %, 4200 steps/s, 35 s left`; `detail` is what stands between colon and per
-    /// cent.
-    pub fn line(&mut self, steps: usize, detail: &str) -> String {
-        self.said = (self.per_cent(steps), Instant::now());
-        let head = format!("{}:{detail}", self.what);
-        if steps == 0 {
-            return head;
-        }
-        let rate = steps as f64 / self.clock.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-        let left = self.total.saturating_sub(steps) as f64 / rate;
-        let comma = if detail.is_empty() { "" } else { "," };
-        format!("{head}{comma} {} %, {rate:.0} steps/s, {} left", self.said.0, span(left))
-    }
-}
-
-/// Seconds in words.
-fn span(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..100 => format!("{whole} s"),
-        100..6000 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,18 +161,15 @@ mod tests {
 
     #[test]
     fn work_within_a_pool_has_its_threads_and_may_fail() {
-        let seen = |threads: usize| within(threads, || (rayon::current_thread_index(), rayon::current_num_threads()));
+        let seen = |threads: usize| {
+            with_spinning_pool(threads, || (rayon::current_thread_index(), rayon::current_num_threads()))
+        };
         assert_eq!(seen(1).unwrap().0, None);
         let (index, count) = seen(3).unwrap();
         assert!(index.is_some() && count == 3);
-        let sums = within(2, || rayon::join(|| (0..100).sum::<u32>(), || (100..200).sum::<u32>())).unwrap();
+        let sums = with_spinning_pool(2, || rayon::join(|| (0..100).sum::<u32>(), || (100..200).sum::<u32>())).unwrap();
         assert_eq!(sums, (4950, 14950));
         // A panic ends the waiting of the others, too.
-        assert!(std::panic::catch_unwind(|| within(2, || panic!("on purpose"))).is_err());
-    }
-
-    #[test]
-    fn spans_read_well() {
-        assert_eq!((span(7.4), span(125.0), span(7260.0)), ("7 s".into(), "2 min 05 s".into(), "2 h 01 min".into()));
+        assert!(std::panic::catch_unwind(|| with_spinning_pool(2, || panic!("on purpose"))).is_err());
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::flow::initial_vorticity;
 use crate::nets::Stats;
 use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
-use crate::pool::{cores, within};
+use crate::pool::{cores, with_spinning_pool};
 use crate::rng::SeedTree;
 use crate::rollout::run_ensemble;
 use crate::spectral::truncate;
@@ -232,7 +232,7 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
         Ok(())
     };
     let mut watch = Stopwatch::after(WARM_UP);
-    within(cores / threads, || (0..WARM_UP + args.rounds).try_for_each(|i| watch.time(|| round(i))))??;
+    with_spinning_pool(cores / threads, || (0..WARM_UP + args.rounds).try_for_each(|i| watch.time(|| round(i))))??;
     let ms_per_draw = watch.median();
     let gflop_per_draw = 2e-9 * (args.members * operations) as f64;
     let machine = Machine::measure(cores);
@@ -272,7 +272,7 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
             start: 0.0,
             duration: steps as f64 * flow.dt,
             members: args.members,
-            every: args.every,
+            redraw_interval: args.every,
             hold: Hold::Held,
             closures: Vec::new(),
             snapshots: 1,

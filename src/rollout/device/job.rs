@@ -11,21 +11,24 @@ use super::OnDevice;
 use super::flow::DeviceFlow;
 use super::law::{DeviceLaw, WhiteNoise, white};
 use crate::artifact::Work;
-use crate::config::{FlowConfig, Hold, MissingTerm, RolloutConfig};
+use crate::config::{FlowConfig, MissingTerm, RolloutConfig};
 use crate::error::{Error, Result};
 use crate::rng::SeedTree;
 use crate::rollout::Ensemble;
-use crate::rollout::member::{Member, Plan};
-use crate::rollout::parts::{Keep, Parts, assemble, collect_batches, complete};
+use crate::rollout::hold::{Act, HoldPolicy};
+use crate::rollout::member::{Member, Timeline};
+use crate::rollout::parts::{Keep, MemberFiles, assemble, collect_batches, complete};
 use crate::spectral::check_square;
+use crate::train::device_name;
 
 /// An ensemble to be made on a device.
 pub(in crate::rollout) struct DeviceJob<'a> {
     name: &'a str,
     /// On the grid of `start`.
     flow: FlowConfig,
-    plan: Plan,
-    rollout: &'a RolloutConfig,
+    hold: HoldPolicy,
+    timeline: Timeline,
+    members: usize,
     start: ArrayView2<'a, f64>,
     law: DeviceLaw,
     device: &'a Device,
@@ -42,24 +45,17 @@ impl<'a> DeviceJob<'a> {
         &OnDevice { name, checkpoint, sampler, device, batch }: &OnDevice<'a>,
         rollout: &'a RolloutConfig,
     ) -> Result<Self> {
-        if term != MissingTerm::Physics {
-            return Err(Error::config("data.term", "subgrid; ensembles on a device are for the missing physics"));
-        }
-        if !matches!(rollout.hold, Hold::Held | Hold::Rescaled | Hold::Paper) {
-            let what = format!("{}; ensembles on a device know held, rescaled and paper", rollout.hold.name());
-            return Err(Error::config("rollout.hold", what));
-        }
-        if rollout.every == 0 {
-            return Err(Error::config("rollout.every", "0; at least 1 is needed"));
-        }
+        rollout.check_device(term)?;
+        let hold = HoldPolicy::new(rollout, flow.noise.sigma)?;
         let n = check_square("start state", start.shape())?;
         if n != checkpoint.n {
             return Err(Error::shape("start state", format!("({0}, {0})", checkpoint.n), start.shape()));
         }
         let flow = FlowConfig { n, ..flow.clone() };
-        let (plan, law) = (Plan::new(&flow, rollout)?, DeviceLaw::new(checkpoint, sampler, rollout.precision, device)?);
+        let (timeline, law) =
+            (Timeline::new(&flow, rollout)?, DeviceLaw::new(checkpoint, sampler, rollout.precision, device)?);
         let batch = if batch == 0 { rollout.members } else { batch.min(rollout.members) };
-        Ok(Self { name, flow, plan, rollout, start, law, device, batch: batch.max(1) })
+        Ok(Self { name, flow, hold, timeline, members: rollout.members, start, law, device, batch: batch.max(1) })
     }
 
     /// The node of the seed tree from which the batches' seeds hang, each named by the batch's first member.
@@ -68,8 +64,9 @@ impl<'a> DeviceJob<'a> {
     }
 
     /// Members on disk while the stage `work` is at work; `seeds` is the label of [`DeviceJob::seeds`].
-    pub(in crate::rollout) fn parts<'b>(&'b self, work: &'b Work, seeds: &'b str, hash: &'b str) -> Parts<'b> {
-        Parts { work, closure: self.name, seeds, hash, plan: &self.plan }
+    pub(in crate::rollout) fn parts<'b>(&'b self, work: &'b Work, seeds: &'b str, hash: &'b str) -> MemberFiles<'b> {
+        let device = device_name(self.device);
+        MemberFiles { work, closure: self.name, seeds, device, hash, timeline: &self.timeline }
     }
 
     /// All members; with a stage at work they are kept in, and taken from, its folder.
@@ -80,7 +77,7 @@ impl<'a> DeviceJob<'a> {
         work: Option<&Work>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Ensemble> {
-        let (clock, seeds, all) = (Instant::now(), self.seeds(seeds), self.rollout.members);
+        let (clock, seeds, all) = (Instant::now(), self.seeds(seeds), self.members);
         let batches: Vec<Range<usize>> =
             (0..all).step_by(self.batch).map(|first| first..all.min(first + self.batch)).collect();
         let run = |batch: Range<usize>, seen: &mut dyn FnMut(usize)| {
@@ -90,10 +87,11 @@ impl<'a> DeviceJob<'a> {
         let (n, label, what) = (self.start.nrows(), seeds.label(), format!("rollout of {}", self.name));
         let parts = work.map(|work| self.parts(work, &label, hash));
         let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
-            collect_batches(&self.plan, missing, &what, run, keep, progress)
+            collect_batches(&self.timeline, missing, &what, run, keep, progress)
         };
         let members = complete(parts.as_ref(), batches, n, (&what, "members"), progress, make)?;
-        Ok(assemble([self.name, &label, hash], &self.plan, &members, n, clock))
+        let device = device_name(self.device);
+        Ok(assemble([self.name, &label, device, hash], &self.timeline, &members, n, clock))
     }
 
     /// One batch of members with the given white noise; `seen` is told the steps done.
@@ -101,52 +99,54 @@ impl<'a> DeviceJob<'a> {
     /// # Errors
     /// The device fails.
     pub(super) fn members(&self, count: usize, noise: WhiteNoise, seen: &mut dyn FnMut(usize)) -> Result<Vec<Member>> {
-        let &Self { ref flow, ref plan, rollout, ref law, device, .. } = self;
+        let &Self { ref flow, hold, ref timeline, ref law, device, .. } = self;
         let (n, clock) = (flow.n, Instant::now());
         let start: Vec<f32> = self.start.iter().map(|&w| w as f32).collect();
         let all = Tensor::<3>::from_data(TensorData::new(start, [1, n, n]), device).expand([count, n, n]);
         let mut solver = DeviceFlow::new(flow, all, device)?;
-        let mut members = vec![Member::empty(plan, n); count];
+        let mut members = vec![Member::empty(timeline, n); count];
         members.iter_mut().for_each(|member| member.keep(0, self.start));
         let limit = (flow.max_courant / flow.dt) as f32;
-        // With a draw at every step there is nothing to rescale.
-        let rescaled = rollout.hold == Hold::Rescaled && rollout.every > 1;
-        // The noise that the published loop adds between draws.
-        let sigma = Some(flow.noise.sigma).filter(|_| rollout.hold == Hold::Paper);
         let mut h = Tensor::<3>::zeros([count, n, n], device);
         let (mut draws, mut spent) = (0, Duration::ZERO);
-        for step in 0..plan.steps() {
-            if step % rollout.every == 0 {
-                wait(device)?;
-                let begin = Instant::now();
-                let w = law.condition(solver.vorticity());
-                h = if rescaled {
-                    let mean = law.decode(law.mean(&w, noise));
-                    let fluctuation = law.decode(law.sample(&w, noise)) - mean.clone();
-                    mean + fluctuation * (rollout.every as f64).sqrt().recip()
-                } else {
-                    law.decode(law.sample(&w, noise))
-                };
-                solver.hold(h.clone(), law.projects());
-                wait(device)?;
-                spent += begin.elapsed();
-                draws += 1;
-            } else if let Some(sigma) = sigma {
-                h = h + noise([count, n, n]) * sigma;
-                solver.hold(h.clone(), law.projects());
+        for step in 0..timeline.steps() {
+            match hold.act(step) {
+                Act::Keep => {}
+                Act::Disturb { amplitude } => {
+                    h = h + noise([count, n, n]) * amplitude;
+                    solver.hold(h.clone(), law.projects());
+                }
+                draw @ (Act::Sample | Act::Fluctuate { .. }) => {
+                    wait(device)?;
+                    let begin = Instant::now();
+                    let w = law.condition(solver.vorticity());
+                    h = match draw {
+                        // Policies that devices know forget the fluctuation before (`keep` is 0).
+                        Act::Fluctuate { add, .. } => {
+                            let mean = law.decode(law.mean(&w, noise));
+                            let fluctuation = law.decode(law.sample(&w, noise)) - mean.clone();
+                            mean + fluctuation * add
+                        }
+                        _ => law.decode(law.sample(&w, noise)),
+                    };
+                    solver.hold(h.clone(), law.projects());
+                    wait(device)?;
+                    spent += begin.elapsed();
+                    draws += 1;
+                }
             }
             solver.step();
             let after = step + 1;
-            if after % plan.stride() == 0 {
+            if after % timeline.stride() == 0 {
                 let data = solver.vorticity().into_data();
                 let Ok(values) = data.as_slice::<f32>() else { unreachable!("vorticity is f32") };
                 for (member, field) in members.iter_mut().zip(values.chunks_exact(n * n)) {
                     let fails = field.iter().any(|w| w.is_nan() || w.abs() > limit);
                     if member.failure.is_none() && fails {
-                        member.failure = Some(plan.time(after));
+                        member.failure = Some(timeline.time(after));
                     }
                     if member.failure.is_none() {
-                        let mut kept = member.fields.slice_mut(s![after / plan.stride(), .., ..]);
+                        let mut kept = member.fields.slice_mut(s![after / timeline.stride(), .., ..]);
                         kept.iter_mut().zip(field).for_each(|(to, &w)| *to = w);
                     }
                 }
@@ -156,7 +156,7 @@ impl<'a> DeviceJob<'a> {
         let share = |time: Duration| time.as_secs_f64() / count as f64;
         let (thread_s, closure_s) = (share(clock.elapsed()), share(spent));
         for member in &mut members {
-            (member.steps, member.draws) = (plan.steps(), draws);
+            (member.steps, member.draws) = (timeline.steps(), draws);
             (member.thread_s, member.closure_s) = (thread_s, closure_s);
         }
         Ok(members)

@@ -98,7 +98,7 @@ fn a_member_on_a_device_is_the_member_on_plain_arrays() {
         start: 0.0,
         duration: 24.0 * flow.dt,
         members: 1,
-        every: 4,
+        redraw_interval: 4,
         hold: Hold::Held,
         snapshots: 2,
         ..smoke.rollout
@@ -209,15 +209,15 @@ fn batches_of_a_run_that_was_killed_are_kept_and_the_rest_has_the_same_bits() {
     config.models = [("law".to_string(), checkpoint.model.clone())].into();
     let rollout = &mut config.rollout;
     (rollout.start, rollout.duration, rollout.members) = (0.01, 24.0 * config.flow.dt, 5);
-    (rollout.every, rollout.snapshots, rollout.references) = (4, 2, 1);
+    (rollout.redraw_interval, rollout.snapshots, rollout.references) = (4, 2, 1);
     let sampler = &checkpoint.model.sampler;
     let folder = tempfile::tempdir().unwrap();
     let store = |name: &str| Store::open(folder.path().join(name)).unwrap();
     let run = |store: &Store, batch: usize, progress: &mut dyn FnMut(&str)| {
         let law = OnDevice { name: "law", checkpoint: &checkpoint, sampler, device: &device, batch };
-        rollout_on_device(&config, &law, "cpu", &[], store, progress).unwrap()
+        rollout_on_device(&config, &law, &[], store, progress).unwrap()
     };
-    let load = |made: &Artifact| Ensemble::load(&made.path("ensemble.h5")).unwrap();
+    let load = |made: &Artifact| Ensemble::load(&made.path(Ensemble::FILE)).unwrap();
     let whole = load(&run(&store("whole"), 2, &mut |_| ()));
     assert!(whole.fields.iter().all(|w| w.is_finite()) && whole.seeds.ends_with("rollout/device/2"), "{}", whole.seeds);
     // Independent noise within a batch and from batch to batch.
@@ -229,7 +229,7 @@ fn batches_of_a_run_that_was_killed_are_kept_and_the_rest_has_the_same_bits() {
     let kill = |line: &str| assert!(!line.starts_with("rollout of law: 4/5 members"), "killed on purpose: {line}");
     assert!(catch_unwind(AssertUnwindSafe(|| run(&killed, 2, &mut { kill }))).is_err());
     let part = |m: usize| {
-        let stage = config.rollout_stage("law").unwrap();
+        let stage = config.rollout_stage(&config.closure("law").unwrap()).unwrap();
         killed.root().join(format!("{}.partial/member-{m:05}.h5", stage.folder()))
     };
     assert!(part(3).is_file() && !part(4).is_file());
@@ -241,7 +241,7 @@ fn batches_of_a_run_that_was_killed_are_kept_and_the_rest_has_the_same_bits() {
     assert!(lines.last().unwrap().starts_with("rollout of law: 3/3 members, 100 %"), "{lines:?}");
     let resumed = load(&made);
     assert_eq!((&resumed.fields, &resumed.failures), (&whole.fields, &whole.failures));
-    assert_eq!(resumed.cost.draws, 6);
+    assert_eq!((resumed.cost.draws, resumed.device.as_str()), (6, "cpu"));
     assert_eq!(made.entry.files.len(), 1, "{:?}", made.entry.files.keys());
 
     // All at once is another batch, and other noise.

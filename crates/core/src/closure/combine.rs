@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-use super::{Closure, Split};
+use super::{Closure, Timing};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -39,8 +39,8 @@ impl<C: Closure> Closure for Deterministic<C> {
         Ok(())
     }
 
-    fn split(&self) -> Option<Split> {
-        self.0.split()
+    fn timing(&self) -> Option<Timing> {
+        self.0.timing()
     }
 }
 
@@ -187,7 +187,7 @@ impl Closure for AnyClosure {
         self.inner.fluctuation(w, t, mean, rng, h)
     }
 
-    fn split(&self) -> Option<Split> {
-        self.inner.split()
+    fn timing(&self) -> Option<Timing> {
+        self.inner.timing()
     }
 }

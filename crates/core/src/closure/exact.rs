@@ -14,7 +14,7 @@ use crate::rng::Stream;
 /// p(H | ω) = 𝒩(−D[u·∇ω], C),    Ĉ_n = κσ² q_n N⁴/(L²Δt),    q_n = exp(−α|k|²)
 /// ```
 ///
-/// D is the 2/3 mask of the reduced grid, Ĉ the fluctuation as one step Δt of the solver sees it ([`QWiener`]). With `every = 1` the reduced solver with this
+/// D is the 2/3 mask of the reduced grid, Ĉ the fluctuation as one step Δt of the solver sees it ([`QWiener`]). Drawn at every step the reduced solver with this
 /// closure *is* the full solver on the reduced grid, in law; held over several steps it shows what a perfectly learned
 /// closure would do under the same policy. Where the full solver runs on a finer grid, the mean differs from the coarsened
 /// advection by what its modes beyond the reduced mask contribute.
@@ -37,7 +37,7 @@ impl ExactLaw {
         let reduced = FlowConfig { n, ..config.clone() };
         Ok(Self {
             n,
-            shells: shells(&reduced),
+            shells: QWiener::shell_spectrum(&reduced),
             advection: Advection::new(n, config.length)?,
             noise: QWiener::new(&reduced)?,
             scratch: Array2::zeros((n, n)),
@@ -49,7 +49,7 @@ impl ExactLaw {
         self.noise.std()
     }
 
-    /// Expected [`crate::spectral::shell_spectrum`] of the fluctuation: ½κσ²/(L²Δt) Σ q_n over each shell.
+    /// Expected [`crate::spectral::shell_spectrum`] of the fluctuation, [`QWiener::shell_spectrum`].
     pub fn spectrum(&self) -> &[f64] {
         &self.shells
     }
@@ -60,23 +60,6 @@ impl ExactLaw {
         }
         Err(Error::shape(format!("{what} of the exact law"), format!("({0}, {0})", self.n), shape))
     }
-}
-
-/// ½κσ²/(L²Δt) Σ q_n over the shells round(|n|) = 0 … N/2 of all modes −N/2 ≤ n < N/2.
-fn shells(config: &FlowConfig) -> Vec<f64> {
-    let half = (config.n / 2) as i64;
-    let (noise, unit) = (&config.noise, std::f64::consts::TAU / config.length);
-    let scale = 0.5 * noise.kappa * noise.sigma.powi(2) / (config.length.powi(2) * config.dt);
-    let mut shells = vec![0.0; config.n / 2 + 1];
-    for x in -half..half {
-        for y in -half..half {
-            let n2 = (x * x + y * y) as f64;
-            if let Some(shell) = shells.get_mut(n2.sqrt().round() as usize) {
-                *shell += scale * (-noise.alpha * unit * unit * n2).exp();
-            }
-        }
-    }
-    shells
 }
 
 impl Closure for ExactLaw {

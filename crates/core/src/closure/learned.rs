@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-use super::{Closure, Split};
+use super::{Closure, Timing};
 use crate::config::{LatentConfig, Law, SamplerConfig, SamplerKind, Variant};
 use crate::error::{Error, Result};
 use crate::latent::{ModeNoise, ModelDenoiser, Space};
@@ -47,7 +47,7 @@ pub struct Learned {
     w: Vec<f32>,
     z: Vec<f32>,
     projector: Option<Projector>,
-    split: Split,
+    timing: Timing,
 }
 
 #[derive(Clone)]
@@ -123,7 +123,7 @@ impl Learned {
             w: vec![0.0; points],
             z: vec![0.0; points],
             projector: None,
-            split: Split::default(),
+            timing: Timing::default(),
         };
         closure.projected(match model.network.variant {
             Variant::Gated => Projection::FULL,
@@ -185,9 +185,9 @@ impl Learned {
         draw(&mut self.body, &mut self.z);
         let drawn = Instant::now();
         self.finish(h.view_mut())?;
-        self.split.encode += encoded - start;
-        self.split.denoise += drawn - encoded;
-        self.split.decode += drawn.elapsed();
+        self.timing.encode += encoded - start;
+        self.timing.denoise += drawn - encoded;
+        self.timing.decode += drawn.elapsed();
         Ok(())
     }
 
@@ -238,8 +238,8 @@ impl Closure for Learned {
         Ok(true)
     }
 
-    fn split(&self) -> Option<Split> {
-        Some(self.split)
+    fn timing(&self) -> Option<Timing> {
+        Some(self.timing)
     }
 
     fn fluctuation(

@@ -55,7 +55,7 @@ pub const EXACT_LAW: &str = "exact law";
 
 /// Where the time of the draws of a latent closure went, added up over its calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Split {
+pub struct Timing {
     /// ω to its latent.
     pub encode: Duration,
     /// Sampling in the latent space, or the regression.
@@ -110,7 +110,7 @@ pub trait Closure {
     }
 
     /// Where the time of all calls so far went; `None` for closures without a latent space.
-    fn split(&self) -> Option<Split> {
+    fn timing(&self) -> Option<Timing> {
         None
     }
 }

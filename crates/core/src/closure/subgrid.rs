@@ -3,7 +3,8 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip};
 
 use super::Closure;
-use crate::error::Result;
+use crate::config::SubgridModel;
+use crate::error::{Error, Result};
 use crate::rng::Stream;
 use crate::spectral::{Fft2, Field, Filter, Grid, Spectrum};
 
@@ -69,10 +70,28 @@ impl Subgrid {
         })
     }
 
+    /// A model of the configuration with its constant ([`SubgridModel::constant`]), on `n` × `n` points of a square of side
+    /// `length`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an impossible grid.
+    pub fn standard(model: SubgridModel, n: usize, length: f64) -> Result<Self> {
+        let model = match (model, model.constant()) {
+            (SubgridModel::Smagorinsky, Some(constant)) => Model::Smagorinsky(constant),
+            (SubgridModel::Leith, Some(constant)) => Model::Leith(constant),
+            (SubgridModel::Hyperviscosity, Some(rate)) => {
+                let smallest = (n as f64 / 3.0) * std::f64::consts::TAU / length;
+                Model::Hyperviscosity { coefficient: rate / smallest.powi(4), order: 2 }
+            }
+            _ => Model::Dynamic,
+        };
+        Self::new(model, n, length)
+    }
+
     /// Smagorinsky's model with constant C (0.1 to 0.2) on `n` × `n` points of a square of side `length`.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an impossible grid.
+    /// [`Error::Config`] for an impossible grid.
     pub fn smagorinsky(coefficient: f64, n: usize, length: f64) -> Result<Self> {
         Self::new(Model::Smagorinsky(coefficient), n, length)
     }
@@ -80,7 +99,7 @@ impl Subgrid {
     /// Leith's model with constant C (about 1).
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an impossible grid.
+    /// [`Error::Config`] for an impossible grid.
     pub fn leith(coefficient: f64, n: usize, length: f64) -> Result<Self> {
         Self::new(Model::Leith(coefficient), n, length)
     }
@@ -88,7 +107,7 @@ impl Subgrid {
     /// The dynamic Smagorinsky model.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an impossible grid.
+    /// [`Error::Config`] for an impossible grid.
     pub fn dynamic(n: usize, length: f64) -> Result<Self> {
         Self::new(Model::Dynamic, n, length)
     }
@@ -96,7 +115,7 @@ impl Subgrid {
     /// Hyperviscosity ν(−∇²)^p with p = `order` and ν = `coefficient`, a length^2p/time.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an impossible grid.
+    /// [`Error::Config`] for an impossible grid.
     pub fn hyperviscosity(coefficient: f64, order: u32, n: usize, length: f64) -> Result<Self> {
         Self::new(Model::Hyperviscosity { coefficient, order }, n, length)
     }
@@ -115,7 +134,7 @@ impl Subgrid {
         for (what, shape) in [("vorticity", w.shape()), ("closure term", h.shape())] {
             if shape != [self.grid.n, self.grid.n] {
                 let expected = format!("({0}, {0})", self.grid.n);
-                return Err(crate::Error::shape(format!("{what} of a subgrid model"), expected, shape));
+                return Err(Error::shape(format!("{what} of a subgrid model"), expected, shape));
             }
         }
         self.fft.forward(w, &mut self.w);

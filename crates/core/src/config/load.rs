@@ -230,6 +230,9 @@ mod tests {
         let wrong = error("models.p-cdm.train.precision=f16");
         assert!(wrong.contains("models.p-cdm.train.precision") && wrong.contains("f16"), "{wrong}");
         assert!(error("rollout.closures=[\"other\"]").contains("other"));
+        assert!(error("rollout.duration=0.0105").contains("rollout.duration / snapshots"));
+        let flat = Config::load("les", None, &["data.term.filter.width=0.0".into()]).unwrap_err().to_string();
+        assert!(flat.contains("data.term.filter.width"), "{flat}");
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn desk() -> Config {
             start: 30.0,
             duration: 20.0,
             members: 16,
-            every: 5,
+            redraw_interval: 5,
             hold: Hold::Rescaled,
             closures: names(&["none", "exact", "p-cdm", "spectral", "two-phase", "joint", "regression"]),
             snapshots: 20,
@@ -94,7 +94,7 @@ fn desk() -> Config {
         eval: EvalConfig {
             conditions: 10,
             samples: 16,
-            also: names(&["two-phase-rough", "two-phase-paper", "joint-paper"]),
+            offline_only: names(&["two-phase-rough", "two-phase-paper", "joint-paper"]),
         },
         study: StudyConfig {
             frontier: FrontierConfig {
@@ -261,12 +261,12 @@ fn smoke() -> Config {
             start: 12.0,
             duration: 4.0,
             members: 4,
-            every: 10,
+            redraw_interval: 10,
             snapshots: 8,
             closures: names(&["none", "exact", "p-cdm", "spectral", "two-phase", "joint"]),
             ..desk.rollout
         },
-        eval: EvalConfig { conditions: 4, samples: 4, also: Vec::new() },
+        eval: EvalConfig { conditions: 4, samples: 4, offline_only: Vec::new() },
         study: StudyConfig {
             frontier: FrontierConfig { models: names(&["spectral"]), steps: vec![2, 6], every: vec![10], members: 2 },
             horizon: HorizonConfig {
@@ -292,7 +292,7 @@ fn with_narrow_autoencoder(mut model: ModelConfig) -> ModelConfig {
     model
 }
 
-/// The paper's sizes (arXiv 2506.20771 and its authors' code): see METHOD facts in the documentation of each field.
+/// The paper's sizes (arXiv 2506.20771 and its authors' code): the documentation of each field says what is published.
 fn paper() -> Config {
     let desk = desk();
     // 500 epochs of 17,000 training pairs in batches of 200; the rate is halved every 100 epochs.
@@ -337,13 +337,13 @@ fn paper() -> Config {
         ]),
         rollout: RolloutConfig {
             members: 100,
-            every: 5,
+            redraw_interval: 5,
             hold: Hold::Paper,
             snapshots: 4,
             closures: names(&["none", "exact", "p-cdm", "two-phase", "joint"]),
             ..desk.rollout
         },
-        eval: EvalConfig { conditions: 10, samples: 100, also: Vec::new() },
+        eval: EvalConfig { conditions: 10, samples: 100, offline_only: Vec::new() },
         study: StudyConfig {
             frontier: FrontierConfig { models: names(&["p-cdm", "two-phase", "joint"]), ..desk.study.frontier },
             horizon: HorizonConfig {
@@ -393,7 +393,7 @@ fn les() -> Config {
         rollout: RolloutConfig {
             duration: 10.0,
             members: 4,
-            every: 5,
+            redraw_interval: 5,
             closures: names(&[
                 "none",
                 "smagorinsky",
@@ -410,7 +410,7 @@ fn les() -> Config {
             horizon: HorizonConfig { closures: names(&["none"]), ..desk.study.horizon },
             ensemble: EnsembleConfig { closures: names(&["none"]), ..desk.study.ensemble },
         },
-        eval: EvalConfig { also: Vec::new(), ..desk.eval },
+        eval: EvalConfig { offline_only: Vec::new(), ..desk.eval },
         ..desk
     }
 }

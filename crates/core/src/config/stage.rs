@@ -3,17 +3,60 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Config, LatentConfig, LatentTraining, Law, Precision, hash};
+use super::{ClosureKind, ClosureRef, Config, LatentConfig, LatentTraining, Law, ModelConfig, Precision, hash};
 use crate::error::{Error, Result};
+
+/// The kinds of computation, by whose names folders, manifests and tables call them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageKind {
+    /// Simulated pairs (ω, H).
+    Data,
+    /// The autoencoder pair of a two-phase model.
+    Autoencoder,
+    /// A trained model.
+    Train,
+    /// Scores of all closures on the test set.
+    Offline,
+    /// Errors of encoding and decoding.
+    Reconstruction,
+    /// What drawing costs.
+    Cost,
+    /// Start state and true flow of the closed loop.
+    Reference,
+    /// The ensemble of one closure.
+    Rollout,
+}
+
+impl StageKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Autoencoder => "autoencoder",
+            Self::Train => "train",
+            Self::Offline => "offline",
+            Self::Reconstruction => "reconstruction",
+            Self::Cost => "cost",
+            Self::Reference => "reference",
+            Self::Rollout => "rollout",
+        }
+    }
+}
+
+impl std::fmt::Display for StageKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
 
 /// One computation of the pipeline: what it is called, and exactly the settings that its result depends on.
 ///
-/// Its folder is `STAGE-HASH`, HASH being the first [`SHORT`] digits of the SHA-256 of the settings: equal settings are
+/// Its folder is `KIND-HASH`, HASH being the first [`SHORT`] digits of the SHA-256 of the settings: equal settings are
 /// computed once, different ones never overwrite each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// `data`, `autoencoder`, `train`, `offline`, `reconstruction`, `cost`, `reference` or `rollout`.
-    pub kind: &'static str,
+    /// What is computed.
+    pub kind: StageKind,
     /// What tables call it: the model or closure, or the kind itself.
     pub label: String,
     /// The settings.
@@ -26,9 +69,15 @@ pub struct Stage {
 pub const SHORT: usize = 12;
 
 impl Stage {
-    fn new(kind: &'static str, label: &str, settings: impl Serialize) -> Self {
+    /// The stage of a model or closure.
+    fn of(kind: StageKind, label: impl ToString, settings: impl Serialize) -> Self {
         let settings = json!(settings);
-        Self { kind, label: label.into(), hash: hash(&settings), settings }
+        Self { kind, label: label.to_string(), hash: hash(&settings), settings }
+    }
+
+    /// A stage of the whole configuration.
+    fn new(kind: StageKind, settings: impl Serialize) -> Self {
+        Self::of(kind, kind, settings)
     }
 
     /// The folder's name, `KIND-HASH`.
@@ -50,7 +99,7 @@ impl Config {
 
     /// Simulated pairs (ω, H).
     pub fn data_stage(&self) -> Stage {
-        Stage::new("data", "data", json!({ "seed": self.seed, "flow": self.flow, "data": self.data }))
+        Stage::new(StageKind::Data, json!({ "seed": self.seed, "flow": self.flow, "data": self.data }))
     }
 
     /// The autoencoder pair of a two-phase model; `None` for models without.
@@ -66,7 +115,7 @@ impl Config {
         // The variant decides whether fields are normalised.
         let variant = model_config.network.variant;
         let settings = json!({ "data": self.data_stage().hash, "latent": latent, "variant": variant });
-        Ok(Some(Stage::new("autoencoder", model, settings)))
+        Ok(Some(Stage::of(StageKind::Autoencoder, model, settings)))
     }
 
     /// A trained model.
@@ -79,7 +128,11 @@ impl Config {
         if let Some(fields) = settings.as_object_mut() {
             fields.remove("sampler");
         }
-        Ok(Stage::new("train", model, json!({ "data": self.data_stage().hash, "name": model, "model": settings })))
+        Ok(Stage::of(
+            StageKind::Train,
+            model,
+            json!({ "data": self.data_stage().hash, "name": model, "model": settings }),
+        ))
     }
 
     /// Start state and true flow of the closed loop.
@@ -96,45 +149,51 @@ impl Config {
             "snapshots": rollout.snapshots,
             "references": rollout.references,
         });
-        Stage::new("reference", "reference", settings)
+        Stage::new(StageKind::Reference, settings)
     }
 
-    /// The ensemble of one closure (`none`, `exact` or a model's name).
+    /// The ensemble of one closure.
     ///
     /// # Errors
-    /// No such closure.
-    pub fn rollout_stage(&self, closure: &str) -> Result<Stage> {
+    /// A closure of another configuration: its model is not here.
+    pub fn rollout_stage(&self, closure: &ClosureRef) -> Result<Stage> {
         let rollout = &self.rollout;
         let mut settings = json!({
             "reference": self.reference_stage().hash,
             "closure": closure,
             "law": self.law(closure)?,
             "members": rollout.members,
-            "every": rollout.every,
+            "every": rollout.redraw_interval,
             "hold": rollout.hold,
         });
-        // Results at f32 are from before there was another precision.
+        // f32 is not spelled out: hashes of results at f32 do not depend on there being a choice.
         let precision = self.rollout_precision(closure);
         if precision != Precision::F32 {
             settings["precision"] = json!(precision);
         }
-        Ok(Stage::new("rollout", closure, settings))
+        Ok(Stage::of(StageKind::Rollout, closure, settings))
     }
 
     /// In what the networks of a closure multiply in its ensemble: `rollout.precision` for diffusion models, f32 for all others,
     /// which do not run on a device.
-    pub fn rollout_precision(&self, closure: &str) -> Precision {
-        match self.models.get(closure) {
-            Some(model) if model.law == Law::Diffusion => self.rollout.precision,
-            _ => Precision::F32,
+    pub fn rollout_precision(&self, closure: &ClosureRef) -> Precision {
+        match self.on_device(closure) {
+            Some(_) => self.rollout.precision,
+            None => Precision::F32,
         }
+    }
+
+    /// The model of a closure whose ensemble a tensor device can make: a diffusion law, drawn in full.
+    pub fn on_device(&self, closure: &ClosureRef) -> Option<&ModelConfig> {
+        let model = self.models.get(closure.model().filter(|_| !closure.mean_only())?)?;
+        (model.law == Law::Diffusion).then_some(model)
     }
 
     /// Refuses an ensemble that plain arrays cannot make.
     ///
     /// # Errors
     /// [`Error::Config`] if [`Config::rollout_precision`] is not f32.
-    pub fn check_plain(&self, closure: &str) -> Result<()> {
+    pub fn check_plain(&self, closure: &ClosureRef) -> Result<()> {
         match self.rollout_precision(closure) {
             Precision::F32 => Ok(()),
             other => {
@@ -147,9 +206,9 @@ impl Config {
     /// Offline scores of all closures on the test set.
     ///
     /// # Errors
-    /// A closure that does not exist.
+    /// As [`Config::closure`].
     pub fn offline_stage(&self) -> Result<Stage> {
-        let closures = self.scored();
+        let closures = self.scored()?;
         let laws: Vec<Value> = closures.iter().map(|closure| self.law(closure)).collect::<Result<_>>()?;
         let settings = json!({
             "data": self.data_stage().hash,
@@ -157,12 +216,7 @@ impl Config {
             "laws": laws,
             "eval": self.eval,
         });
-        Ok(Stage::new("offline", "offline", settings))
-    }
-
-    /// Closures that are scored offline.
-    pub fn scored(&self) -> Vec<String> {
-        self.rollout.closures.iter().chain(&self.eval.also).cloned().collect()
+        Ok(Stage::new(StageKind::Offline, settings))
     }
 
     /// Errors of encoding and decoding in every latent space.
@@ -173,7 +227,7 @@ impl Config {
         let trained: Vec<String> =
             self.autoencoder_models().map(|model| Ok(self.train_stage(model)?.hash)).collect::<Result<_>>()?;
         let settings = json!({ "data": self.data_stage().hash, "models": trained });
-        Ok(Stage::new("reconstruction", "reconstruction", settings))
+        Ok(Stage::new(StageKind::Reconstruction, settings))
     }
 
     /// Names of the models whose latents are trained.
@@ -185,35 +239,38 @@ impl Config {
     /// What drawing costs, closure by closure, on the machine that measured it.
     ///
     /// # Errors
-    /// A closure that does not exist.
+    /// As [`Config::closure`].
     pub fn cost_stage(&self) -> Result<Stage> {
         let frontier = &self.study.frontier;
-        let laws: Vec<Value> = frontier.models.iter().map(|model| self.law(model)).collect::<Result<_>>()?;
+        let laws: Vec<Value> = frontier.models.iter().map(|model| self.learned_law(model)).collect::<Result<_>>()?;
         let settings = json!({
             "offline": self.offline_stage()?.hash,
-            "every": self.rollout.every,
+            "every": self.rollout.redraw_interval,
             "models": laws,
             "steps": frontier.steps,
         });
-        Ok(Stage::new("cost", "cost", settings))
+        Ok(Stage::new(StageKind::Cost, settings))
     }
 
     /// What a closure's draws depend on: its training and its sampler, or its constant.
-    fn law(&self, closure: &str) -> Result<Value> {
-        match super::split_mean(closure) {
-            (base, true) => Ok(json!({ "mean": self.law(base)? })),
-            (base, false) if super::is_built_in(base) => Ok(json!(super::subgrid_constant(base))),
-            (model, false) => {
-                Ok(json!({ "train": self.train_stage(model)?.hash, "sampler": self.model(model)?.sampler }))
-            }
-        }
+    fn law(&self, closure: &ClosureRef) -> Result<Value> {
+        let law = match closure.kind() {
+            ClosureKind::None | ClosureKind::Exact => Value::Null,
+            ClosureKind::Subgrid(model) => json!(model.constant()),
+            ClosureKind::Learned(model) => self.learned_law(model)?,
+        };
+        Ok(if closure.mean_only() { json!({ "mean": law }) } else { law })
+    }
+
+    fn learned_law(&self, model: &str) -> Result<Value> {
+        Ok(json!({ "train": self.train_stage(model)?.hash, "sampler": self.model(model)?.sampler }))
     }
 
     /// The model of that name.
     ///
     /// # Errors
     /// [`Error::Config`] that lists the names there are.
-    pub fn model(&self, name: &str) -> Result<&super::ModelConfig> {
+    pub fn model(&self, name: &str) -> Result<&ModelConfig> {
         self.models.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
             Error::config("models", format!("no model `{name}`; known: {}", known.join(", ")))
@@ -231,9 +288,9 @@ mod tests {
         for model in config.models.keys() {
             stages.extend(config.autoencoder_stage(model).unwrap());
             stages.push(config.train_stage(model).unwrap());
-            stages.push(config.rollout_stage(model).unwrap());
+            stages.push(config.rollout_stage(&config.closure(model).unwrap()).unwrap());
         }
-        stages.push(config.rollout_stage("exact").unwrap());
+        stages.extend(config.exact_law().map(|closure| config.rollout_stage(&closure).unwrap()));
         stages
     }
 
@@ -261,8 +318,9 @@ mod tests {
         drawn.rollout.precision = Precision::Bf16;
         let models = ["joint", "p-cdm", "spectral", "two-phase"];
         assert_eq!(changed(&drawn, &config), models.map(|model| format!("rollout {model}")));
-        assert!(drawn.check_plain("exact").is_ok() && drawn.check_plain("joint/mean").is_ok());
-        let refused = drawn.check_plain("joint").unwrap_err().to_string();
+        let check = |name: &str| drawn.check_plain(&drawn.closure(name).unwrap());
+        assert!(check("exact").is_ok() && check("joint/mean").is_ok());
+        let refused = check("joint").unwrap_err().to_string();
         assert!(refused.contains("rollout.precision") && refused.contains("bf16"), "{refused}");
         let mut trained = config.clone();
         trained.models.get_mut("two-phase").unwrap().train_in(Precision::Bf16);

@@ -73,19 +73,20 @@ impl Config {
         Self { rollout, ..self.clone() }
     }
 
-    /// This configuration with the closed loop of one point of the frontier: `model` drawn in `steps` sampling steps every `every`
-    /// solver steps.
+    /// This configuration with the closed loop of one point of the frontier: `model` drawn in `steps` sampling steps every
+    /// `redraw_interval` solver steps.
     ///
     /// # Errors
     /// No such model.
-    pub fn frontier_point(&self, model: &str, steps: usize, every: usize) -> Result<Self> {
+    pub fn frontier_point(&self, model: &str, steps: usize, redraw_interval: usize) -> Result<Self> {
         let mut point = self.clone();
         self.model(model)?;
         if let Some(model) = point.models.get_mut(model) {
             model.sampler.steps = steps;
         }
         let members = self.study.frontier.members;
-        point.rollout = RolloutConfig { every, members, closures: vec![model.into()], ..self.rollout.clone() };
+        point.rollout =
+            RolloutConfig { redraw_interval, members, closures: vec![model.into()], ..self.rollout.clone() };
         Ok(point)
     }
 

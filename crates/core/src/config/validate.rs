@@ -1,33 +1,96 @@
 //! Impossible values, refused by name before anything runs.
 
-use super::{Config, LatentConfig, LatentTraining, Law, LearningRate, MissingTerm, TrainConfig, Variant};
+use super::closure::is_reserved;
+use super::{
+    Config, FilterConfig, FlowConfig, Hold, LatentConfig, LatentTraining, Law, LearningRate, MissingTerm,
+    RolloutConfig, TrainConfig, Variant,
+};
 use crate::error::{Error, Result};
 
-/// Closures that need no model, by their names in `rollout.closures`.
-pub const BUILT_IN_CLOSURES: [&str; 2] = ["none", "exact"];
+/// Intervals count as multiples of the time step within this many steps: a thousandth of one, far more than the round-off of
+/// decimal fractions and far less than anybody means.
+const WHOLE: f64 = 1e-3;
 
-/// Classical subgrid models, by their names in `rollout.closures`; they are for subgrid terms only.
-pub const SUBGRID_CLOSURES: [&str; 4] = ["smagorinsky", "dynamic-smagorinsky", "leith", "hyperviscosity"];
+/// `interval` in time steps `dt`.
+///
+/// # Errors
+/// [`Error::Config`] at `field` where that is no whole number.
+pub fn whole_steps(field: &str, interval: f64, dt: f64) -> Result<usize> {
+    let steps = interval / dt;
+    let whole = steps.is_finite() && steps >= 0.0 && (steps - steps.round()).abs() < WHOLE;
+    let what = || format!("{interval}; must be a multiple of flow.dt = {dt}, and is {steps} times that");
+    if whole { Ok(steps.round() as usize) } else { Err(Error::config(field, what())) }
+}
 
-/// The constant of a classical subgrid model; `None` for one without. With these each takes about as much enstrophy out of the
-/// resolved flow of preset `les` as the stored term does (with 0.17, 1.0 and 4.0 it was 0.81, 12.5 and 2.2 times as much).
-/// That of hyperviscosity is the rate at which the smallest dealiased scale is damped, per unit time.
-pub fn subgrid_constant(closure: &str) -> Option<f64> {
-    match closure {
-        "smagorinsky" => Some(0.19),
-        "leith" => Some(0.43),
-        "hyperviscosity" => Some(1.8),
-        _ => None,
+/// Refuses grids that have no transform: `n` points per side of a square of side `length`.
+///
+/// # Errors
+/// [`Error::Config`] where `n` is odd or below 4, or `length` is not a positive finite number.
+pub fn check_grid(n: usize, length: f64) -> Result<()> {
+    if n < 4 || n % 2 == 1 {
+        return Err(Error::config("flow.n", format!("{n} points per side; must be even and at least 4")));
+    }
+    check("flow.length", length, length > 0.0, "must be positive")
+}
+
+impl RolloutConfig {
+    /// Solver steps `dt` between snapshots, at least 1; `field` is where the interval stands.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the interval is not a positive whole number of steps.
+    pub fn snapshot_stride(&self, field: &str, dt: f64) -> Result<usize> {
+        let interval = self.duration / self.snapshots as f64;
+        match whole_steps(field, interval, dt)? {
+            0 => Err(Error::config(field, format!("{interval}; at least one time step of {dt} is needed"))),
+            steps => Ok(steps),
+        }
+    }
+
+    /// Refuses ensembles that a tensor device cannot make: those of a subgrid term, whose advection it lacks, and hold policies
+    /// that draw a fluctuation at every step.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field that asks for it.
+    pub fn check_device(&self, term: MissingTerm) -> Result<()> {
+        if term != MissingTerm::Physics {
+            return Err(Error::config("data.term", "subgrid; ensembles on a device are for the missing physics"));
+        }
+        if !matches!(self.hold, Hold::Held | Hold::Rescaled | Hold::Paper) {
+            let what = format!("{}; ensembles on a device know held, rescaled and paper", self.hold.name());
+            return Err(Error::config("rollout.hold", what));
+        }
+        Ok(())
     }
 }
 
-/// Whether a closure needs no training.
-pub fn is_built_in(closure: &str) -> bool {
-    BUILT_IN_CLOSURES.contains(&closure) || SUBGRID_CLOSURES.contains(&closure)
+impl FlowConfig {
+    /// Refuses impossible values.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the dotted path of the first field that is wrong and its value.
+    pub fn validate(&self) -> Result<()> {
+        check_grid(self.n, self.length)?;
+        for (field, value) in [
+            ("flow.dt", self.dt),
+            ("flow.noise.alpha", self.noise.alpha),
+            ("flow.initial.tau", self.initial.tau),
+            ("flow.max_courant", self.max_courant),
+        ] {
+            check(field, value, value > 0.0, "must be positive")?;
+        }
+        for (field, value) in [
+            ("flow.viscosity", self.viscosity),
+            ("flow.friction", self.friction),
+            ("flow.noise.kappa", self.noise.kappa),
+            ("flow.noise.sigma", self.noise.sigma),
+        ] {
+            check(field, value, value >= 0.0, "must not be negative")?;
+        }
+        check("flow.forcing", self.forcing, true, "must be finite")?;
+        check("flow.initial.alpha", self.initial.alpha, true, "must be finite")?;
+        at_least("flow.viscosity_order", self.viscosity_order as usize, 1)
+    }
 }
-
-/// Intervals count as multiples of the time step within this many steps: a thousandth of one.
-const WHOLE: f64 = 1e-3;
 
 impl Config {
     /// Refuses impossible values.
@@ -35,39 +98,16 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] with the dotted path of the first field that is wrong and its value.
     pub fn validate(&self) -> Result<()> {
-        self.validate_flow()?;
+        self.flow.validate()?;
         self.validate_data()?;
         for (name, model) in &self.models {
             self.validate_model(name, model)?;
         }
         self.validate_rollout("rollout")?;
         self.validate_study()?;
+        self.scored()?;
         at_least("eval.conditions", self.eval.conditions, 1)?;
         at_least("eval.samples", self.eval.samples, 2)
-    }
-
-    fn validate_flow(&self) -> Result<()> {
-        let flow = &self.flow;
-        crate::spectral::Grid::new(flow.n, flow.length)?;
-        for (field, value) in [
-            ("flow.dt", flow.dt),
-            ("flow.noise.alpha", flow.noise.alpha),
-            ("flow.initial.tau", flow.initial.tau),
-            ("flow.max_courant", flow.max_courant),
-        ] {
-            check(field, value, value > 0.0, "must be positive")?;
-        }
-        for (field, value) in [
-            ("flow.viscosity", flow.viscosity),
-            ("flow.friction", flow.friction),
-            ("flow.noise.kappa", flow.noise.kappa),
-            ("flow.noise.sigma", flow.noise.sigma),
-        ] {
-            check(field, value, value >= 0.0, "must not be negative")?;
-        }
-        check("flow.forcing", flow.forcing, true, "must be finite")?;
-        check("flow.initial.alpha", flow.initial.alpha, true, "must be finite")?;
-        at_least("flow.viscosity_order", flow.viscosity_order as usize, 1)
     }
 
     fn validate_data(&self) -> Result<()> {
@@ -83,25 +123,22 @@ impl Config {
         let later = format!("must be later than data.burn_in = {}", data.burn_in);
         check("data.final_time", data.final_time, data.final_time > data.burn_in, &later)?;
         for (field, value) in [("data.burn_in", data.burn_in), ("data.interval", data.interval)] {
-            self.whole_steps(field, value)?;
+            whole_steps(field, value, flow.dt)?;
         }
         check("data.interval", data.interval, data.interval > 0.0, "must be positive")?;
-        if matches!(data.term, MissingTerm::Subgrid { .. }) && data.n == flow.n {
+        let MissingTerm::Subgrid { filter } = data.term else { return Ok(()) };
+        if data.n == flow.n {
             return Err(Error::config("data.term", "a subgrid term needs data.n below flow.n"));
         }
-        Ok(())
-    }
-
-    /// `value` in time steps, which must be a whole number.
-    fn whole_steps(&self, field: &str, value: f64) -> Result<()> {
-        let steps = value / self.flow.dt;
-        let whole = (steps - steps.round()).abs() < WHOLE;
-        check(field, value, whole, &format!("must be a multiple of flow.dt = {}", self.flow.dt))
+        match filter {
+            FilterConfig::Gaussian { width } => check("data.term.filter.width", width, width > 0.0, "must be positive"),
+            FilterConfig::Sharp => Ok(()),
+        }
     }
 
     fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
         let field = |rest: &str| format!("models.{name}.{rest}");
-        if is_built_in(name) || name.is_empty() || !name.chars().all(allowed) {
+        if is_reserved(name) || name.is_empty() || !name.chars().all(allowed) {
             let what = "letters, digits, `-` and `_` make a name; those of closures that need no model are taken";
             return Err(Error::config(format!("models.{name}"), what));
         }
@@ -158,32 +195,14 @@ impl Config {
         let field = |rest: &str| format!("{path}.{rest}");
         check("rollout.start", rollout.start, rollout.start >= 0.0, "must not be negative")?;
         check(&field("duration"), rollout.duration, rollout.duration > 0.0, "must be positive")?;
-        self.whole_steps("rollout.start", rollout.start)?;
+        whole_steps("rollout.start", rollout.start, self.flow.dt)?;
         at_least(&field("snapshots"), rollout.snapshots, 1)?;
-        self.whole_steps(&field("duration / snapshots"), rollout.duration / rollout.snapshots as f64)?;
+        rollout.snapshot_stride(&field("duration / snapshots"), self.flow.dt)?;
         at_least(&field("members"), rollout.members, 1)?;
-        at_least("rollout.every", rollout.every, 1)?;
+        at_least("rollout.every", rollout.redraw_interval, 1)?;
         at_least("rollout.references", rollout.references, 1)?;
-        for closure in rollout.closures.iter().chain(&self.eval.also) {
-            let (base, _) = split_mean(closure);
-            let subgrid = matches!(self.data.term, MissingTerm::Subgrid { .. });
-            let wrong_term = if subgrid { base == "exact" } else { SUBGRID_CLOSURES.contains(&base) };
-            if wrong_term || !(is_built_in(base) || self.models.contains_key(base)) {
-                let built_in: &[&str] = if subgrid { &SUBGRID_CLOSURES } else { &["exact"] };
-                let models = self.models.keys().map(String::as_str);
-                let known: Vec<&str> = ["none"].iter().chain(built_in).copied().chain(models).collect();
-                let what =
-                    format!("unknown closure `{closure}`; known: {}, each with or without `/mean`", known.join(", "));
-                return Err(Error::config(field("closures"), what));
-            }
-        }
-        Ok(())
+        rollout.closures.iter().try_for_each(|name| self.closure_at(&field("closures"), name).map(drop))
     }
-}
-
-/// A closure's name without the suffix `/mean`, and whether it had one: the conditional mean alone.
-pub fn split_mean(closure: &str) -> (&str, bool) {
-    closure.strip_suffix("/mean").map_or((closure, false), |base| (base, true))
 }
 
 /// How often an autoencoder between `grid` and `latent` points per side halves the grid: as often as `latent` allows, a
@@ -232,4 +251,20 @@ fn check(field: &str, value: f64, right: bool, what: &str) -> Result<()> {
 
 fn at_least(field: &str, value: usize, least: usize) -> Result<()> {
     if value >= least { Ok(()) } else { Err(Error::config(field, format!("{value}; at least {least} is needed"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_whole_numbers_of_steps_up_to_round_off() {
+        for (interval, dt, steps) in [(0.3, 0.1, 3), (0.0, 0.1, 0), (20.0, 1e-3, 20_000), (0.7, 0.001, 700)] {
+            assert_eq!(whole_steps("x", interval, dt).unwrap(), steps);
+        }
+        for (interval, dt) in [(0.0105, 1e-3), (-0.1, 0.1), (f64::NAN, 0.1), (1.0, 0.0), (0.1, 1.0)] {
+            let error = whole_steps("data.interval", interval, dt).unwrap_err().to_string();
+            assert!(error.contains("data.interval") && error.contains("multiple of flow.dt"), "{error}");
+        }
+    }
 }

@@ -13,6 +13,11 @@ use crate::spectral::{Fft2, Grid, Spectrum};
 /// Relative weight q_n below which a mode is not drawn: all of them together are below round-off in the field.
 const WEIGHTLESS: f64 = 1e-16;
 
+/// κσ²/(L²Δt): the variance that a mode of weight q_n = 1 contributes to one draw.
+fn unit_variance(config: &FlowConfig) -> f64 {
+    config.noise.kappa * config.noise.sigma.powi(2) / (config.length.powi(2) * config.dt)
+}
+
 /// A mode of the noise and how it is drawn.
 #[derive(Debug, Clone, Copy)]
 struct Mode {
@@ -48,7 +53,7 @@ impl Modes {
             ));
         }
         let n = grid.n;
-        let unit = noise.kappa * noise.sigma.powi(2) / (config.length.powi(2) * config.dt);
+        let unit = unit_variance(config);
         let (mut list, mut variance) = (Vec::new(), 0.0);
         for j in 0..=n / 2 {
             let self_conjugate = j == 0 || j == n / 2;
@@ -136,6 +141,24 @@ impl QWiener {
     /// Pointwise standard deviation, (κσ² Σ q_n/(L²Δt))^½: 0.01995 for the paper's values at Δt = 1e-3.
     pub fn std(&self) -> f64 {
         self.modes.variance.sqrt()
+    }
+
+    /// Expected [`crate::spectral::shell_spectrum`] of a draw: ½κσ²q_n/(L²Δt), summed over the shells round(|n|) = 0 … N/2 of all
+    /// modes −N/2 ≤ n < N/2 of `config`.
+    pub fn shell_spectrum(config: &FlowConfig) -> Vec<f64> {
+        let half = (config.n / 2) as i64;
+        let (noise, unit) = (&config.noise, std::f64::consts::TAU / config.length);
+        let scale = 0.5 * unit_variance(config);
+        let mut shells = vec![0.0; config.n / 2 + 1];
+        for x in -half..half {
+            for y in -half..half {
+                let n2 = (x * x + y * y) as f64;
+                if let Some(shell) = shells.get_mut(n2.sqrt().round() as usize) {
+                    *shell += scale * (-noise.alpha * unit * unit * n2).exp();
+                }
+            }
+        }
+        shells
     }
 
     /// Writes one draw, shape (N, N).

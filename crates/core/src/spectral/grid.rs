@@ -3,7 +3,8 @@
 use num_complex::Complex64;
 
 use super::Spectrum;
-use crate::error::{Error, Result};
+use crate::config::check_grid;
+use crate::error::Result;
 
 /// A periodic square with N points per side.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,14 +19,9 @@ impl Grid {
     /// The grid with `n` points per side of length `length`.
     ///
     /// # Errors
-    /// [`Error::Config`] where `n` is odd or below 4, or `length` is not a positive finite number.
+    /// [`crate::error::Error::Config`] where `n` is odd or below 4, or `length` is not a positive finite number.
     pub fn new(n: usize, length: f64) -> Result<Self> {
-        if n < 4 || n % 2 == 1 {
-            return Err(Error::config("flow.n", format!("{n} points per side; must be even and at least 4")));
-        }
-        if !(length > 0.0 && length.is_finite()) {
-            return Err(Error::config("flow.length", format!("{length}; must be positive")));
-        }
+        check_grid(n, length)?;
         Ok(Self { n, length })
     }
 

@@ -1,0 +1,221 @@
+//! Closures as configurations name them.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::{Config, MissingTerm};
+use crate::error::{Error, Result};
+
+/// Suffix of a name that stands for the closure's conditional mean alone.
+const MEAN: &str = "/mean";
+/// Names of the closures that are neither subgrid models nor trained.
+const NONE: &str = "none";
+const EXACT: &str = "exact";
+
+/// A closure that exists for a configuration's problem; only [`Config::closure`] makes one.
+///
+/// It is shown, and stored, as the name it was made of: `none`, `exact`, a subgrid model, or a model of `models`, each with
+/// `/mean` for its conditional mean alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosureRef {
+    kind: ClosureKind,
+    mean_only: bool,
+}
+
+/// What a closure is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClosureKind {
+    /// H = 0.
+    None,
+    /// The true law, which is known for the missing physics only.
+    Exact,
+    /// A classical model, for subgrid terms only.
+    Subgrid(SubgridModel),
+    /// The model of that name in [`Config::models`].
+    Learned(String),
+}
+
+/// Classical subgrid models with the constants that stand in no configuration; [`crate::closure::Subgrid`] has the equations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubgridModel {
+    /// Smagorinsky's eddy viscosity.
+    Smagorinsky,
+    /// The same with Germano's coefficient, found as the flow goes on.
+    DynamicSmagorinsky,
+    /// Leith's eddy viscosity.
+    Leith,
+    /// −ν(−∇²)²ω.
+    Hyperviscosity,
+}
+
+impl ClosureRef {
+    /// What it is; for [`ClosureRef::mean_only`], what it is the mean of.
+    pub fn kind(&self) -> &ClosureKind {
+        &self.kind
+    }
+
+    /// Whether it is the conditional mean alone.
+    pub fn mean_only(&self) -> bool {
+        self.mean_only
+    }
+
+    /// The trained model that it draws from, by name.
+    pub fn model(&self) -> Option<&str> {
+        match &self.kind {
+            ClosureKind::Learned(model) => Some(model),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ClosureRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.kind, if self.mean_only { MEAN } else { "" })
+    }
+}
+
+impl fmt::Display for ClosureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => NONE,
+            Self::Exact => EXACT,
+            Self::Subgrid(model) => model.name(),
+            Self::Learned(model) => model,
+        })
+    }
+}
+
+impl Serialize for ClosureRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl SubgridModel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Smagorinsky, Self::DynamicSmagorinsky, Self::Leith, Self::Hyperviscosity];
+
+    /// Its name as in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smagorinsky => "smagorinsky",
+            Self::DynamicSmagorinsky => "dynamic-smagorinsky",
+            Self::Leith => "leith",
+            Self::Hyperviscosity => "hyperviscosity",
+        }
+    }
+
+    /// Its constant: C of Smagorinsky and Leith; of hyperviscosity, the rate per unit time at which the smallest dealiased scale,
+    /// k = 2πn/3L, is damped; `None` for the dynamic model, which finds its own.
+    ///
+    /// With these each takes about as much enstrophy out of the resolved flow of preset `les` as the stored term does (with 0.17,
+    /// 1.0 and 4.0 it was 0.81, 12.5 and 2.2 times as much).
+    pub fn constant(self) -> Option<f64> {
+        match self {
+            Self::Smagorinsky => Some(0.19),
+            Self::DynamicSmagorinsky => None,
+            Self::Leith => Some(0.43),
+            Self::Hyperviscosity => Some(1.8),
+        }
+    }
+}
+
+/// Whether a name is that of a closure that needs no training, whatever the problem.
+pub(super) fn is_reserved(name: &str) -> bool {
+    [NONE, EXACT].contains(&name) || SubgridModel::ALL.iter().any(|model| model.name() == name)
+}
+
+impl Config {
+    /// The closure of that name: `none`, `exact` (missing physics only), a [`SubgridModel`] (subgrid terms only), or a model of
+    /// `models`, each with or without `/mean`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that lists the names there are for this configuration's problem.
+    pub fn closure(&self, name: &str) -> Result<ClosureRef> {
+        self.closure_at("closure", name)
+    }
+
+    /// The closures of the closed loop, `rollout.closures`.
+    ///
+    /// # Errors
+    /// As [`Config::closure`].
+    pub fn closures(&self) -> Result<Vec<ClosureRef>> {
+        self.rollout.closures.iter().map(|name| self.closure_at("rollout.closures", name)).collect()
+    }
+
+    /// Closures that are scored offline: those of the closed loop, then `eval.also`.
+    ///
+    /// # Errors
+    /// As [`Config::closure`].
+    pub fn scored(&self) -> Result<Vec<ClosureRef>> {
+        let mut all = self.closures()?;
+        for name in &self.eval.offline_only {
+            all.push(self.closure_at("eval.also", name)?);
+        }
+        Ok(all)
+    }
+
+    /// The exact law, where the problem has one that is known.
+    pub fn exact_law(&self) -> Option<ClosureRef> {
+        let known = self.data.term == MissingTerm::Physics;
+        known.then_some(ClosureRef { kind: ClosureKind::Exact, mean_only: false })
+    }
+
+    /// What every closure is compared with: none at all and, where it is known, the exact law.
+    pub fn baselines(&self) -> Vec<ClosureRef> {
+        let none = ClosureRef { kind: ClosureKind::None, mean_only: false };
+        std::iter::once(none).chain(self.exact_law()).collect()
+    }
+
+    /// [`Config::closure`] of a name that stands at `field`.
+    pub(super) fn closure_at(&self, field: &str, name: &str) -> Result<ClosureRef> {
+        let (base, mean_only) = name.strip_suffix(MEAN).map_or((name, false), |base| (base, true));
+        let mut known = self.baselines();
+        if known.len() == 1 {
+            let subgrid = SubgridModel::ALL.map(ClosureKind::Subgrid);
+            known.extend(subgrid.map(|kind| ClosureRef { kind, mean_only: false }));
+        }
+        let models = self.models.keys().cloned().map(ClosureKind::Learned);
+        known.extend(models.map(|kind| ClosureRef { kind, mean_only: false }));
+        match known.iter().find(|closure| closure.to_string() == base) {
+            Some(closure) => Ok(ClosureRef { mean_only, ..closure.clone() }),
+            None => {
+                let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+                let what =
+                    format!("unknown closure `{name}`; known: {}, each with or without `/mean`", names.join(", "));
+                Err(Error::config(field, what))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    #[test]
+    fn names_are_those_of_the_problem_and_come_back_as_they_were() {
+        for (preset, known, other) in
+            [(Preset::Smoke, &["exact", "p-cdm"][..], "leith"), (Preset::Les, &["leith", "hyperviscosity"], "exact")]
+        {
+            let config = Config::preset(preset);
+            for name in known.iter().chain(&["none"]) {
+                for (name, mean) in [(name.to_string(), false), (format!("{name}/mean"), true)] {
+                    let closure = config.closure(&name).unwrap();
+                    assert_eq!((closure.to_string(), closure.mean_only()), (name.clone(), mean));
+                    assert_eq!(serde_json::to_value(&closure).unwrap(), name);
+                }
+            }
+            for wrong in [other, "other", "none/mean/mean", "/mean", ""] {
+                let error = config.closure(wrong).unwrap_err().to_string();
+                let listed = error.split_once("known: ").unwrap().1;
+                assert!(known.iter().all(|name| listed.contains(name)) && !listed.contains(other), "{error}");
+            }
+        }
+        let smoke = Config::preset(Preset::Smoke);
+        assert_eq!(smoke.closure("p-cdm/mean").unwrap().model(), Some("p-cdm"));
+        assert_eq!(smoke.closure("exact").unwrap().kind(), &ClosureKind::Exact);
+    }
+}
