@@ -8,30 +8,36 @@ use ndarray::Array2;
 
 use crate::fields::{ROUND_OFF, TAU, distance, field, quiet, rms, rough};
 
+/// Smoothness of a noise that is white on the grid: its Nyquist modes weigh as much as any.
+const WHITE: f64 = 1e-6;
+
 #[test]
 fn noise_has_the_published_covariance() {
-    let config = FlowConfig { n: 32, ..FlowConfig::default() };
-    let (n, samples) = (32usize, 4000);
-    let grid = Grid::new(n, 1.0).unwrap();
-    let mut noise = QWiener::new(&config).unwrap();
-    assert!((noise.std() - 0.019947).abs() < 1e-5, "{}", noise.std());
-    let mut rng = SeedTree::new(1).stream();
-    let mut power = Array2::<f64>::zeros((n, n / 2 + 1));
-    let mut square = 0.0;
-    let mut h = Array2::zeros((n, n));
-    for _ in 0..samples {
-        noise.sample_into(&mut rng, h.view_mut());
-        square += rms(h.view()).powi(2) / samples as f64;
-        power.zip_mut_with(&rfft2(h.view()), |p, c| *p += c.norm_sqr() / samples as f64);
-    }
-    assert!((square.sqrt() / noise.std() - 1.0).abs() < 0.01, "{}", square.sqrt());
-    let unit = config.noise.kappa * config.noise.sigma.powi(2) * (n as f64).powi(4) / config.dt;
-    for ((i, j), &p) in power.indexed_iter() {
-        let expected = unit * (-config.noise.alpha * grid.k2(i, j)).exp();
-        if expected > 1e-12 * unit {
-            // |ĥ|² is exponential (relative deviation 1), of a real mode χ²₁ (√2); 5 standard errors over 400 modes.
-            let error = 5.0 * 2f64.sqrt() / (samples as f64).sqrt();
-            assert!((p / expected - 1.0).abs() < error, "mode ({i}, {j}): {}", p / expected);
+    let paper = FlowConfig { n: 32, ..FlowConfig::default() };
+    assert!((QWiener::new(&paper).unwrap().std() - 0.019947).abs() < 1e-5);
+    let white = FlowConfig { noise: NoiseConfig { alpha: WHITE, ..paper.noise.clone() }, ..paper.clone() };
+    for config in [paper, white] {
+        let (n, samples) = (config.n, 4000);
+        let grid = Grid::new(n, 1.0).unwrap();
+        let mut noise = QWiener::new(&config).unwrap();
+        let mut rng = SeedTree::new(1).stream();
+        let mut power = Array2::<f64>::zeros((n, n / 2 + 1));
+        let mut square = 0.0;
+        let mut h = Array2::zeros((n, n));
+        for _ in 0..samples {
+            noise.sample_into(&mut rng, h.view_mut());
+            square += rms(h.view()).powi(2) / samples as f64;
+            power.zip_mut_with(&rfft2(h.view()), |p, c| *p += c.norm_sqr() / samples as f64);
+        }
+        assert!((square.sqrt() / noise.std() - 1.0).abs() < 0.01, "{}", square.sqrt());
+        let unit = config.noise.kappa * config.noise.sigma.powi(2) * (n as f64).powi(4) / config.dt;
+        for ((i, j), &p) in power.indexed_iter() {
+            let expected = unit * (-config.noise.alpha * grid.k2(i, j)).exp();
+            if expected > 1e-12 * unit {
+                // |ĥ|² is exponential (relative deviation 1), of a real mode χ²₁ (√2); 5 standard errors over 544 modes.
+                let error = 5.0 * 2f64.sqrt() / (samples as f64).sqrt();
+                assert!((p / expected - 1.0).abs() < error, "mode ({i}, {j}): {}", p / expected);
+            }
         }
     }
 }
@@ -233,8 +239,10 @@ fn schemes_converge_strongly_along_one_brownian_path() {
 #[test]
 fn a_given_realisation_acts_as_a_drawn_one() {
     let config = FlowConfig { n: 32, ..FlowConfig::default() };
-    for stepper in [Stepper::CnEuler, Stepper::CnAb2, Stepper::Etdrk4] {
-        let config = FlowConfig { stepper, ..config.clone() };
+    let steppers = [Stepper::CnEuler, Stepper::CnAb2, Stepper::Etdrk4];
+    for (stepper, alpha) in steppers.into_iter().flat_map(|stepper| [config.noise.alpha, WHITE].map(|a| (stepper, a))) {
+        let noise = NoiseConfig { alpha, ..config.noise.clone() };
+        let config = FlowConfig { stepper, noise, ..config.clone() };
         let (mut drawn, mut given) = (Solver::new(&config).unwrap(), Solver::new(&config).unwrap());
         for solver in [&mut drawn, &mut given] {
             solver.set_vorticity(rough(32, 2).view()).unwrap();
