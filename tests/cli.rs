@@ -99,7 +99,7 @@ fn wrong_settings_fail_and_name_the_field() {
             "{complaint}"
         );
     }
-    let refused = lacuna(folder.path(), &["selftest", "--precision", "f16"]);
+    let refused = lacuna(folder.path(), &["rollout", "--precision", "f16"]);
     assert!(text(&refused.stderr).contains("known: f32, bf16"), "{}", text(&refused.stderr));
     assert!(!lacuna(folder.path(), &["train", "--preset", "smoke", "--device", "abacus"]).status.success());
 }
