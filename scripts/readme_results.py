@@ -1,7 +1,8 @@
 """Fill the results section of README.md from the tables of a preset.
 
 The section lies between `<!-- results:begin -->` and `<!-- results:end -->`; what is there is replaced by
-columns of the tables of figures/PRESET named below with their captions, so no number in the README is typed by hand.
+columns of the tables of figures/PRESET named below with their captions, so no number in the README is typed by hand. Columns
+of scores are those that the library's lists of metrics call headlines: columns.json, which `cargo test` keeps true.
 """
 
 import argparse
@@ -11,11 +12,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-LOOP = ("closure", "members", "error of mean", "spread", "spread/exact", "spread/skill", "CRPS", "skill", "failures")
+HEADLINES = json.loads((Path(__file__).resolve().parent / "columns.json").read_text(encoding="utf-8"))
+LOOP = ("closure", "members", *HEADLINES["closed-loop"], "failures")
 # Tables and the columns that are shown of them; the files have all.
 TABLES = {
     "ledger.md": ("source", "method", "closure", "quantity", "relation", "published", "ours"),
-    "offline.md": ("closure", "bias", "std/exact", "D_RE single", "D_RE single excess", "CRPS/exact", "W1"),
+    "offline.md": ("closure", *HEADLINES["offline"]),
     "closed-loop.md": LOOP + ("ms/step",),
     "large-closed-loop.md": LOOP,
     "cost.md": ("closure", "encode", "denoise", "decode", "draw", "per step", "cheaper"),

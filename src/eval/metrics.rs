@@ -143,16 +143,14 @@ impl Gram {
         }
         let trace: f64 = (0..self.m).map(|a| self.g[a * self.m + a]).sum();
         let variance = (trace - self.g.iter().sum::<f64>() / self.m as f64) / (self.m as f64 - 1.0);
-        /// Members that agree differ by the round-off of these sums, relative to their errors.
-        const ROUND_OFF: f64 = 1e-12;
-        if variance > ROUND_OFF * trace / self.m as f64 { variance } else { 0.0 }
+        above_round_off(variance, trace / self.m as f64)
     }
 
     /// [`Gram::variance`] of a bootstrap replicate, in which member m has weight `weights[m]`.
     pub fn replicate_variance(&self, weights: &[f64]) -> f64 {
         let m = self.m as f64;
         let trace: f64 = weights.iter().enumerate().map(|(a, w)| w * self.g[a * self.m + a]).sum();
-        (m / (m - 1.0) * (trace - self.mean_error2(weights))).max(0.0)
+        above_round_off(m / (m - 1.0) * (trace - self.mean_error2(weights)), trace)
     }
 
     /// Fair energy score with the root-mean-square norm; NaN for one member:
@@ -170,6 +168,13 @@ impl Gram {
         }
         self.member_error() - pairs / (self.m * (self.m - 1)) as f64
     }
+}
+
+/// A variance of members with this mean square error; 0 where it is what their agreement leaves in the sums.
+fn above_round_off(variance: f64, error2: f64) -> f64 {
+    /// Members that agree differ by the round-off of these sums, relative to their errors.
+    const ROUND_OFF: f64 = 1e-12;
+    if variance > ROUND_OFF * error2 { variance } else { 0.0 }
 }
 
 /// Jackknife over blocks (trajectories): the statistic of all blocks, and its standard error from leaving one out.

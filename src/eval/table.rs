@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use polars::prelude::{AnyValue, Column, DataFrame};
 
+use super::metric::Estimate;
 use crate::error::{Error, Result};
 
 /// Suffix of a column that holds the standard error of the column to its left.
@@ -28,6 +29,18 @@ struct Cells {
     header: Vec<String>,
     numeric: Vec<bool>,
     rows: Vec<Vec<String>>,
+}
+
+/// NaN means "not defined here" in results and becomes a missing entry of a table.
+pub(crate) fn known(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
+}
+
+/// A column of values and, with [`UNCERTAINTY`] in its title, one of their standard errors.
+pub(crate) fn estimates(title: &str, estimates: impl Iterator<Item = Estimate>) -> [Column; 2] {
+    let (values, errors): (Vec<_>, Vec<_>) =
+        estimates.map(|estimate| (known(estimate.value), known(estimate.value).and(known(estimate.error)))).unzip();
+    [Column::new(title.into(), values), Column::new(format!("{title}{UNCERTAINTY}").into(), errors)]
 }
 
 /// What the frame says of a column.

@@ -11,7 +11,7 @@ use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
 #[cfg(feature = "learn")]
 use crate::config::Law;
-use crate::config::{FlowConfig, Stage, is_built_in, split_mean, subgrid_constant};
+use crate::config::{Stage, is_built_in, split_mean, subgrid_constant};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
@@ -326,10 +326,5 @@ impl Lab {
                 Ok(AnyClosure::new(Learned::load(&path, Some(sampler))?).named(model))
             }
         }
-    }
-
-    /// The equation of the reduced model: this configuration's flow on the grid of the stored fields.
-    pub fn reduced_flow(&self) -> FlowConfig {
-        FlowConfig { n: self.config.data.n, ..self.config.flow.clone() }
     }
 }
