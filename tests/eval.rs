@@ -209,6 +209,12 @@ fn offline_scores_have_their_closed_forms() {
     // In many dimensions distances concentrate: (√(1 + 4) − √8/2)/(√2/2) and (1 − 0)/(√2/2).
     near("energy/exact", 2, (5.0_f64.sqrt() - 2.0_f64.sqrt()) * 2.0_f64.sqrt(), MONTE_CARLO);
     near("energy/exact", 3, 2.0_f64.sqrt(), MONTE_CARLO);
+    for (column, level) in [("coverage 50 %", 0.5), ("coverage 80 %", 0.8), ("coverage 95 %", 0.95)] {
+        // One outcome for each of 48 conditions, of as many degrees of freedom.
+        near(column, 0, level, 3.0 * (level * (1.0 - level) / (32.0 * 48.0)).sqrt());
+        // A point forecast has the truth at either end of 25 ranks, of which the interval takes a part or nothing.
+        near(column, 3, (1.0 - 25.0 * 0.5 * (1.0 - level)).max(0.0), 1e-9);
+    }
     let w1 = table.numbers("W1").unwrap();
     let expected = wasserstein_of_pools(&config, &test, &law, [(1.0, 1.0), (1.1, 1.0), (1.0, 2.0), (1.0, 0.0)]);
     for row in 1..4 {
@@ -357,6 +363,10 @@ fn closed_loop_scores_have_their_closed_forms() {
     // Fair CRPS: mean |x| less half the mean distance of different members.
     near("CRPS", [(2.0 - 1.0) / rms, (0.5 / 3.0 - 0.8 / 6.0) / rms]);
     near("skill/exact", [0.0, 1.0]);
+    // The truth is below two members, rank 0 of 2, which stands for [0, 1/3]; and the second of three, for [1/4, 1/2].
+    near("coverage 50 %", [0.25, 1.0]);
+    near("coverage 80 %", [0.7, 1.0]);
+    near("coverage 95 %", [0.925, 1.0]);
     near("failures", [0.0, 1.0]);
     // A second on one thread for 10 steps and half of it for 2 draws, of 2 and of 4 members.
     near("ms/step", [50.0, 25.0]);

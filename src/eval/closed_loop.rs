@@ -50,7 +50,7 @@ pub struct Point {
     /// Members that have not failed.
     pub alive: usize,
     /// In the order of [`CLOSED_LOOP`].
-    scores: [Estimate; CLOSED_LOOP.len()],
+    scores: Vec<Estimate>,
 }
 
 impl Point {
@@ -154,7 +154,7 @@ pub(super) fn alive(ensemble: &Ensemble, k: usize) -> Vec<ArrayView2<'_, f32>> {
 fn point(reference: &Reference, ensemble: &Ensemble, k: usize, rng: &mut Stream) -> Point {
     let members = alive(ensemble, k);
     let m = members.len();
-    let mut point = Point { t: reference.times[k], alive: m, scores: [Estimate::NONE; CLOSED_LOOP.len()] };
+    let mut point = Point { t: reference.times[k], alive: m, scores: vec![Estimate::NONE; CLOSED_LOOP.len()] };
     if m == 0 {
         return point;
     }

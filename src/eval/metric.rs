@@ -4,7 +4,7 @@
 //! [`super::metrics`] and an entry here.
 
 use super::closed_loop::{Compared, Snapshot};
-use super::metrics::{crps, d_mse, expected_crps, gaussian_crps_floor};
+use super::metrics::{coverage, crps, d_mse, expected_crps, gaussian_crps_floor};
 use super::offline::{Condition, Pool, half_mean_distance, mean_distance, wasserstein};
 use super::sampling::thinned_mean;
 use super::shells::transfers;
@@ -162,6 +162,11 @@ fn excess(condition: &Condition, which: usize) -> [f64; 3] {
     [condition.published[which], condition.law.as_ref().map_or(f64::NAN, |law| law.published[which]), 1.0]
 }
 
+/// Coverage of the stored H by the central interval of a level, and the number of conditions.
+fn covered(condition: &Condition, level: f64) -> [f64; 3] {
+    [thinned_mean(condition.samples, |members, at| coverage(members, condition.h[at], level)), 1.0, 0.0]
+}
+
 /// ⟨ab⟩ over the grid.
 fn product(a: &Field, b: &Field) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64
@@ -176,370 +181,355 @@ fn given(condition: &Condition, which: usize) -> [f64; 3] {
     [rate(&condition.average), rate(condition.h), 0.0]
 }
 
-/// *bias*: ‖E x − m‖, m the exact conditional mean: ‖x̄ − m‖² of M samples less its Monte-Carlo part V/M, clipped at zero, because that is the law the rollout sees.
-pub static BIAS: OfflineMetric = Metric {
-    name: "bias",
-    caption: "‖E x − m‖, m the exact conditional mean: ‖x̄ − m‖² of M samples less its Monte-Carlo part V/M, clipped at zero, because that is the law the rollout sees",
-    unit: RMS_H,
-    headline: true,
-    rule: of(
-        Against::Law,
-        |c| {
-            [
-                c.law.as_ref().map_or(f64::NAN, |law| d_mse(law.mean.view(), c.average.view()))
-                    - c.variance / c.samples.len() as f64,
-                c.h2,
-                0.0,
-            ]
+/// A list of metrics, each of which is a value of its own, too; its caption is its documentation.
+macro_rules! metrics {
+    (
+        $(#[$about:meta])*
+        $list:ident: $kind:ty =>
+        $($metric:ident {
+            name: $name:literal,
+            caption: $caption:literal,
+            unit: $unit:expr,
+            headline: $headline:literal,
+            rule: $rule:expr,
+        })*
+    ) => {
+        $(
+            #[doc = concat!("*", $name, "*: ", $caption, ".")]
+            pub static $metric: $kind =
+                Metric { name: $name, caption: $caption, unit: $unit, headline: $headline, rule: $rule };
+        )*
+        $(#[$about])*
+        pub static $list: &[&$kind] = &[$(&$metric),*];
+    };
+}
+
+metrics! {
+    /// Scores on test conditions, in the order of their columns.
+    OFFLINE: OfflineMetric =>
+
+    BIAS {
+        name: "bias",
+        caption: "‖E x − m‖, m the exact conditional mean: ‖x̄ − m‖² of M samples less its Monte-Carlo part V/M, clipped at zero, because that is the law the rollout sees",
+        unit: RMS_H,
+        headline: true,
+        rule: of(
+            Against::Law,
+            |c| {
+                [
+                    c.law.as_ref().map_or(f64::NAN, |law| d_mse(law.mean.view(), c.average.view()))
+                        - c.variance / c.samples.len() as f64,
+                    c.h2,
+                    0.0,
+                ]
+            },
+            root_ratio,
+        ),
+    }
+    BIAS_OF_MEAN {
+        name: "bias of mean()",
+        caption: "the same of the closure's own conditional mean, where it has one",
+        unit: RMS_H,
+        headline: false,
+        rule: of(
+            Against::Law,
+            |c| match (&c.law, &c.own_mean) {
+                (Some(law), Some(own)) => [d_mse(law.mean.view(), own.view()), c.h2, 0.0],
+                _ => [f64::NAN, c.h2, 0.0],
+            },
+            root_ratio,
+        ),
+    }
+    STD_OVER_EXACT {
+        name: "std/exact",
+        caption: "pointwise sample standard deviation over the exact law's",
+        unit: "",
+        headline: true,
+        rule: of(Against::Law, |c| [c.variance, c.law.as_ref().map_or(f64::NAN, |law| law.std * law.std), 0.0], root_ratio),
+    }
+    D_MSE_SINGLE {
+        name: "D_MSE single",
+        caption: "mean square error of single samples against the stored H (arXiv 2506.20771, section 3)",
+        unit: "1/time⁴",
+        headline: false,
+        rule: of(Against::Both, |c| published(c, 0), ratio),
+    }
+    D_MSE_SINGLE_EXCESS {
+        name: "D_MSE single excess",
+        caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
+        unit: "1/time⁴",
+        headline: false,
+        rule: of(Against::Law, |c| excess(c, 0), difference),
+    }
+    D_RE_SINGLE {
+        name: "D_RE single",
+        caption: "relative Frobenius error of single samples against the stored H (arXiv 2506.20771, section 3)",
+        unit: "",
+        headline: true,
+        rule: of(Against::Both, |c| published(c, 1), ratio),
+    }
+    D_RE_SINGLE_EXCESS {
+        name: "D_RE single excess",
+        caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
+        unit: "",
+        headline: true,
+        rule: of(Against::Law, |c| excess(c, 1), difference),
+    }
+    D_MSE_MEAN {
+        name: "D_MSE mean",
+        caption: "mean square error of the mean of the samples against the stored H",
+        unit: "1/time⁴",
+        headline: false,
+        rule: of(Against::Both, |c| published(c, 2), ratio),
+    }
+    D_MSE_MEAN_EXCESS {
+        name: "D_MSE mean excess",
+        caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
+        unit: "1/time⁴",
+        headline: false,
+        rule: of(Against::Law, |c| excess(c, 2), difference),
+    }
+    D_RE_MEAN {
+        name: "D_RE mean",
+        caption: "relative Frobenius error of the mean of the samples against the stored H",
+        unit: "",
+        headline: false,
+        rule: of(Against::Both, |c| published(c, 3), ratio),
+    }
+    D_RE_MEAN_EXCESS {
+        name: "D_RE mean excess",
+        caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
+        unit: "",
+        headline: false,
+        rule: of(Against::Law, |c| excess(c, 3), difference),
+    }
+    CORRELATION {
+        name: "correlation",
+        caption: "of the mean of the samples with the stored H",
+        unit: "",
+        headline: false,
+        rule: of(
+            Against::Data,
+            |c| [product(c.h, &c.average), c.h2, product(&c.average, &c.average)],
+            |[cross, h2, mean2]| cross / (h2 * mean2).sqrt(),
+        ),
+    }
+    STD {
+        name: "std",
+        caption: "pointwise sample standard deviation",
+        unit: RMS_H,
+        headline: false,
+        rule: of(Against::Data, |c| [c.variance, c.h2, 0.0], |[variance, h2, _]| (variance / h2).sqrt()),
+    }
+    CRPS {
+        name: "CRPS",
+        caption: "fair, against the one stored H; of a closure that does not draw the mean absolute error",
+        unit: RMS_H,
+        headline: false,
+        rule: of(
+            Against::Data,
+            |c| [thinned_mean(c.samples, |members, at| crps(members, c.h[at])), c.h2, 1.0],
+            |[crps, h2, count]| crps / (h2 * count).sqrt(),
+        ),
+    }
+    CRPS_OVER_EXACT {
+        name: "CRPS/exact",
+        caption: "fair, expectation over outcomes of the exact law in closed form, over the exact law's own std/√π; 1 is perfect",
+        unit: "",
+        headline: true,
+        rule: of(
+            Against::Law,
+            |c| match &c.law {
+                Some(law) => {
+                    let score = thinned_mean(c.samples, |members, at| expected_crps(members, law.mean[at], law.std));
+                    [score, gaussian_crps_floor(law.std), 0.0]
+                }
+                None => [f64::NAN; 3],
+            },
+            ratio,
+        ),
+    }
+    ENERGY_OVER_EXACT {
+        name: "energy/exact",
+        caption: "fair energy score over outcomes drawn from the exact law, over the exact law's own; 1 is perfect",
+        unit: "",
+        headline: false,
+        rule: of(
+            Against::Law,
+            |c| match &c.law {
+                Some(law) => {
+                    [mean_distance(c.samples, law.outcomes) - half_mean_distance(c.samples), law.half_mean_distance, 0.0]
+                }
+                None => [f64::NAN; 3],
+            },
+            ratio,
+        ),
+    }
+    W1 {
+        name: "W1",
+        caption: "Wasserstein-1 distance of the pooled pointwise values of H from the exact law's, averaged over trajectories; the exact law's own value is the sampling floor",
+        unit: RMS_H,
+        headline: true,
+        rule: OfflineRule {
+            against: Against::Law,
+            terms: Terms::Pool(|pool| [pool.conditions * wasserstein(pool.values, pool.exact), pool.conditions, pool.h2]),
+            statistic: |[distance, count, h2]| distance / count / root(h2 / count),
         },
-        root_ratio,
-    ),
-};
+    }
+    COVERAGE_50 {
+        name: "coverage 50 %",
+        caption: "share of stored H inside the central interval of the samples that should hold 50 %; unbiased for any number of samples",
+        unit: "",
+        headline: false,
+        rule: of(Against::Both, |c| covered(c, 0.50), ratio),
+    }
+    COVERAGE_80 {
+        name: "coverage 80 %",
+        caption: "share of stored H inside the central interval of the samples that should hold 80 %; unbiased for any number of samples",
+        unit: "",
+        headline: false,
+        rule: of(Against::Both, |c| covered(c, 0.80), ratio),
+    }
+    COVERAGE_95 {
+        name: "coverage 95 %",
+        caption: "share of stored H inside the central interval of the samples that should hold 95 %; unbiased for any number of samples",
+        unit: "",
+        headline: false,
+        rule: of(Against::Both, |c| covered(c, 0.95), ratio),
+    }
+    ENSTROPHY {
+        name: "enstrophy",
+        caption: "what the mean of the samples gives to the resolved enstrophy over what the stored term gives: 1 is right, negative has the wrong sign",
+        unit: "",
+        headline: false,
+        rule: of(Against::Data, |c| given(c, 0), ratio),
+    }
+    ENERGY {
+        name: "energy",
+        caption: "the same of energy",
+        unit: "",
+        headline: false,
+        rule: of(Against::Data, |c| given(c, 1), ratio),
+    }
+}
 
-/// *bias of mean()*: the same of the closure's own conditional mean, where it has one.
-pub static BIAS_OF_MEAN: OfflineMetric = Metric {
-    name: "bias of mean()",
-    caption: "the same of the closure's own conditional mean, where it has one",
-    unit: RMS_H,
-    headline: false,
-    rule: of(
-        Against::Law,
-        |c| match (&c.law, &c.own_mean) {
-            (Some(law), Some(own)) => [d_mse(law.mean.view(), own.view()), c.h2, 0.0],
-            _ => [f64::NAN, c.h2, 0.0],
+metrics! {
+    /// Scores of rollouts, in the order of their columns.
+    CLOSED_LOOP: LoopMetric =>
+
+    ERROR_OF_MEAN {
+        name: "error of mean",
+        caption: "relative Frobenius error of the ensemble-mean vorticity (arXiv 2506.20771, section 4)",
+        unit: RMS_W,
+        headline: true,
+        rule: LoopRule::Mean {
+            of: |s| s.gram.mean_error2(&vec![1.0 / s.members.len() as f64; s.members.len()]).sqrt() / s.scale,
+            replicate: Some(|s, weights| s.gram.mean_error2(weights).sqrt() / s.scale),
         },
-        root_ratio,
-    ),
-};
-
-/// *std/exact*: pointwise sample standard deviation over the exact law's.
-pub static STD_OVER_EXACT: OfflineMetric = Metric {
-    name: "std/exact",
-    caption: "pointwise sample standard deviation over the exact law's",
-    unit: "",
-    headline: true,
-    rule: of(Against::Law, |c| [c.variance, c.law.as_ref().map_or(f64::NAN, |law| law.std * law.std), 0.0], root_ratio),
-};
-
-/// *D_MSE single*: mean square error of single samples against the stored H (arXiv 2506.20771, section 3).
-pub static D_MSE_SINGLE: OfflineMetric = Metric {
-    name: "D_MSE single",
-    caption: "mean square error of single samples against the stored H (arXiv 2506.20771, section 3)",
-    unit: "1/time⁴",
-    headline: false,
-    rule: of(Against::Both, |c| published(c, 0), ratio),
-};
-
-/// *D_MSE single excess*: the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy.
-pub static D_MSE_SINGLE_EXCESS: OfflineMetric = Metric {
-    name: "D_MSE single excess",
-    caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
-    unit: "1/time⁴",
-    headline: false,
-    rule: of(Against::Law, |c| excess(c, 0), difference),
-};
-
-/// *D_RE single*: relative Frobenius error of single samples against the stored H (arXiv 2506.20771, section 3).
-pub static D_RE_SINGLE: OfflineMetric = Metric {
-    name: "D_RE single",
-    caption: "relative Frobenius error of single samples against the stored H (arXiv 2506.20771, section 3)",
-    unit: "",
-    headline: true,
-    rule: of(Against::Both, |c| published(c, 1), ratio),
-};
-
-/// *D_RE single excess*: the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy.
-pub static D_RE_SINGLE_EXCESS: OfflineMetric = Metric {
-    name: "D_RE single excess",
-    caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
-    unit: "",
-    headline: true,
-    rule: of(Against::Law, |c| excess(c, 1), difference),
-};
-
-/// *D_MSE mean*: mean square error of the mean of the samples against the stored H.
-pub static D_MSE_MEAN: OfflineMetric = Metric {
-    name: "D_MSE mean",
-    caption: "mean square error of the mean of the samples against the stored H",
-    unit: "1/time⁴",
-    headline: false,
-    rule: of(Against::Both, |c| published(c, 2), ratio),
-};
-
-/// *D_MSE mean excess*: the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy.
-pub static D_MSE_MEAN_EXCESS: OfflineMetric = Metric {
-    name: "D_MSE mean excess",
-    caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
-    unit: "1/time⁴",
-    headline: false,
-    rule: of(Against::Law, |c| excess(c, 2), difference),
-};
-
-/// *D_RE mean*: relative Frobenius error of the mean of the samples against the stored H.
-pub static D_RE_MEAN: OfflineMetric = Metric {
-    name: "D_RE mean",
-    caption: "relative Frobenius error of the mean of the samples against the stored H",
-    unit: "",
-    headline: false,
-    rule: of(Against::Both, |c| published(c, 3), ratio),
-};
-
-/// *D_RE mean excess*: the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy.
-pub static D_RE_MEAN_EXCESS: OfflineMetric = Metric {
-    name: "D_RE mean excess",
-    caption: "the same less the exact law's on the same conditions; negative for single samples is under-dispersion, not accuracy",
-    unit: "",
-    headline: false,
-    rule: of(Against::Law, |c| excess(c, 3), difference),
-};
-
-/// *correlation*: of the mean of the samples with the stored H.
-pub static CORRELATION: OfflineMetric = Metric {
-    name: "correlation",
-    caption: "of the mean of the samples with the stored H",
-    unit: "",
-    headline: false,
-    rule: of(
-        Against::Data,
-        |c| [product(c.h, &c.average), c.h2, product(&c.average, &c.average)],
-        |[cross, h2, mean2]| cross / (h2 * mean2).sqrt(),
-    ),
-};
-
-/// *std*: pointwise sample standard deviation.
-pub static STD: OfflineMetric = Metric {
-    name: "std",
-    caption: "pointwise sample standard deviation",
-    unit: RMS_H,
-    headline: false,
-    rule: of(Against::Data, |c| [c.variance, c.h2, 0.0], |[variance, h2, _]| (variance / h2).sqrt()),
-};
-
-/// *CRPS*: fair, against the one stored H; of a closure that does not draw the mean absolute error.
-pub static CRPS: OfflineMetric = Metric {
-    name: "CRPS",
-    caption: "fair, against the one stored H; of a closure that does not draw the mean absolute error",
-    unit: RMS_H,
-    headline: false,
-    rule: of(
-        Against::Data,
-        |c| [thinned_mean(c.samples, |members, at| crps(members, c.h[at])), c.h2, 1.0],
-        |[crps, h2, count]| crps / (h2 * count).sqrt(),
-    ),
-};
-
-/// *CRPS/exact*: fair, expectation over outcomes of the exact law in closed form, over the exact law's own std/√π; 1 is perfect.
-pub static CRPS_OVER_EXACT: OfflineMetric = Metric {
-    name: "CRPS/exact",
-    caption: "fair, expectation over outcomes of the exact law in closed form, over the exact law's own std/√π; 1 is perfect",
-    unit: "",
-    headline: true,
-    rule: of(
-        Against::Law,
-        |c| match &c.law {
-            Some(law) => {
-                let score = thinned_mean(c.samples, |members, at| expected_crps(members, law.mean[at], law.std));
-                [score, gaussian_crps_floor(law.std), 0.0]
-            }
-            None => [f64::NAN; 3],
+    }
+    ERROR_OF_MEMBER {
+        name: "error of member",
+        caption: "average over members of their relative Frobenius errors",
+        unit: RMS_W,
+        headline: false,
+        rule: LoopRule::Mean { of: |s| s.gram.member_error() / s.scale, replicate: None },
+    }
+    SPREAD {
+        name: "spread",
+        caption: "root of the ensemble variance, averaged over the grid",
+        unit: RMS_W,
+        headline: true,
+        rule: LoopRule::Mean {
+            of: |s| s.gram.variance().sqrt() / s.scale,
+            replicate: Some(|s, weights| s.gram.replicate_variance(weights).sqrt() / s.scale),
         },
-        ratio,
-    ),
-};
-
-/// *energy/exact*: fair energy score over outcomes drawn from the exact law, over the exact law's own; 1 is perfect.
-pub static ENERGY_OVER_EXACT: OfflineMetric = Metric {
-    name: "energy/exact",
-    caption: "fair energy score over outcomes drawn from the exact law, over the exact law's own; 1 is perfect",
-    unit: "",
-    headline: false,
-    rule: of(
-        Against::Law,
-        |c| match &c.law {
-            Some(law) => {
-                [mean_distance(c.samples, law.outcomes) - half_mean_distance(c.samples), law.half_mean_distance, 0.0]
-            }
-            None => [f64::NAN; 3],
+    }
+    SPREAD_OVER_EXACT {
+        name: "spread/exact",
+        caption: "spread over the exact law's at the same time: a ratio of independent ensembles, ± to first order in their errors",
+        unit: "",
+        headline: true,
+        rule: LoopRule::Relative { of: spread_over_exact, errors: true },
+    }
+    SPREAD_OVER_SKILL {
+        name: "spread/skill",
+        caption: "√((M+1)/M) spread / error of the mean, both as means of squares: 1 for a calibrated ensemble",
+        unit: "",
+        headline: true,
+        rule: LoopRule::Means {
+            of: |s| {
+                let square = s.gram.mean_error2(&vec![1.0 / s.members.len() as f64; s.members.len()]);
+                [square / (s.scale * s.scale), s.gram.variance() / (s.scale * s.scale)]
+            },
+            statistic: |[error2, variance], m| {
+                if m > 1.0 && error2 > 0.0 { ((m + 1.0) / m * variance / error2).sqrt() } else { f64::NAN }
+            },
         },
-        ratio,
-    ),
-};
-
-/// *W1*: Wasserstein-1 distance of the pooled pointwise values of H from the exact law's, averaged over trajectories; the exact law's own value is the sampling floor.
-pub static W1: OfflineMetric = Metric {
-    name: "W1",
-    caption: "Wasserstein-1 distance of the pooled pointwise values of H from the exact law's, averaged over trajectories; the exact law's own value is the sampling floor",
-    unit: RMS_H,
-    headline: true,
-    rule: OfflineRule {
-        against: Against::Law,
-        terms: Terms::Pool(|pool| [pool.conditions * wasserstein(pool.values, pool.exact), pool.conditions, pool.h2]),
-        statistic: |[distance, count, h2]| distance / count / root(h2 / count),
-    },
-};
-
-/// *enstrophy*: what the mean of the samples gives to the resolved enstrophy over what the stored term gives: 1 is right, negative has the wrong sign.
-pub static ENSTROPHY: OfflineMetric = Metric {
-    name: "enstrophy",
-    caption: "what the mean of the samples gives to the resolved enstrophy over what the stored term gives: 1 is right, negative has the wrong sign",
-    unit: "",
-    headline: false,
-    rule: of(Against::Data, |c| given(c, 0), ratio),
-};
-
-/// *energy*: the same of energy.
-pub static ENERGY: OfflineMetric = Metric {
-    name: "energy",
-    caption: "the same of energy",
-    unit: "",
-    headline: false,
-    rule: of(Against::Data, |c| given(c, 1), ratio),
-};
-
-/// Scores on test conditions, in the order of their columns.
-pub static OFFLINE: [&OfflineMetric; 19] = [
-    &BIAS,
-    &BIAS_OF_MEAN,
-    &STD_OVER_EXACT,
-    &D_MSE_SINGLE,
-    &D_MSE_SINGLE_EXCESS,
-    &D_RE_SINGLE,
-    &D_RE_SINGLE_EXCESS,
-    &D_MSE_MEAN,
-    &D_MSE_MEAN_EXCESS,
-    &D_RE_MEAN,
-    &D_RE_MEAN_EXCESS,
-    &CORRELATION,
-    &STD,
-    &CRPS,
-    &CRPS_OVER_EXACT,
-    &ENERGY_OVER_EXACT,
-    &W1,
-    &ENSTROPHY,
-    &ENERGY,
-];
-
-/// *error of mean*: relative Frobenius error of the ensemble-mean vorticity (arXiv 2506.20771, section 4).
-pub static ERROR_OF_MEAN: LoopMetric = Metric {
-    name: "error of mean",
-    caption: "relative Frobenius error of the ensemble-mean vorticity (arXiv 2506.20771, section 4)",
-    unit: RMS_W,
-    headline: true,
-    rule: LoopRule::Mean {
-        of: |s| s.gram.mean_error2(&vec![1.0 / s.members.len() as f64; s.members.len()]).sqrt() / s.scale,
-        replicate: Some(|s, weights| s.gram.mean_error2(weights).sqrt() / s.scale),
-    },
-};
-
-/// *error of member*: average over members of their relative Frobenius errors.
-pub static ERROR_OF_MEMBER: LoopMetric = Metric {
-    name: "error of member",
-    caption: "average over members of their relative Frobenius errors",
-    unit: RMS_W,
-    headline: false,
-    rule: LoopRule::Mean { of: |s| s.gram.member_error() / s.scale, replicate: None },
-};
-
-/// *spread*: root of the ensemble variance, averaged over the grid.
-pub static SPREAD: LoopMetric = Metric {
-    name: "spread",
-    caption: "root of the ensemble variance, averaged over the grid",
-    unit: RMS_W,
-    headline: true,
-    rule: LoopRule::Mean {
-        of: |s| s.gram.variance().sqrt() / s.scale,
-        replicate: Some(|s, weights| s.gram.replicate_variance(weights).sqrt() / s.scale),
-    },
-};
-
-/// *spread/exact*: spread over the exact law's at the same time: a ratio of independent ensembles, ± to first order in their errors.
-pub static SPREAD_OVER_EXACT: LoopMetric = Metric {
-    name: "spread/exact",
-    caption: "spread over the exact law's at the same time: a ratio of independent ensembles, ± to first order in their errors",
-    unit: "",
-    headline: true,
-    rule: LoopRule::Relative { of: spread_over_exact, errors: true },
-};
-
-/// *spread/skill*: √((M+1)/M) spread / error of the mean, both as means of squares: 1 for a calibrated ensemble.
-pub static SPREAD_OVER_SKILL: LoopMetric = Metric {
-    name: "spread/skill",
-    caption: "√((M+1)/M) spread / error of the mean, both as means of squares: 1 for a calibrated ensemble",
-    unit: "",
-    headline: true,
-    rule: LoopRule::Means {
-        of: |s| {
-            let square = s.gram.mean_error2(&vec![1.0 / s.members.len() as f64; s.members.len()]);
-            [square / (s.scale * s.scale), s.gram.variance() / (s.scale * s.scale)]
+    }
+    LOOP_CRPS {
+        name: "CRPS",
+        caption: "fair continuous ranked probability score of the vorticity at a point",
+        unit: RMS_W,
+        headline: true,
+        rule: LoopRule::Mean { of: |s| s.pointwise(crps) / s.scale, replicate: None },
+    }
+    ENERGY_SCORE {
+        name: "energy score",
+        caption: "fair energy score with the root-mean-square norm",
+        unit: RMS_W,
+        headline: false,
+        rule: LoopRule::Mean { of: |s| s.gram.energy_score() / s.scale, replicate: None },
+    }
+    LOOP_COVERAGE_50 {
+        name: "coverage 50 %",
+        caption: "share of points whose true vorticity is inside the central interval of the members that should hold 50 %; unbiased for any number of members",
+        unit: "",
+        headline: false,
+        rule: LoopRule::Mean { of: |s| s.pointwise(|members, y| coverage(members, y, 0.50)), replicate: None },
+    }
+    LOOP_COVERAGE_80 {
+        name: "coverage 80 %",
+        caption: "share of points whose true vorticity is inside the central interval of the members that should hold 80 %; unbiased for any number of members",
+        unit: "",
+        headline: false,
+        rule: LoopRule::Mean { of: |s| s.pointwise(|members, y| coverage(members, y, 0.80)), replicate: None },
+    }
+    LOOP_COVERAGE_95 {
+        name: "coverage 95 %",
+        caption: "share of points whose true vorticity is inside the central interval of the members that should hold 95 %; unbiased for any number of members",
+        unit: "",
+        headline: false,
+        rule: LoopRule::Mean { of: |s| s.pointwise(|members, y| coverage(members, y, 0.95)), replicate: None },
+    }
+    SKILL {
+        name: "skill",
+        caption: "1 − e/e₀, e₀ the error of the mean without closure",
+        unit: "",
+        headline: true,
+        rule: LoopRule::Relative {
+            of: |c| {
+                Estimate::bare(
+                    c.none.map_or(f64::NAN, |none| 1.0 - c.own.of(&ERROR_OF_MEAN).value / none.of(&ERROR_OF_MEAN).value),
+                )
+            },
+            errors: false,
         },
-        statistic: |[error2, variance], m| {
-            if m > 1.0 && error2 > 0.0 { ((m + 1.0) / m * variance / error2).sqrt() } else { f64::NAN }
+    }
+    SKILL_OVER_EXACT {
+        name: "skill/exact",
+        caption: "(e₀ − e)/(e₀ − e₁), e₁ the error of the mean with the exact law: 0 without closure, 1 for the exact law",
+        unit: "",
+        headline: false,
+        rule: LoopRule::Relative {
+            of: |c| {
+                let [own, none, exact] = [Some(c.own), c.none, c.exact]
+                    .map(|point| point.map_or(f64::NAN, |point| point.of(&ERROR_OF_MEAN).value));
+                Estimate::bare((none - own) / (none - exact))
+            },
+            errors: false,
         },
-    },
-};
-
-/// *CRPS*: fair continuous ranked probability score of the vorticity at a point.
-pub static LOOP_CRPS: LoopMetric = Metric {
-    name: "CRPS",
-    caption: "fair continuous ranked probability score of the vorticity at a point",
-    unit: RMS_W,
-    headline: true,
-    rule: LoopRule::Mean { of: |s| s.pointwise(crps) / s.scale, replicate: None },
-};
-
-/// *energy score*: fair energy score with the root-mean-square norm.
-pub static ENERGY_SCORE: LoopMetric = Metric {
-    name: "energy score",
-    caption: "fair energy score with the root-mean-square norm",
-    unit: RMS_W,
-    headline: false,
-    rule: LoopRule::Mean { of: |s| s.gram.energy_score() / s.scale, replicate: None },
-};
-
-/// *skill*: 1 − e/e₀, e₀ the error of the mean without closure.
-pub static SKILL: LoopMetric = Metric {
-    name: "skill",
-    caption: "1 − e/e₀, e₀ the error of the mean without closure",
-    unit: "",
-    headline: true,
-    rule: LoopRule::Relative {
-        of: |c| {
-            Estimate::bare(
-                c.none.map_or(f64::NAN, |none| 1.0 - c.own.of(&ERROR_OF_MEAN).value / none.of(&ERROR_OF_MEAN).value),
-            )
-        },
-        errors: false,
-    },
-};
-
-/// *skill/exact*: (e₀ − e)/(e₀ − e₁), e₁ the error of the mean with the exact law: 0 without closure, 1 for the exact law.
-pub static SKILL_OVER_EXACT: LoopMetric = Metric {
-    name: "skill/exact",
-    caption: "(e₀ − e)/(e₀ − e₁), e₁ the error of the mean with the exact law: 0 without closure, 1 for the exact law",
-    unit: "",
-    headline: false,
-    rule: LoopRule::Relative {
-        of: |c| {
-            let [own, none, exact] = [Some(c.own), c.none, c.exact]
-                .map(|point| point.map_or(f64::NAN, |point| point.of(&ERROR_OF_MEAN).value));
-            Estimate::bare((none - own) / (none - exact))
-        },
-        errors: false,
-    },
-};
-
-/// Scores of rollouts, in the order of their columns.
-pub static CLOSED_LOOP: [&LoopMetric; 9] = [
-    &ERROR_OF_MEAN,
-    &ERROR_OF_MEMBER,
-    &SPREAD,
-    &SPREAD_OVER_EXACT,
-    &SPREAD_OVER_SKILL,
-    &LOOP_CRPS,
-    &ENERGY_SCORE,
-    &SKILL,
-    &SKILL_OVER_EXACT,
-];
+    }
+}
 
 /// Ratio of two independent ensembles' spreads, to first order in their errors.
 fn spread_over_exact(compared: &Compared) -> Estimate {

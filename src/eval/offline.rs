@@ -119,7 +119,7 @@ impl Offline {
     /// `offline/<condition>/outcome`.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] or [`crate::Error::Config`] for impossible data; whatever a closure cannot do.
+    /// [`crate::error::Error::Shape`] or [`crate::error::Error::Config`] for impossible data; whatever a closure cannot do.
     pub fn measure(config: &Config, test: &Pairs, closures: &[AnyClosure], seeds: &SeedTree) -> Result<Self> {
         let n = check_pairs(test)?;
         let (law, all) = match config.data.term {

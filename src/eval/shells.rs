@@ -84,6 +84,9 @@ pub struct TransferRow {
 }
 
 impl Transfers {
+    /// The name of its table.
+    pub const NAME: &'static str = "transfers";
+
     pub(super) fn new<'a>(closures: impl Iterator<Item = (&'a str, Vec<&'a ShellSums<2>>)>) -> Self {
         let mut rows = Vec::new();
         for (closure, trajectories) in closures {
@@ -114,7 +117,7 @@ impl Transfers {
         let caption = "Rate at which the mean closure term changes enstrophy and energy by shell round(|n|), and the flux to \
                        larger shells that this makes; the exact law's mean is the true advection; ± jackknife over test \
                        trajectories.";
-        Table::new("transfers", caption, columns)
+        Table::new(Self::NAME, caption, columns)
     }
 }
 

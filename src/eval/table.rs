@@ -71,7 +71,8 @@ impl Table {
         let column = self.frame.column(column).map_err(failed)?;
         (0..column.len())
             .map(|row| match column.get(row).map_err(failed)? {
-                AnyValue::Null => Ok(f64::NAN),
+                // A column without any entry comes back from CSV as text.
+                AnyValue::Null | AnyValue::String("") => Ok(f64::NAN),
                 value => value.try_extract::<f64>().map_err(failed),
             })
             .collect()
@@ -335,6 +336,8 @@ mod tests {
         assert!(after.numbers("error").unwrap()[1].is_nan());
         assert_eq!(after.texts("closure").unwrap(), ["exact, law", "a|b"]);
         assert_eq!(after.to_csv().unwrap(), text);
+        let empty = Table::from_csv("empty", "", "a,b\n1,\n2,\n").unwrap();
+        assert!(empty.numbers("b").unwrap().iter().all(|x| x.is_nan()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ndarray::{Array2, s};
 use super::Made;
 use crate::closure::{Closure, ExactLaw};
 use crate::error::Result;
-use crate::eval::{self, NoiseSpectrum};
+use crate::eval::{self, NoiseSpectrum, Transfers};
 use crate::flow::QWiener;
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::{Lab, wide};
@@ -94,6 +94,16 @@ fn noise(spectrum: &NoiseSpectrum) -> Result<Figure> {
         }
     }
     plot::spectra("noise", "variance relative to the exact law", curves)
+}
+
+pub(super) fn transfers(lab: &Lab) -> Result<Made> {
+    /// What earlier results call the table.
+    const FORMERLY: &str = "budget";
+    let (mut tables, artifact) = lab.offline_tables()?;
+    for table in tables.iter_mut().filter(|table| table.name == FORMERLY) {
+        table.name = Transfers::NAME.into();
+    }
+    Ok(Made::table(named(tables, Transfers::NAME, &artifact)?, [artifact]))
 }
 
 pub(super) fn cost(lab: &Lab) -> Result<Made> {

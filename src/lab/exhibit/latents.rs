@@ -15,7 +15,7 @@ use crate::nets::Checkpoint;
 use crate::plot::{self, Chart, FieldGrid, FieldGroup, Row, Scale, Series};
 
 /// Latents without parameters in the panel of reconstructions.
-const PANEL_TRUNCATION: usize = 16;
+pub(super) const PANEL_TRUNCATION: usize = 16;
 /// Spaces in the panel.
 const SHOWN: usize = 4;
 /// Shells with less than this share of the largest one hold nothing but rounding.

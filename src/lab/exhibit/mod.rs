@@ -62,6 +62,8 @@ pub enum Exhibit<'a> {
     Offline,
     /// Variance of the sampled fluctuation by shell, relative to the exact law's.
     NoiseSpectra,
+    /// Rates at which every closure's mean term changes enstrophy and energy by shell, and the flux that this makes.
+    Transfers,
     /// What a draw of every closure costs, split into encoding, sampling and decoding, beside a solver step.
     Cost,
     /// The true flow and one member of a closure's rollout over time, and their difference.
@@ -102,6 +104,8 @@ pub enum Need {
     ExactLaw,
     /// A model.
     Model,
+    /// A latent space smaller than the grid: a truncation or a trained one.
+    LatentSpace,
     /// A model with a trained latent space.
     TrainedLatent,
     /// A rollout with a closure.
@@ -119,6 +123,10 @@ impl Need {
                 "data.term is a subgrid term, whose exact law nobody knows",
             ),
             Self::Model => (!config.models.is_empty(), "there is no model"),
+            Self::LatentSpace => (
+                config.data.n > latents::PANEL_TRUNCATION || config.autoencoder_models().next().is_some(),
+                "no latent space is smaller than the grid",
+            ),
             Self::TrainedLatent => {
                 (config.autoencoder_models().next().is_some(), "no model has a trained latent space")
             }
@@ -195,6 +203,7 @@ impl<'a> Exhibit<'a> {
             Self::Samples,
             Self::Offline,
             Self::NoiseSpectra,
+            Self::Transfers,
             Self::Cost,
         ]);
         all.extend(config.rollout.closures.iter().map(|closure| Self::Rollout(closure)));
@@ -218,9 +227,12 @@ impl<'a> Exhibit<'a> {
     /// What it cannot be made without.
     pub fn needs(&self) -> Vec<Need> {
         match self {
-            Self::MissingTerm | Self::Truth | Self::Samples | Self::NoiseSpectra | Self::Ledger => vec![Need::ExactLaw],
+            Self::MissingTerm | Self::Truth | Self::Samples | Self::NoiseSpectra | Self::Transfers | Self::Ledger => {
+                vec![Need::ExactLaw]
+            }
             Self::HoldStudy(closure) if split_mean(closure).0 == "exact" => vec![Need::ExactLaw],
             Self::Training | Self::Losses | Self::Latents => vec![Need::Model],
+            Self::Reconstruction | Self::ReconstructionSpectra => vec![Need::LatentSpace],
             Self::LatentVariance => vec![Need::TrainedLatent],
             Self::SpreadCurves | Self::Ranks => vec![Need::Closure],
             Self::Frontier => vec![Need::FrontierPoint],
@@ -258,6 +270,7 @@ impl<'a> Exhibit<'a> {
             Self::Samples => panel("samples"),
             Self::Offline => table("offline"),
             Self::NoiseSpectra => both("noise", "noise-spectrum"),
+            Self::Transfers => table("transfers"),
             Self::Cost => table("cost"),
             Self::Rollout(closure) => panel(&format!("rollout-{closure}")),
             Self::ClosedLoop => table("closed-loop"),
@@ -295,6 +308,7 @@ impl<'a> Exhibit<'a> {
             Self::Samples => draws::samples(lab),
             Self::Offline => draws::offline(lab),
             Self::NoiseSpectra => draws::noise_spectra(lab),
+            Self::Transfers => draws::transfers(lab),
             Self::Cost => draws::cost(lab),
             Self::Rollout(closure) => rollouts::rollout(lab, closure),
             Self::ClosedLoop => rollouts::closed_loop(lab),
