@@ -1,7 +1,7 @@
 //! Exhibits: the tables and figures that a [`Lab`] shows, as values.
 //!
-//! [`Exhibit::all`] lists them; what one needs, which files it makes and what makes it are matched on the value, and its
-//! provenance is the value itself, written as Rust.
+//! What makes one, which files it makes and what it needs stand beside it in one list; [`Exhibit::all`] has those of a
+//! configuration. Its provenance is the value itself, written as Rust.
 
 mod draws;
 mod latents;
@@ -20,81 +20,117 @@ use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::plot::Figure;
 
-/// A table or figure of a [`Lab`], see [`Lab::show`].
-#[derive(Debug, Clone, Copy)]
-pub enum Exhibit<'a> {
+/// Exhibits, each with what makes it, the files that it makes, and what it needs.
+macro_rules! exhibits {
+    ($(
+        $(#[$about:meta])*
+        $exhibit:ident $(($argument:ident: $type:ty))? => $make:path, $files:expr, $needs:expr;
+    )*) => {
+        /// A table or figure of a [`Lab`], see [`Lab::show`].
+        #[derive(Debug, Clone, Copy)]
+        pub enum Exhibit<'a> {
+            $($(#[$about])* $exhibit $(($type))?,)*
+        }
+
+        impl Exhibit<'_> {
+            /// The files that it makes.
+            pub fn files(&self) -> Vec<Files> {
+                #[allow(unused_variables)]
+                match self {
+                    $(Self::$exhibit $(($argument))? => Vec::from($files),)*
+                }
+            }
+
+            /// What it cannot be made without.
+            pub fn needs(&self) -> &'static [Need] {
+                #[allow(unused_variables)]
+                match self {
+                    $(Self::$exhibit $(($argument))? => $needs,)*
+                }
+            }
+
+            fn make(&self, lab: &Lab) -> Result<Made> {
+                match self {
+                    $(Self::$exhibit $(($argument))? => $make(lab $(, $argument)?),)*
+                }
+            }
+        }
+    };
+}
+
+exhibits! {
     /// A trajectory of the full solver from its random initial field to the end of the burn-in.
-    Flow,
+    Flow => truth::flow, [panel("flow")], &[];
     /// Vorticity and the missing term at a few times of one test trajectory.
-    Fields,
+    Fields => truth::fields, [panel("fields")], &[];
     /// Kinetic energy and enstrophy by shell, averaged over the test set.
-    DataSpectra,
+    DataSpectra => truth::data_spectra, [chart("data-spectra")], &[];
     /// Enstrophy budget of a developed flow ([`crate::eval::EnstrophyBudget`]).
-    Budget,
+    Budget => truth::budget, [table("budget")], &[];
     /// Spectrum of H split into its conditional mean and the rest, beside the exact law of the noise.
-    MissingTerm,
+    MissingTerm => truth::missing_term, [chart("missing-term")], &[Need::ExactLaw];
     /// What the data are, against what theory and the published data say.
-    Truth,
+    Truth => truth::truth, [table("truth")], &[Need::ExactLaw];
     /// Errors of ω and H after encoding and decoding (arXiv 2506.20771, autoencoder experiment), for truncations and trained
     /// autoencoders, on the test set.
-    ReconstructionErrors,
+    ReconstructionErrors => latents::reconstruction_errors, [table("reconstruction")], &[];
     /// One test pair, what latent spaces make of it, and the errors.
-    Reconstruction,
+    Reconstruction => latents::reconstruction, [panel("reconstruction")], &[Need::LatentSpace];
     /// Spectrum of the reconstruction error of H, beside that of H itself.
-    ReconstructionSpectra,
+    ReconstructionSpectra => latents::reconstruction_spectra, [chart("reconstruction-spectra")], &[Need::LatentSpace];
     /// Every model's training, made now where it is missing.
-    Training,
+    Training => training::training, [table("training")], &[Need::Model];
     /// Validation loss of every model against the optimiser step, each relative to its first value.
-    Losses,
+    Losses => training::losses, [chart("loss")], &[Need::Model];
     /// Components of a model's loss on the validation trajectories during training, and how its H latents are used.
-    LossParts(&'a str),
+    LossParts(model: &'a str) => training::loss_parts, [chart(format!("loss-parts-{model}"))], &[];
     /// How every model's latent space is used (spread, effective rank, active units, KL) and how rough it is.
-    Latents,
+    Latents => latents::latents, [table("latents")], &[Need::Model];
     /// Variance of every dimension of the H latents over the validation set, largest first, relative to their mean, for trained
     /// latent spaces. A collapsed latent falls steeply.
-    LatentVariance,
+    LatentVariance => latents::latent_variance, [chart("latent-variance")], &[Need::TrainedLatent];
     /// Spread and mean of samples drawn from a narrow Gaussian with a known denoiser, against the number of steps.
-    SamplerBias,
+    SamplerBias => draws::sampler_bias, [chart("samplers"), table("samplers")], &[];
     /// For one test field, H of the data, its exact conditional mean, one draw of every model, and the distances of the draws
     /// from that mean.
-    Samples,
+    Samples => draws::samples, [panel("samples")], &[Need::ExactLaw];
     /// Every closure's law on the test set: the scores of [`crate::eval::metric::OFFLINE`].
-    Offline,
+    Offline => draws::offline, [table("offline")], &[];
     /// Variance of the sampled fluctuation by shell, relative to the exact law's.
-    NoiseSpectra,
+    NoiseSpectra => draws::noise_spectra, [chart("noise"), table("noise-spectrum")], &[Need::ExactLaw];
     /// Rates at which every closure's mean term changes enstrophy and energy by shell, and the flux that this makes.
-    Transfers,
+    Transfers => draws::transfers, [table("transfers")], &[Need::ExactLaw];
     /// What a draw of every closure costs, split into encoding, sampling and decoding, beside a solver step.
-    Cost,
+    Cost => draws::cost, [table("cost")], &[];
     /// The true flow and one member of a closure's rollout over time, and their difference.
-    Rollout(&'a str),
+    Rollout(closure: &'a str) => rollouts::rollout, [panel(format!("rollout-{closure}"))], &[];
     /// Every rollout against the true flow at the final time: the scores of [`crate::eval::metric::CLOSED_LOOP`].
-    ClosedLoop,
+    ClosedLoop => rollouts::closed_loop, [table("closed-loop")], &[];
     /// Relative error of each ensemble mean over time, with the bootstrap standard error as a band.
-    ErrorCurves,
+    ErrorCurves => rollouts::error_curves, [chart("error"), table("closed-loop-curves")], &[];
     /// Ensemble spread over time, beside the error that it should predict.
-    SpreadCurves,
+    SpreadCurves => rollouts::spread_curves, [chart("spread")], &[Need::Closure];
     /// Rank of the true vorticity among the members at the final time, relative to a flat histogram.
-    Ranks,
+    Ranks => rollouts::ranks, [chart("ranks"), table("rank-histogram")], &[Need::Closure];
     /// The true flow, one member of each rollout at the final time, and the errors of the members.
-    Vorticity,
+    Vorticity => rollouts::vorticity, [panel("vorticity")], &[];
     /// As [`Exhibit::Vorticity`], of the closures named; only their rollouts are computed.
-    Closures(&'a [&'a str]),
+    Closures(closures: &'a [&'a str]) => rollouts::closures, [panel("closures")], &[];
     /// Kinetic energy by shell at the final time, the mean over members.
-    Spectra,
+    Spectra => rollouts::spectra, [chart("spectra")], &[];
     /// Distance of each ensemble's energy spectrum from the true flow's over time, in decades per shell, averaged over the
     /// energetic shells.
-    Statistics,
+    Statistics => rollouts::statistics, [chart("statistics"), table("statistics")], &[];
     /// Closures of your own in the rollout of this configuration, beside no closure and the exact law. Draws of closures without
     /// a known conditional mean are held, whatever the configuration says of rescaling.
-    Compare(&'a [AnyClosure]),
+    Compare(closures: &'a [AnyClosure]) => studies::compare, [table("compare")], &[];
     /// Error and cost of one closure against the redraw interval and the policy in between.
-    HoldStudy(&'a str),
+    HoldStudy(closure: &'a str) => studies::hold_study, [table("hold-study")], if split_mean(closure).0 == "exact" { &[Need::ExactLaw] } else { &[] };
     /// Error of the ensemble mean at the final time against the cost of a step, for every model, number of sampling steps and
     /// redraw interval of `study.frontier`.
-    Frontier,
+    Frontier => studies::frontier, [chart("frontier"), table("frontier")], &[Need::FrontierPoint];
     /// Every published number with a counterpart here, beside ours.
-    Ledger,
+    Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw];
 }
 
 /// What a figure or table cannot be made without.
@@ -151,6 +187,18 @@ pub enum Files {
     Chart(String),
     /// CSV and Markdown.
     Table(String),
+}
+
+fn panel(stem: impl Into<String>) -> Files {
+    Files::Panel(stem.into())
+}
+
+fn chart(stem: impl Into<String>) -> Files {
+    Files::Chart(stem.into())
+}
+
+fn table(stem: impl Into<String>) -> Files {
+    Files::Table(stem.into())
 }
 
 impl Files {
@@ -224,106 +272,9 @@ impl<'a> Exhibit<'a> {
         all
     }
 
-    /// What it cannot be made without.
-    pub fn needs(&self) -> Vec<Need> {
-        match self {
-            Self::MissingTerm | Self::Truth | Self::Samples | Self::NoiseSpectra | Self::Transfers | Self::Ledger => {
-                vec![Need::ExactLaw]
-            }
-            Self::HoldStudy(closure) if split_mean(closure).0 == "exact" => vec![Need::ExactLaw],
-            Self::Training | Self::Losses | Self::Latents => vec![Need::Model],
-            Self::Reconstruction | Self::ReconstructionSpectra => vec![Need::LatentSpace],
-            Self::LatentVariance => vec![Need::TrainedLatent],
-            Self::SpreadCurves | Self::Ranks => vec![Need::Closure],
-            Self::Frontier => vec![Need::FrontierPoint],
-            _ => Vec::new(),
-        }
-    }
-
     /// Why it does not apply to a configuration, if it does not.
     pub fn missing(&self, config: &Config) -> Option<&'static str> {
-        self.needs().into_iter().find_map(|need| need.missing(config))
-    }
-
-    /// The files that it makes.
-    pub fn files(&self) -> Vec<Files> {
-        let panel = |stem: &str| vec![Files::Panel(stem.into())];
-        let chart = |stem: &str| vec![Files::Chart(stem.into())];
-        let table = |stem: &str| vec![Files::Table(stem.into())];
-        let both = |stem: &str, beside: &str| vec![Files::Chart(stem.into()), Files::Table(beside.into())];
-        match self {
-            Self::Flow => panel("flow"),
-            Self::Fields => panel("fields"),
-            Self::DataSpectra => chart("data-spectra"),
-            Self::Budget => table("budget"),
-            Self::MissingTerm => chart("missing-term"),
-            Self::Truth => table("truth"),
-            Self::ReconstructionErrors => table("reconstruction"),
-            Self::Reconstruction => panel("reconstruction"),
-            Self::ReconstructionSpectra => chart("reconstruction-spectra"),
-            Self::Training => table("training"),
-            Self::Losses => chart("loss"),
-            Self::LossParts(model) => chart(&format!("loss-parts-{model}")),
-            Self::Latents => table("latents"),
-            Self::LatentVariance => chart("latent-variance"),
-            Self::SamplerBias => both("samplers", "samplers"),
-            Self::Samples => panel("samples"),
-            Self::Offline => table("offline"),
-            Self::NoiseSpectra => both("noise", "noise-spectrum"),
-            Self::Transfers => table("transfers"),
-            Self::Cost => table("cost"),
-            Self::Rollout(closure) => panel(&format!("rollout-{closure}")),
-            Self::ClosedLoop => table("closed-loop"),
-            Self::ErrorCurves => both("error", "closed-loop-curves"),
-            Self::SpreadCurves => chart("spread"),
-            Self::Ranks => both("ranks", "rank-histogram"),
-            Self::Vorticity => panel("vorticity"),
-            Self::Closures(_) => panel("closures"),
-            Self::Spectra => chart("spectra"),
-            Self::Statistics => both("statistics", "statistics"),
-            Self::Compare(_) => table("compare"),
-            Self::HoldStudy(_) => table("hold-study"),
-            Self::Frontier => both("frontier", "frontier"),
-            Self::Ledger => table("ledger"),
-        }
-    }
-
-    fn make(&self, lab: &Lab) -> Result<Made> {
-        match self {
-            Self::Flow => truth::flow(lab),
-            Self::Fields => truth::fields(lab),
-            Self::DataSpectra => truth::data_spectra(lab),
-            Self::Budget => truth::budget(lab),
-            Self::MissingTerm => truth::missing_term(lab),
-            Self::Truth => truth::truth(lab),
-            Self::ReconstructionErrors => latents::reconstruction_errors(lab),
-            Self::Reconstruction => latents::reconstruction(lab),
-            Self::ReconstructionSpectra => latents::reconstruction_spectra(lab),
-            Self::Training => training::training(lab),
-            Self::Losses => training::losses(lab),
-            Self::LossParts(model) => training::loss_parts(lab, model),
-            Self::Latents => latents::latents(lab),
-            Self::LatentVariance => latents::latent_variance(lab),
-            Self::SamplerBias => draws::sampler_bias(lab),
-            Self::Samples => draws::samples(lab),
-            Self::Offline => draws::offline(lab),
-            Self::NoiseSpectra => draws::noise_spectra(lab),
-            Self::Transfers => draws::transfers(lab),
-            Self::Cost => draws::cost(lab),
-            Self::Rollout(closure) => rollouts::rollout(lab, closure),
-            Self::ClosedLoop => rollouts::closed_loop(lab),
-            Self::ErrorCurves => rollouts::error_curves(lab),
-            Self::SpreadCurves => rollouts::spread_curves(lab),
-            Self::Ranks => rollouts::ranks(lab),
-            Self::Vorticity => rollouts::vorticity(lab),
-            Self::Closures(closures) => rollouts::closures(lab, closures),
-            Self::Spectra => rollouts::spectra(lab),
-            Self::Statistics => rollouts::statistics(lab),
-            Self::Compare(closures) => studies::compare(lab, closures),
-            Self::HoldStudy(closure) => studies::hold_study(lab, closure),
-            Self::Frontier => studies::frontier(lab),
-            Self::Ledger => studies::ledger(lab),
-        }
+        self.needs().iter().find_map(|need| need.missing(config))
     }
 }
 
