@@ -94,7 +94,7 @@ pub(crate) use lacuna_core::{file, kernels, pool, progress, simd};
 pub mod prelude {
     pub use crate::closure::Closure;
     pub use crate::config::Config;
-    pub use crate::lab::Lab;
+    pub use crate::lab::{Exhibit, Lab, Study};
     pub use crate::notebook::OrFail;
     pub use crate::rng::{SeedTree, Stream};
     pub use crate::{Error, Result};

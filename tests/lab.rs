@@ -1,10 +1,11 @@
 //! The whole path on a tiny problem: computed once, rebuilt where something is missing, the same bits again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lacuna::config::Config;
-use lacuna::lab::Lab;
+use lacuna::eval::Table;
+use lacuna::lab::{Exhibit, Lab, Study};
 
 /// Closed-loop error of no closure over that of the exact law at the end of a rollout: a sanity bound; the smoke preset
 /// reaches more than ten.
@@ -45,8 +46,46 @@ fn config() -> Config {
     Config::load("smoke", None, &settings.map(String::from)).unwrap()
 }
 
+/// Large-eddy simulation as tiny.
+fn les() -> Config {
+    let settings = [
+        "flow.n=32",
+        "data.n=16",
+        "data.train=1",
+        "data.validation=1",
+        "data.test=2",
+        "data.burn_in=1.0",
+        "data.final_time=2.0",
+        "models.p-cdm.train.steps=6",
+        "models.p-cdm.train.validate_every=3",
+        "models.p-cdm.network.width=4",
+        "models.regression.train.steps=6",
+        "models.regression.train.validate_every=3",
+        "models.regression.network.width=4",
+        "rollout.start=1.0",
+        "rollout.duration=0.8",
+        "rollout.members=2",
+        "rollout.snapshots=2",
+        "study.horizon.duration=1.6",
+        "study.horizon.snapshots=2",
+        "study.horizon.members=2",
+        "study.ensemble.members=3",
+        "eval.conditions=2",
+        "eval.samples=2",
+    ];
+    Config::load("les", None, &settings.map(String::from)).unwrap()
+}
+
+fn lab_of(config: Config, folder: &Path) -> Lab {
+    Lab::new(config, Some(&folder.join("data")), Some(&folder.join("figures"))).unwrap()
+}
+
 fn lab(folder: &Path) -> Lab {
-    Lab::in_folder(config(), &folder.join("data")).unwrap().with_figures(folder.join("figures"))
+    lab_of(config(), folder)
+}
+
+fn table(lab: &Lab, exhibit: Exhibit) -> Table {
+    lab.show(exhibit).unwrap().table().unwrap().clone()
 }
 
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -55,27 +94,60 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     kept.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap())).collect()
 }
 
+/// The files that exhibits make in a lab of some study.
+fn expected(lab: &Lab, study: Option<Study>, exhibits: &[Exhibit]) -> BTreeSet<String> {
+    let prefix = study.map_or(String::new(), |study| format!("{}-", study.prefix()));
+    let made = exhibits.iter().filter(|exhibit| exhibit.missing(lab.config()).is_none());
+    let files = made.flat_map(Exhibit::files).flat_map(|files| files.names());
+    files.map(|name| format!("{prefix}{name}")).collect()
+}
+
+/// Everything that a run leaves, from the list of exhibits.
+fn expected_of_a_run(lab: &Lab) -> BTreeSet<String> {
+    let mut all = expected(lab, None, &Exhibit::all(lab.config()));
+    for study in [Study::Horizon, Study::LargeEnsemble] {
+        all.extend(expected(&lab.study(study).unwrap(), Some(study), study.exhibits()));
+    }
+    all.extend(["index.md", "manifest.jsonl"].map(String::from));
+    all
+}
+
 #[test]
 fn everything_is_computed_once_and_comes_back_the_same_after_a_loss() {
     let folder = tempfile::tempdir().unwrap();
     let lab = lab(folder.path());
     assert!(lab.plan().unwrap().texts("state").unwrap().iter().all(|state| state == "to do"));
-    let (_, closed_loop) = lab.run().unwrap();
+    lab.run().unwrap();
     assert!(lab.plan().unwrap().texts("state").unwrap().iter().all(|state| state == "done"));
     assert!(lab.store().verify(|_| ()).unwrap().is_empty());
+    let closed_loop = table(&lab, Exhibit::ClosedLoop);
     let error = |name: &str| {
         let row = closed_loop.texts("closure").unwrap().iter().position(|closure| closure == name).unwrap();
         closed_loop.numbers("error of mean").unwrap()[row]
     };
     assert!(error("no closure") > CLEARLY_BETTER * error("exact law"), "{closed_loop}");
     let first = files(lab.gallery().folder());
-    for name in ["fields.png", "loss.svg", "offline.csv", "closed-loop.md", "vorticity.png", "error.svg", "index.md"] {
-        assert!(first.contains_key(name), "{name} is missing from {:?}", first.keys());
+    assert_eq!(first.keys().cloned().collect::<BTreeSet<_>>(), expected_of_a_run(&lab));
+    let manifest = String::from_utf8(first["manifest.jsonl"].clone()).unwrap();
+    for call in [
+        r#"lab.show(Exhibit::Rollout(\"spectral\"))"#,
+        r#"lab.show(Exhibit::Closures(&[\"none\", \"exact\"]))"#,
+        r#"lab.study(Study::Horizon).or_fail().show(Exhibit::Statistics)"#,
+    ] {
+        assert!(manifest.contains(&format!(r#""call":"{call}""#)), "{call} is not in\n{manifest}");
     }
 
-    // A second run finds everything and draws the same bytes, costs aside: those are read from the ensembles.
+    // A second run finds everything, costs included, and writes the same bytes.
+    lab.run().unwrap();
+    let second = files(lab.gallery().folder());
+    assert_eq!(first.len(), second.len());
+    for (name, bytes) in &first {
+        assert!(*bytes == second[name], "{name} differs");
+    }
     assert!(lab.train("spectral").unwrap().artifact.cached);
     assert!(lab.rollout("exact").unwrap().artifact.cached);
+
+    // What is lost is made again, and nothing else.
     let before = lab.train("spectral").unwrap();
     let weights = std::fs::read(&before.checkpoint).unwrap();
     std::fs::remove_dir_all(&before.artifact.folder).unwrap();
@@ -85,13 +157,53 @@ fn everything_is_computed_once_and_comes_back_the_same_after_a_loss() {
     assert!(!again.artifact.cached);
     assert_eq!(std::fs::read(&again.checkpoint).unwrap(), weights, "the same training gave other weights");
     assert!(lab.rollout("p-cdm").unwrap().artifact.cached, "a rollout that does not depend on it was computed again");
-    lab.vorticity_panel().unwrap();
-    lab.error_curves().unwrap();
-    lab.reconstruction_table().unwrap();
-    let second = files(lab.gallery().folder());
-    for name in ["fields.png", "reconstruction.csv", "reconstruction.md", "vorticity.png", "error.svg"] {
-        assert!(first[name] == second[name], "{name} differs");
+    lab.show(Exhibit::Losses).unwrap();
+    assert!(first["loss.svg"] == files(lab.gallery().folder())["loss.svg"], "the same training has another log");
+}
+
+#[test]
+fn a_run_of_another_problem_leaves_out_what_does_not_apply() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = lab_of(les(), folder.path());
+    lab.run().unwrap();
+    let made: BTreeSet<String> = files(lab.gallery().folder()).into_keys().collect();
+    assert_eq!(made, expected_of_a_run(&lab));
+    for absent in ["frontier.csv", "hold-study.csv", "ledger.csv", "truth.csv"] {
+        assert!(!made.contains(absent), "{absent}");
     }
+    assert!(lab.plan().unwrap().texts("state").unwrap().iter().all(|state| state == "done"));
+    let error = lab.show(Exhibit::HoldStudy("exact")).unwrap_err().to_string();
+    assert!(error.contains("HoldStudy") && error.contains("subgrid"), "{error}");
+    let error = lab.show(Exhibit::Frontier).unwrap_err().to_string();
+    assert!(error.contains("study.frontier"), "{error}");
+    // Members of a deterministic closure are one and the same flow.
+    let scores = table(&lab, Exhibit::ClosedLoop);
+    let row = scores.texts("closure").unwrap().iter().position(|closure| closure == "smagorinsky").unwrap();
+    assert_eq!(scores.numbers("spread").unwrap()[row], 0.0);
+    assert_eq!(scores.numbers("spread ±").unwrap()[row], 0.0);
+    let scores = table(&lab, Exhibit::Offline);
+    let row = scores.texts("closure").unwrap().iter().position(|closure| closure == "smagorinsky").unwrap();
+    assert_eq!(scores.numbers("std").unwrap()[row], 0.0);
+}
+
+#[test]
+fn provenance_is_the_exhibit_as_it_is_written() {
+    // What is written here compiles; what is shown must be the same.
+    macro_rules! same {
+        ($($exhibit:expr),* $(,)?) => { $(
+            assert_eq!(format!("Exhibit::{}", $exhibit), stringify!($exhibit));
+        )* };
+    }
+    same!(
+        Exhibit::ErrorCurves,
+        Exhibit::LossParts("joint"),
+        Exhibit::Rollout("spectral"),
+        Exhibit::HoldStudy("exact"),
+        Exhibit::Closures(&["none", "exact", "spectral"]),
+    );
+    assert_eq!(format!("{:?}", Study::LargeEnsemble), "LargeEnsemble");
+    let names: Vec<String> = Exhibit::all(&config()).iter().map(ToString::to_string).collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use std::f64::consts::TAU;
 use std::path::Path;
 
-use lacuna::plot::{self, FieldGrid, FieldGroup, Figure, Series};
+use lacuna::plot::colour::diverging;
+use lacuna::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
 use ndarray::Array2;
 
 /// A smooth periodic field with a few scales.
@@ -72,6 +73,15 @@ fn all() -> Vec<Figure> {
             ],
         )
         .unwrap(),
+        Chart::new(
+            "levels",
+            ("rank", Scale::Linear),
+            ("share", Scale::Linear),
+            vec![Series::new("few points", (0..5).map(f64::from).collect(), vec![0.7, 1.2, 0.9, 1.4, 0.8])],
+        )
+        .with_level(1.0, "flat")
+        .draw()
+        .unwrap(),
         plot::loss_curves(
             "loss",
             vec![
@@ -90,17 +100,70 @@ fn same_bytes_twice_and_well_formed() {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gallery");
     for figure in first {
         figure.save(&dir).unwrap();
-        let image = figure.png.expect("every figure has a raster copy");
-        let mut reader = png::Decoder::new(std::io::Cursor::new(image)).read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        reader.next_frame(&mut pixels).unwrap();
-        let ink = pixels.iter().filter(|&&byte| byte < 128).count();
-        assert!(ink > pixels.len() / 200, "{}: nearly blank", figure.name);
-        if let Some(svg) = figure.svg {
-            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-            assert!(svg.contains("relative error of the ensemble mean") || figure.name != "errors");
-        }
+        let (pixels, _) = decode(&figure);
+        let ink = pixels.iter().filter(|pixel| pixel.iter().any(|&byte| byte < DARK)).count();
+        assert!(ink as f64 > LEAST_INK * pixels.len() as f64, "{}: nearly blank", figure.name);
     }
+}
+
+/// Darker than this is ink.
+const DARK: u8 = 128;
+/// The share of a page that a curve and its labels blacken: a raster copy is no blank page.
+const LEAST_INK: f64 = 0.005;
+
+/// The pixels of a figure's raster image and the length of a row.
+fn decode(figure: &Figure) -> (Vec<[u8; 3]>, usize) {
+    let image = figure.png.as_ref().expect("every figure has a raster copy");
+    let mut reader = png::Decoder::new(std::io::Cursor::new(image)).read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let width = reader.next_frame(&mut bytes).unwrap().width as usize;
+    (bytes.chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(), width)
+}
+
+/// Every kind of chart is, to the byte, the one that was looked at when it was stored: curves, scales, ticks, labels, bands.
+/// With LACUNA_GOLDEN=1 in the environment the files are written anew.
+#[test]
+fn charts_are_those_on_record() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join("golden");
+    for figure in all() {
+        let Some(svg) = figure.svg else { continue };
+        let path = folder.join(format!("{}.svg", figure.name));
+        if std::env::var_os("LACUNA_GOLDEN").is_some() {
+            std::fs::write(&path, &svg).unwrap();
+        }
+        let stored = std::fs::read_to_string(&path).unwrap();
+        let different = stored.lines().zip(svg.lines()).find(|(a, b)| a != b);
+        assert!(stored == svg, "{} differs from {}: {different:?}", figure.name, path.display());
+    }
+}
+
+#[test]
+fn a_field_lies_on_the_page_as_it_should() {
+    // Positive to the right of the middle and below it, negative elsewhere: axis 0 goes to the right, axis 1 upwards.
+    const N: usize = 32;
+    let field = Array2::from_shape_fn((N, N), |(i, j)| if i >= N / 2 && j < N / 2 { 1.0 } else { -1.0 });
+    let rows = vec![("row".into(), vec![Some(field)])];
+    let grid = FieldGrid {
+        name: "corner".into(),
+        columns: vec!["column".into()],
+        length: 1.0,
+        groups: vec![FieldGroup { label: "ω".into(), limit: Some(1.0), rows }],
+    };
+    let (pixels, width) = decode(&plot::vorticity_panel(&grid).unwrap());
+    let places = |colour: [u8; 3]| -> Vec<(usize, usize)> {
+        let at = (0..pixels.len()).filter(|&k| pixels[k] == colour);
+        at.map(|k| (k % width, k / width)).collect()
+    };
+    let (red, blue) = (places(diverging(1.0)), places(diverging(-1.0)));
+    let mean = |places: &[(usize, usize)], pick: fn(&(usize, usize)) -> usize| {
+        places.iter().map(pick).sum::<usize>() as f64 / places.len() as f64
+    };
+    assert!(mean(&red, |p| p.0) > mean(&blue, |p| p.0), "red is not to the right");
+    assert!(mean(&red, |p| p.1) > mean(&blue, |p| p.1), "red is not below");
+    // A quarter and three quarters, but for the interpolated seam and the ends of the colour bar.
+    const SEAM: f64 = 0.15;
+    let share = red.len() as f64 / (red.len() + blue.len()) as f64;
+    assert!((share / 0.25 - 1.0).abs() < SEAM, "{share} of the field is red");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::artifact::Store;
 use crate::config::{Config, Precision};
 use crate::error::{Error, Result};
-use crate::lab::Lab;
+use crate::lab::{Exhibit, Lab, Study};
 
 /// Which configuration, and where its results go.
 #[derive(Debug, Clone, Args)]
@@ -41,11 +41,7 @@ impl Common {
     }
 
     fn lab_of(&self, config: Config) -> Result<Lab> {
-        let lab = match &self.out {
-            Some(out) => Lab::in_folder(config, out)?,
-            None => Lab::with_config(config)?,
-        };
-        lab.on_device(&self.device)
+        Lab::new(config, self.out.as_deref(), None)?.on_device(&self.device)
     }
 }
 
@@ -184,8 +180,8 @@ impl Rollout {
             None => lab,
         };
         let lab = match (self.horizon, self.large) {
-            (true, _) => lab.horizon()?,
-            (_, true) => lab.large_ensemble()?,
+            (true, _) => lab.study(Study::Horizon)?,
+            (_, true) => lab.study(Study::LargeEnsemble)?,
             _ => lab,
         };
         let all = &lab.config().rollout.closures;
@@ -219,9 +215,9 @@ pub struct Eval {
 impl Eval {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
-        say!("{}\n", lab.offline()?);
-        say!("{}\n", lab.closed_loop()?);
-        say!("{}", lab.cost()?);
+        say!("{}\n", lab.show(Exhibit::Offline)?);
+        say!("{}\n", lab.show(Exhibit::ClosedLoop)?);
+        say!("{}", lab.show(Exhibit::Cost)?);
         say!("written to {}", lab.gallery().folder().display());
         Ok(())
     }
@@ -237,8 +233,11 @@ pub struct Run {
 impl Run {
     pub(super) fn run(&self) -> Result<()> {
         let lab = self.common.lab()?;
-        let (offline, closed_loop) = lab.run()?;
-        say!("{offline}\n\n{closed_loop}");
+        for (exhibit, shown) in lab.run()? {
+            if matches!(exhibit, Exhibit::Offline | Exhibit::ClosedLoop) {
+                say!("{shown}\n");
+            }
+        }
         say!("written to {}", lab.gallery().folder().display());
         Ok(())
     }

@@ -52,13 +52,13 @@ pub fn cost(config: &Config, w: &Array3<f32>, closures: &[AnyClosure], seeds: &S
         turns.iter_mut().try_for_each(|closure| closure.turn(pair, &mut h))?;
     }
     let solver = solver.watch.median() / STEPS as f64;
-    let rows: Vec<Row> = turns.iter().map(Turns::row).collect();
+    let rows: Vec<CallTimes> = turns.iter().map(Turns::row).collect();
     let dearest = rows.iter().map(|row| row.draw).fold(0.0, f64::max);
     let every = config.rollout.redraw_interval;
-    let column = |name: &str, pick: &dyn Fn(&Row) -> Option<f64>| {
+    let column = |name: &str, pick: &dyn Fn(&CallTimes) -> Option<f64>| {
         Column::new(name.into(), rows.iter().map(pick).collect::<Vec<Option<f64>>>())
     };
-    let part = |row: &Row, pick: fn(&[f64; 3]) -> f64| row.parts.as_ref().map(pick);
+    let part = |row: &CallTimes, pick: fn(&[f64; 3]) -> f64| row.parts.as_ref().map(pick);
     Table::new(
         "cost",
         format!(
@@ -79,7 +79,8 @@ pub fn cost(config: &Config, w: &Array3<f32>, closures: &[AnyClosure], seeds: &S
     )
 }
 
-struct Row {
+/// Medians of one closure, in milliseconds.
+struct CallTimes {
     /// Encode, denoise, decode.
     parts: Option<[f64; 3]>,
     draw: f64,
@@ -126,9 +127,9 @@ impl Turns {
         Ok(())
     }
 
-    fn row(&self) -> Row {
+    fn row(&self) -> CallTimes {
         let parts = self.parts.as_ref().map(|parts| std::array::from_fn(|part| parts[part].median()));
-        Row { parts, draw: self.draw.median(), mean: self.known.then(|| self.mean.median()) }
+        CallTimes { parts, draw: self.draw.median(), mean: self.known.then(|| self.mean.median()) }
     }
 }
 

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use polars::prelude::Column;
 
+use super::metric::{
+    D_MSE_MEAN, D_MSE_SINGLE, D_RE_MEAN, D_RE_SINGLE, ERROR_OF_MEAN, ERROR_OF_MEMBER, LoopMetric, OfflineMetric,
+    STD_OVER_EXACT,
+};
+use super::reconstruction::{D_MSE, D_RE};
 use super::table::{Table, UNCERTAINTY};
 use crate::closure::{EXACT_LAW, NO_CLOSURE};
 use crate::error::Result;
@@ -31,12 +36,12 @@ pub struct Ours<'a> {
 /// Where our counterpart of a number stands.
 #[derive(Debug, Clone, Copy)]
 enum Counterpart {
-    /// A column of the offline table.
-    Offline(&'static str),
+    /// A score of the offline table.
+    Offline(&'static OfflineMetric),
     /// A column of the table of reconstructions.
     Reconstruction(&'static str),
-    /// A column of the closed-loop curves at a time.
-    Curve(&'static str, f64),
+    /// A score of the closed-loop curves at a time.
+    Curve(&'static LoopMetric, f64),
     /// Cost per step of the first closure over that of the second.
     CostRatio(&'static str),
     /// Nothing of the kind is computed here.
@@ -44,7 +49,7 @@ enum Counterpart {
 }
 
 /// A published number.
-struct Row {
+struct Published {
     source: &'static str,
     method: &'static str,
     /// The closure here that the method corresponds to.
@@ -77,7 +82,7 @@ pub fn ledger(ours: &Ours) -> Result<Table> {
     for row in &rows {
         found.push(counterpart(ours, row)?);
     }
-    let text = |pick: fn(&Row) -> &'static str| rows.iter().map(pick).collect::<Vec<_>>();
+    let text = |pick: fn(&Published) -> &'static str| rows.iter().map(pick).collect::<Vec<_>>();
     let mut folders = Vec::new();
     let mut remarks = Vec::new();
     for (row, found) in rows.iter().zip(&found) {
@@ -124,14 +129,14 @@ pub fn ledger(ours: &Ours) -> Result<Table> {
 }
 
 /// Our value and its standard error.
-fn counterpart(ours: &Ours, row: &Row) -> Result<Option<(f64, Option<f64>)>> {
+fn counterpart(ours: &Ours, row: &Published) -> Result<Option<(f64, Option<f64>)>> {
     /// Snapshot times are sums of steps.
     const SAME_TIME: f64 = 1e-6;
     match row.ours {
         Counterpart::None => Ok(None),
-        Counterpart::Offline(column) => at(ours.offline, "closure", row.closure, column, |_| Ok(true)),
+        Counterpart::Offline(score) => at(ours.offline, "closure", row.closure, score.name, |_| Ok(true)),
         Counterpart::Reconstruction(column) => at(ours.reconstruction, "latent", row.closure, column, |_| Ok(true)),
-        Counterpart::Curve(column, t) => at(ours.curves, "closure", row.closure, column, |i| {
+        Counterpart::Curve(score, t) => at(ours.curves, "closure", row.closure, score.name, |i| {
             let times = ours.curves.map_or(Ok(Vec::new()), |table| table.numbers("t"))?;
             Ok((times[i] - t).abs() < SAME_TIME)
         }),
@@ -167,9 +172,9 @@ fn at(
     Ok(None)
 }
 
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<Published> {
     use Counterpart::{CostRatio, Curve, None, Offline, Reconstruction};
-    let row = |source, method, closure, quantity, value, ours| Row {
+    let row = |source, method, closure, quantity, value, ours| Published {
         source,
         method,
         closure,
@@ -178,23 +183,23 @@ fn rows() -> Vec<Row> {
         value,
         ours,
     };
-    let below = |row: Row| Row { relation: "<", ..row };
-    let about = |row: Row| Row { relation: "≈", ..row };
-    let end = |column| Curve(column, 50.0);
+    let below = |row: Published| Published { relation: "<", ..row };
+    let about = |row: Published| Published { relation: "≈", ..row };
+    let end = |score| Curve(score, 50.0);
     let mut rows = vec![
         // As published in all but size, and with our repairs.
-        about(row(PAPER, "conventional L-CDM", "two-phase-paper", "D_RE single", 0.29, Offline("D_RE single"))),
-        about(row(PAPER, "conventional L-CDM", "two-phase", "D_RE single", 0.29, Offline("D_RE single"))),
-        about(row(PAPER, "joint L-CDM", "joint-paper", "D_RE single", 0.11, Offline("D_RE single"))),
-        about(row(PAPER, "joint L-CDM", "joint", "D_RE single", 0.11, Offline("D_RE single"))),
-        row(PAPER, "no closure", NO_CLOSURE, "error at t = 50", 0.816, end("error of mean")),
-        below(row(PAPER, "joint L-CDM", "joint", "error of one trajectory at t = 50", 0.15, end("error of member"))),
-        below(row(PAPER, "joint L-CDM", "joint", "error of the mean at t = 50", 0.10, end("error of mean"))),
-        below(row(PAPER, "P-CDM", "p-cdm", "error of one trajectory at t = 50", 0.15, end("error of member"))),
-        below(row(PAPER, "P-CDM", "p-cdm", "error of the mean at t = 50", 0.10, end("error of mean"))),
+        about(row(PAPER, "conventional L-CDM", "two-phase-paper", "D_RE single", 0.29, Offline(&D_RE_SINGLE))),
+        about(row(PAPER, "conventional L-CDM", "two-phase", "D_RE single", 0.29, Offline(&D_RE_SINGLE))),
+        about(row(PAPER, "joint L-CDM", "joint-paper", "D_RE single", 0.11, Offline(&D_RE_SINGLE))),
+        about(row(PAPER, "joint L-CDM", "joint", "D_RE single", 0.11, Offline(&D_RE_SINGLE))),
+        row(PAPER, "no closure", NO_CLOSURE, "error at t = 50", 0.816, end(&ERROR_OF_MEAN)),
+        below(row(PAPER, "joint L-CDM", "joint", "error of one trajectory at t = 50", 0.15, end(&ERROR_OF_MEMBER))),
+        below(row(PAPER, "joint L-CDM", "joint", "error of the mean at t = 50", 0.10, end(&ERROR_OF_MEAN))),
+        below(row(PAPER, "P-CDM", "p-cdm", "error of one trajectory at t = 50", 0.15, end(&ERROR_OF_MEMBER))),
+        below(row(PAPER, "P-CDM", "p-cdm", "error of the mean at t = 50", 0.10, end(&ERROR_OF_MEAN))),
         row(PAPER, "P-CDM over joint", "p-cdm", "cost ratio, 1000 members", 8652.0 / 1236.0, CostRatio("joint")),
-        below(row(PAPER, "autoencoder", "two-phase", "reconstruction D_MSE of ω", 1e-4, Reconstruction("D_MSE ω"))),
-        below(row(PAPER, "autoencoder", "two-phase", "reconstruction D_RE of ω", 0.02, Reconstruction("D_RE ω"))),
+        below(row(PAPER, "autoencoder", "two-phase", "reconstruction D_MSE of ω", 1e-4, Reconstruction(D_MSE[0]))),
+        below(row(PAPER, "autoencoder", "two-phase", "reconstruction D_RE of ω", 0.02, Reconstruction(D_RE[0]))),
     ];
     for (method, closure, values) in [
         ("no closure", NO_CLOSURE, [0.7607, 1.0685, 1.1548, 0.9941]),
@@ -203,17 +208,16 @@ fn rows() -> Vec<Row> {
     ] {
         let names = ["error at t = 35", "error at t = 40", "error at t = 45", "error at t = 50"];
         for ((name, t), value) in names.into_iter().zip([35.0, 40.0, 45.0, 50.0]).zip(values) {
-            rows.push(row(DEMO, method, closure, name, value, Curve("error of mean", t)));
+            rows.push(row(DEMO, method, closure, name, value, Curve(&ERROR_OF_MEAN, t)));
         }
     }
     let both = "P-CDM over joint";
     rows.push(row(TIMING, both, "p-cdm", "cost ratio, 1 member", 180.2 / 145.5, CostRatio("joint")));
     rows.push(row(TIMING, both, "p-cdm", "cost ratio, 100 members", 824.2 / 315.2, CostRatio("joint")));
     rows.push(row(TIMING, both, "p-cdm", "cost ratio, 1500 members", 13821.0 / 2764.0, CostRatio("joint")));
-    for (name, value) in
-        [("D_MSE mean", 3.98e-4), ("D_RE mean", 0.080), ("D_MSE single", 7.96e-4), ("D_RE single", 0.113)]
-    {
-        rows.push(about(row(IMPLIED, "perfect sampler", EXACT_LAW, name, value, Offline(name))));
+    let implied = [(&D_MSE_MEAN, 3.98e-4), (&D_RE_MEAN, 0.080), (&D_MSE_SINGLE, 7.96e-4), (&D_RE_SINGLE, 0.113)];
+    for (score, value) in implied {
+        rows.push(about(row(IMPLIED, "perfect sampler", EXACT_LAW, score.name, value, Offline(score))));
     }
     // Mean MSE, mean RE, single RE, single MSE, std; NaN: not printed.
     let nan = f64::NAN;
@@ -222,17 +226,17 @@ fn rows() -> Vec<Row> {
         ("joint L-DM, 10 steps", "joint", [4.93e-4, 0.0897, 0.116, 8.31e-4, 0.0183]),
         ("L-DM without regularisation, 10 steps", "two-phase-paper", [6.62e-3, 0.329, 0.346, 7.32e-3, 0.0238]),
     ] {
-        let names = ["D_MSE mean", "D_RE mean", "D_RE single", "D_MSE single"];
-        for (name, value) in names.into_iter().zip(values).filter(|(_, value)| value.is_finite()) {
-            rows.push(row(FOLLOW_UP, method, closure, name, value, Offline(name)));
+        let scores = [&D_MSE_MEAN, &D_RE_MEAN, &D_RE_SINGLE, &D_MSE_SINGLE];
+        for (score, value) in scores.into_iter().zip(values).filter(|(_, value)| value.is_finite()) {
+            rows.push(row(FOLLOW_UP, method, closure, score.name, value, Offline(score)));
         }
-        rows.push(row(FOLLOW_UP, method, closure, "std/exact", values[4] / NOISE_STD, Offline("std/exact")));
+        rows.push(row(FOLLOW_UP, method, closure, "std/exact", values[4] / NOISE_STD, Offline(&STD_OVER_EXACT)));
     }
     for (quantity, column, value) in [
-        ("reconstruction D_MSE of ω", "D_MSE ω", 6.3e-6),
-        ("reconstruction D_RE of ω", "D_RE ω", 0.00249),
-        ("reconstruction D_MSE of H", "D_MSE H", 1.0e-4),
-        ("reconstruction D_RE of H", "D_RE H", 0.0403),
+        ("reconstruction D_MSE of ω", D_MSE[0], 6.3e-6),
+        ("reconstruction D_RE of ω", D_RE[0], 0.00249),
+        ("reconstruction D_MSE of H", D_MSE[1], 1.0e-4),
+        ("reconstruction D_RE of H", D_RE[1], 0.0403),
     ] {
         rows.push(row(FOLLOW_UP, "joint L-DM, autoencoder", "joint", quantity, value, Reconstruction(column)));
     }

@@ -96,6 +96,23 @@ fn erf(x: f64) -> f64 {
     2.0 / PI.sqrt() * (-x * x).exp() * sum
 }
 
+/// Coverage of the central interval that should hold a share `level` of outcomes, of an ensemble of M numbers: 1 where the
+/// outcome y lies inside, 0 outside, and between where members are too few to say.
+///
+/// Were y drawn from the members' law, its rank among them would be any of 0 … M with the same probability, so rank r stands
+/// for the probabilities \[r, r + 1\]/(M + 1); members equal to y leave the ranks about them open. What counts is the share of
+/// that stretch between (1 − level)/2 and (1 + level)/2. On average a calibrated ensemble has exactly `level`, however small
+/// it is (the randomised probability integral transform of Czado, Gneiting & Held 2009, doi:10.1111/j.1541-0420.2009.01191.x,
+/// with its randomisation averaged out).
+pub fn coverage(members: &[f64], outcome: f64, level: f64) -> f64 {
+    let below = members.iter().filter(|x| **x < outcome).count() as f64;
+    let equal = members.iter().filter(|x| **x == outcome).count() as f64;
+    let ranks = members.len() as f64 + 1.0;
+    let (from, to) = (below / ranks, (below + equal + 1.0) / ranks);
+    let (low, high) = (0.5 * (1.0 - level), 0.5 * (1.0 + level));
+    (to.min(high) - from.max(low)).max(0.0) / (to - from)
+}
+
 /// Inner products ⟨x_m − y, x_m' − y⟩/n² of members' errors against one outcome.
 ///
 /// Every quadratic score of the ensemble, and its bootstrap over members, follows from this small matrix without
@@ -149,16 +166,14 @@ impl Gram {
         }
         let trace: f64 = (0..self.m).map(|a| self.g[a * self.m + a]).sum();
         let variance = (trace - self.g.iter().sum::<f64>() / self.m as f64) / (self.m as f64 - 1.0);
-        /// Members that agree differ by the round-off of these sums, relative to their errors.
-        const ROUND_OFF: f64 = 1e-12;
-        if variance > ROUND_OFF * trace / self.m as f64 { variance } else { 0.0 }
+        above_round_off(variance, trace / self.m as f64)
     }
 
     /// [`Gram::variance`] of a bootstrap replicate, in which member m has weight `weights[m]`.
     pub fn replicate_variance(&self, weights: &[f64]) -> f64 {
         let m = self.m as f64;
         let trace: f64 = weights.iter().enumerate().map(|(a, w)| w * self.g[a * self.m + a]).sum();
-        (m / (m - 1.0) * (trace - self.mean_error2(weights))).max(0.0)
+        above_round_off(m / (m - 1.0) * (trace - self.mean_error2(weights)), trace)
     }
 
     /// Fair energy score with the root-mean-square norm; NaN for one member:
@@ -179,6 +194,13 @@ impl Gram {
         }
         self.member_error() - pairs / (self.m * (self.m - 1)) as f64
     }
+}
+
+/// A variance of members with this mean square error; 0 where it is what their agreement leaves in the sums.
+fn above_round_off(variance: f64, error2: f64) -> f64 {
+    /// Members that agree differ by the round-off of these sums, relative to their errors.
+    const ROUND_OFF: f64 = 1e-12;
+    if variance > ROUND_OFF * error2 { variance } else { 0.0 }
 }
 
 /// Jackknife over blocks (trajectories): the statistic of all blocks, and its standard error from leaving one out.
@@ -263,6 +285,45 @@ mod tests {
             assert_relative_eq!(expected_crps(&mut members, 0.0, 1.0), closed, max_relative = 0.02);
             assert!(closed > gaussian_crps_floor(1.0) * 1.02);
         }
+    }
+
+    #[test]
+    fn coverage_of_a_few_members_by_hand() {
+        // Four members: rank 2 is the middle fifth, rank 0 the lowest; half of the mass is [0.25, 0.75].
+        let members = [3.0, 1.0, 4.0, 2.0];
+        assert_relative_eq!(coverage(&members, 2.5, 0.5), 1.0);
+        assert_relative_eq!(coverage(&members, 0.0, 0.5), 0.0);
+        // Rank 1 is [0.2, 0.4], of which 0.15 is inside.
+        assert_relative_eq!(coverage(&members, 1.5, 0.5), 0.75, max_relative = 1e-12);
+        // Over all ranks together, the level itself: unbiased for any number of members.
+        for level in [0.5, 0.8, 0.95] {
+            let sum: f64 = [0.0, 1.5, 2.5, 3.5, 5.0].iter().map(|y| coverage(&members, *y, level)).sum();
+            assert_relative_eq!(sum / 5.0, level, max_relative = 1e-12);
+            // Equal to all members: nothing is known.
+            assert_relative_eq!(coverage(&[1.0; 7], 1.0, level), level, max_relative = 1e-12);
+            assert_relative_eq!(coverage(&[], 1.0, level), level, max_relative = 1e-12);
+        }
+    }
+
+    #[test]
+    fn coverage_of_a_narrow_law_has_its_closed_form() {
+        /// Three standard errors of 20000 trials.
+        const MONTE_CARLO: f64 = 0.01;
+        let mut rng = SeedTree::new(4).child("coverage").stream();
+        let normal = |rng: &mut crate::rng::Stream| rng.sample::<f64, _>(StandardNormal);
+        let members: Vec<f64> = (0..2_000).map(|_| 0.5 * normal(&mut rng)).collect();
+        let trials = 20_000;
+        let (mut narrow, mut calibrated) = (0.0, 0.0);
+        for _ in 0..trials {
+            let outcome = normal(&mut rng);
+            narrow += coverage(&members, outcome, 0.8) / f64::from(trials);
+            let five: Vec<f64> = (0..5).map(|_| normal(&mut rng)).collect();
+            calibrated += coverage(&five, outcome, 0.8) / f64::from(trials);
+        }
+        // The interval ±1.2816 · 0.5 of a law of half the width holds erf(0.6408/√2) of the outcomes.
+        let closed = erf(0.5 * 1.281_551_6 / 2.0_f64.sqrt());
+        assert!((narrow - closed).abs() < 4.0 * MONTE_CARLO, "{narrow}, expected {closed}");
+        assert!((calibrated - 0.8).abs() < MONTE_CARLO, "{calibrated}");
     }
 
     #[test]

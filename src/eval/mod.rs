@@ -1,22 +1,38 @@
-//! Evaluation: proper scores against the exact law, closed-loop errors, and the tables that hold them.
+//! Evaluation: proper scores against the exact law, closed-loop errors, what latent spaces lose, and the tables that hold them.
+//!
+//! Scores are values in lists ([`metric`]); results are typed rows, of which tables are made last ([`Table`]).
 
-mod against_data;
+mod budget;
 mod closed_loop;
 mod cost;
+mod latents;
 mod ledger;
+pub mod metric;
 pub mod metrics;
+mod missing_term;
 mod offline;
+mod ranks;
+mod reconstruction;
+mod samplers;
 mod sampling;
 mod shells;
+mod spectra;
 mod study;
 mod table;
 
-pub use against_data::against_data;
-pub use closed_loop::{ClosedLoop, closed_loop, rank_histogram};
+pub use budget::{EnstrophyBudget, enstrophy_budget};
+pub use closed_loop::{ClosedLoop, Compared, Point, RolloutScores, Snapshot, closed_loop};
 pub use cost::{cost, device};
+pub use latents::{LatentStatistics, latent_statistics};
 pub use ledger::{Ours, ledger};
-pub use offline::{Offline, offline};
+pub use metric::{Estimate, Metric};
+pub use missing_term::{MissingTermSplit, missing_term};
+pub use offline::{Condition, LawAt, Offline, OfflineScores, Pool};
 pub use polars::prelude::{Column, DataFrame};
-pub use shells::{TRUE_FLOW, spectra, statistics, transfers};
-pub use study::{hold_settings, study};
+pub use ranks::{RankHistogram, rank_histogram};
+pub use reconstruction::{LatentSpace, Reconstruction, ReconstructionRow, reconstruction, reconstruction_spectra};
+pub use samplers::{SamplerBias, SamplerRow, sampler_bias};
+pub use shells::{NoiseRow, NoiseSpectrum, TransferRow, Transfers, transfers};
+pub use spectra::{Spectra, Spectrum, Statistics, StatisticsRow, TRUE_FLOW, spectra, spectra_at, statistics};
+pub use study::{Study, hold_settings, study};
 pub use table::{Table, UNCERTAINTY};

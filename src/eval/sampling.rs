@@ -1,10 +1,7 @@
-//! What offline evaluations share: which conditions, draws at them, what a draw costs, and columns with standard errors.
+//! What evaluations share: which conditions and grid points, draws at them, and what a draw costs.
 
 use ndarray::{Array2, ArrayView2};
-use polars::prelude::Column;
 
-use super::metrics::jackknife;
-use super::table::UNCERTAINTY;
 use crate::closure::{AnyClosure, Closure};
 use crate::data::Pairs;
 use crate::error::{Error, Result};
@@ -14,6 +11,9 @@ use crate::stopwatch::Stopwatch;
 
 /// Timed draws per closure, after one that is not counted.
 const TIMED: usize = 9;
+
+/// Every how many grid points (per direction) scores by point are taken: neighbours are strongly correlated.
+pub(super) const THINNING: usize = 4;
 
 /// Points per side of test pairs that fit together.
 pub(super) fn check_pairs(test: &Pairs) -> Result<usize> {
@@ -25,10 +25,27 @@ pub(super) fn check_pairs(test: &Pairs) -> Result<usize> {
     Ok(n)
 }
 
-/// `count` of `length` indices, evenly spread: the midpoints of as many equal parts.
-pub(super) fn spread(count: usize, length: usize) -> Vec<usize> {
+/// `count` of `length` indices, evenly spaced: the midpoints of as many equal parts.
+pub(super) fn evenly_spaced(count: usize, length: usize) -> Vec<usize> {
     let count = count.clamp(1, length);
     (0..count).map(|i| (2 * i + 1) * length / (2 * count)).collect()
+}
+
+/// Every [`THINNING`]-th point per direction of a grid of `n` × `n`, row by row.
+pub(super) fn thinned_points(n: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..n).step_by(THINNING).flat_map(move |i| (0..n).step_by(THINNING).map(move |j| (i, j)))
+}
+
+/// Mean over [`thinned_points`] of a score of the members' values at a point.
+pub(super) fn thinned_mean(fields: &[Field], mut score: impl FnMut(&mut [f64], (usize, usize)) -> f64) -> f64 {
+    let n = fields.first().map_or(0, Field::nrows);
+    let (mut values, mut sum, mut points) = (vec![0.0; fields.len()], 0.0, 0.0);
+    for at in thinned_points(n) {
+        values.iter_mut().zip(fields).for_each(|(value, field)| *value = field[at]);
+        sum += score(&mut values, at);
+        points += 1.0;
+    }
+    sum / points
 }
 
 /// `count` samples at one condition, shape as `w`.
@@ -58,19 +75,4 @@ pub(super) fn milliseconds(closure: &AnyClosure, w: ArrayView2<f64>, t: f64, see
         watch.time(|| closure.sample(w.view(), t, &mut rng, h.view_mut()))?;
     }
     Ok(watch.median())
-}
-
-/// Columns of a quantity and its jackknife standard error, one entry per closure; `sums` are by closure and trajectory.
-pub(super) fn column<const K: usize>(
-    name: &str,
-    sums: &[Vec<[f64; K]>],
-    statistic: impl Fn(&[f64; K]) -> f64,
-) -> [Column; 2] {
-    let (mut values, mut errors) = (Vec::new(), Vec::new());
-    for trajectories in sums {
-        let (value, error) = jackknife(trajectories, &statistic);
-        values.push(value.is_finite().then_some(value));
-        errors.push((value.is_finite() && error.is_finite()).then_some(error));
-    }
-    [Column::new(name.into(), values), Column::new(format!("{name}{UNCERTAINTY}").into(), errors)]
 }

@@ -2,57 +2,65 @@
 
 use polars::prelude::Column;
 
-use super::closed_loop::closed_loop;
-use super::table::{Table, UNCERTAINTY};
+use super::closed_loop::{ClosedLoop, RolloutScores, closed_loop};
+use super::metric::{LOOP_CRPS, LoopRule};
+use super::table::Table;
 use crate::config::Hold;
 use crate::error::{Error, Result};
 use crate::rng::SeedTree;
 use crate::rollout::{Ensemble, Reference};
 
-/// Compares variations of a closed loop with the true flow at the final time: one row for each of `ensembles`, `labels` being
-/// the columns that tell them apart.
-///
-/// *ms/step* is what one member costs per solver step, closure included, *closure share* the closure's part of it; a row is on
-/// the *frontier* where no other one is both cheaper and closer to the true flow in CRPS.
+/// Variations of one closed loop against the true flow.
+#[derive(Debug, Clone)]
+pub struct Study {
+    /// Their scores, in the order of the variations.
+    pub scores: ClosedLoop,
+    /// The closure's share of the cost of a step.
+    pub closure_share: Vec<f64>,
+    /// Is no other variation both cheaper and, at the final time, closer to the true flow in CRPS?
+    pub frontier: Vec<bool>,
+}
+
+/// Compares variations of a closed loop with the true flow.
 ///
 /// # Errors
-/// No variation, labels of another number, snapshot times that differ from the reference's.
-pub fn study(
-    name: &str,
-    caption: &str,
-    labels: Vec<Column>,
-    reference: &Reference,
-    ensembles: &[Ensemble],
-    seeds: &SeedTree,
-) -> Result<Table> {
+/// No variation; snapshot times that differ from the reference's. `name` is that of the study in the message.
+pub fn study(name: &str, reference: &Reference, ensembles: &[Ensemble], seeds: &SeedTree) -> Result<Study> {
     if ensembles.is_empty() {
         return Err(Error::config(format!("study.{name}"), "no variation to study"));
     }
-    let scores = closed_loop(reference, ensembles, seeds)?.summary;
-    let share: Vec<f64> = ensembles.iter().map(|e| e.cost.closure_s / e.cost.thread_s).collect();
-    let (cost, crps) = (scores.numbers("ms/step")?, scores.numbers("CRPS")?);
-    let frontier: Vec<bool> = (0..ensembles.len())
-        .map(|i| {
-            let dominated = (0..ensembles.len()).any(|j| cost[j] < cost[i] && crps[j] < crps[i]);
-            crps[i].is_finite() && !dominated
+    let scores = closed_loop(reference, ensembles, seeds)?;
+    let crps = |rollout: &RolloutScores| rollout.points.last().map_or(f64::NAN, |point| point.of(&LOOP_CRPS).value);
+    let frontier = scores
+        .rollouts
+        .iter()
+        .map(|own| {
+            let better = |other: &RolloutScores| other.ms_per_step < own.ms_per_step && crps(other) < crps(own);
+            crps(own).is_finite() && !scores.rollouts.iter().any(better)
         })
         .collect();
-    let mut columns = labels;
-    let kept = ["error of mean", "error of member", "spread", "spread/skill", "CRPS", "failures", "ms/step", "ms/draw"];
-    for column in scores.frame.columns() {
-        let title = column.name().as_str();
-        if kept.contains(&title.strip_suffix(UNCERTAINTY).unwrap_or(title)) {
-            columns.push(column.clone());
-        }
+    let closure_share = ensembles.iter().map(|e| e.cost.closure_s / e.cost.thread_s).collect();
+    Ok(Study { scores, closure_share, frontier })
+}
+
+impl Study {
+    /// One row per variation, `labels` being the columns that tell them apart.
+    ///
+    /// # Errors
+    /// Labels of another number.
+    pub fn table(&self, name: &str, caption: &str, labels: Vec<Column>) -> Result<Table> {
+        let mut columns = labels;
+        // No variation is that without closure, nor the exact law as it is in the closed loop.
+        columns.extend(self.scores.final_columns(|metric| !matches!(metric.rule, LoopRule::Relative { .. })));
+        columns.push(Column::new("closure share".into(), self.closure_share.clone()));
+        columns.push(Column::new("frontier".into(), self.frontier.clone()));
+        let members = self.scores.rollouts.first().map_or(0, |rollout| rollout.failures.len());
+        let caption = format!(
+            "{caption}; {members} members at t = {:.4}, errors relative to rms vorticity, ± bootstrap over members; costs of one thread.",
+            self.scores.times.last().copied().unwrap_or(f64::NAN)
+        );
+        Table::new(name, caption, columns)
     }
-    columns.push(Column::new("closure share".into(), share));
-    columns.push(Column::new("frontier".into(), frontier));
-    let (members, last) = (ensembles[0].failures.len(), reference.times.len() - 1);
-    let caption = format!(
-        "{caption}; {members} members at t = {:.4}, errors relative to rms vorticity, ± bootstrap over members; costs of one thread.",
-        reference.times[last]
-    );
-    Table::new(name, caption, columns)
 }
 
 /// All pairs of redraw intervals and hold policies, without repeating what is one law: with a draw at every step `held`,

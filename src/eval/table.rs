@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use polars::prelude::{AnyValue, Column, DataFrame};
 
+use super::metric::Estimate;
 use crate::error::{Error, Result};
 
 /// Suffix of a column that holds the standard error of the column to its left.
@@ -28,6 +29,18 @@ struct Cells {
     header: Vec<String>,
     numeric: Vec<bool>,
     rows: Vec<Vec<String>>,
+}
+
+/// NaN means "not defined here" in results and becomes a missing entry of a table.
+pub(crate) fn known(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
+}
+
+/// A column of values and, with [`UNCERTAINTY`] in its title, one of their standard errors.
+pub(crate) fn estimates(title: &str, estimates: impl Iterator<Item = Estimate>) -> [Column; 2] {
+    let (values, errors): (Vec<_>, Vec<_>) =
+        estimates.map(|estimate| (known(estimate.value), known(estimate.value).and(known(estimate.error)))).unzip();
+    [Column::new(title.into(), values), Column::new(format!("{title}{UNCERTAINTY}").into(), errors)]
 }
 
 /// What the frame says of a column.
@@ -58,7 +71,8 @@ impl Table {
         let column = self.frame.column(column).map_err(failed)?;
         (0..column.len())
             .map(|row| match column.get(row).map_err(failed)? {
-                AnyValue::Null => Ok(f64::NAN),
+                // A column without any entry comes back from CSV as text.
+                AnyValue::Null | AnyValue::String("") => Ok(f64::NAN),
                 value => value.try_extract::<f64>().map_err(failed),
             })
             .collect()
@@ -322,6 +336,8 @@ mod tests {
         assert!(after.numbers("error").unwrap()[1].is_nan());
         assert_eq!(after.texts("closure").unwrap(), ["exact, law", "a|b"]);
         assert_eq!(after.to_csv().unwrap(), text);
+        let empty = Table::from_csv("empty", "", "a,b\n1,\n2,\n").unwrap();
+        assert!(empty.numbers("b").unwrap().iter().all(|x| x.is_nan()));
     }
 
     #[test]

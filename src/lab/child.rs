@@ -39,7 +39,7 @@ impl Lab {
             .map_err(|error| failed(format!("{shown}: {error}")))?;
         // Both pipes are drained at once: a child that fills one of them would wait for ever.
         let stderr = child.stderr.take();
-        let complaints = std::thread::spawn(move || {
+        let warnings = std::thread::spawn(move || {
             let mut text = String::new();
             stderr.map(|mut pipe| pipe.read_to_string(&mut text)).transpose().map(|_| text)
         });
@@ -51,8 +51,8 @@ impl Lab {
         if status.success() {
             return Ok(());
         }
-        let complaints = complaints.join().ok().and_then(|text| text.ok()).unwrap_or_default();
-        Err(failed(format!("{shown}: {status}\n{}", complaints.trim())))
+        let warnings = warnings.join().ok().and_then(|text| text.ok()).unwrap_or_default();
+        Err(failed(format!("{shown}: {status}\n{}", warnings.trim())))
     }
 
     fn binary(&self) -> Result<PathBuf> {

@@ -1,41 +1,42 @@
 //! The small object that notebooks, the command line and Rust programs talk to.
 //!
 //! A [`Lab`] is one configuration with its results on disk and its figures. Every call computes what is missing, takes
-//! what is there, and returns plain data: tables, figures, summaries. What needs burn (training) runs in process where
-//! the feature `learn` is on, otherwise in the release binary as a child process whose progress lines are passed on.
+//! what is there, and returns plain data: summaries of stages, and by [`Lab::show`] the tables and figures that [`Exhibit`]
+//! lists. What needs burn (training) runs in process where the feature `learn` is on, otherwise in the release binary as a
+//! child process whose progress lines are passed on.
 //!
 //! ```no_run
 //! use lacuna::prelude::*;
 //! let lab = Lab::open("smoke")?;
 //! println!("{}", lab.plan()?);
 //! lab.train("spectral")?;
-//! println!("{}", lab.closed_loop()?);
+//! println!("{}", lab.show(Exhibit::ClosedLoop)?);
 //! # Ok::<(), lacuna::Error>(())
 //! ```
 
 mod child;
-mod closing;
+mod exhibit;
 mod gallery;
-mod latents;
 mod log;
-mod pictures;
-mod samplers;
 mod scores;
-mod spaces;
 mod stages;
 mod studies;
 mod summary;
-mod truth;
 
 use std::path::{Path, PathBuf};
 
+use ndarray::ArrayView2;
+
+pub use exhibit::{Exhibit, Files, Need, Shown};
 pub use gallery::{Gallery, Source};
 pub use log::{LogKind, LogLine, read_log};
+pub use studies::Study;
 pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
 
 use crate::artifact::Store;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::spectral::Field;
 
 /// Environment variable that names the preset of [`Lab::from_env`].
 pub const PRESET_VARIABLE: &str = "LACUNA_PRESET";
@@ -57,18 +58,17 @@ pub struct Lab {
     #[cfg_attr(not(feature = "learn"), allow(dead_code))]
     batch: usize,
     root: PathBuf,
-    /// The study that this lab shows, which is part of the names of its figures; empty for the configuration itself.
-    view: String,
+    /// The study that this lab shows, which is part of the names of its figures; none for the configuration itself.
+    study: Option<Study>,
 }
 
 impl Lab {
-    /// The lab of a preset; results in `data/` and figures in `figures/PRESET/` of the project, or where the environment
-    /// variables [`OUT_VARIABLE`] and [`FIGURES_VARIABLE`] say.
+    /// The lab of a preset, see [`Lab::new`].
     ///
     /// # Errors
     /// No such preset, or folders that cannot be made.
     pub fn open(preset: &str) -> Result<Self> {
-        Self::with_config(Config::load(preset, None, &[])?)
+        Self::new(Config::load(preset, None, &[])?, None, None)
     }
 
     /// [`Lab::open`] with the preset that [`PRESET_VARIABLE`] names, `desk` by default.
@@ -79,41 +79,28 @@ impl Lab {
         Self::open(&std::env::var(PRESET_VARIABLE).unwrap_or_else(|_| "desk".into()))
     }
 
-    /// [`Lab::open`] with a configuration of your own.
+    /// The lab of a configuration, with its results and its figures in given folders. By default they are those that the
+    /// environment variables [`OUT_VARIABLE`] and [`FIGURES_VARIABLE`] name, or `data` and `figures/PRESET` of the project.
     ///
     /// # Errors
     /// Impossible values, or folders that cannot be made.
-    pub fn with_config(config: Config) -> Result<Self> {
-        let root = project_root();
-        let out = std::env::var_os(OUT_VARIABLE).map_or_else(|| root.join("data"), PathBuf::from);
-        Self::in_folder(config, &out)
-    }
-
-    /// [`Lab::with_config`] with the results in folder `out`.
-    ///
-    /// # Errors
-    /// As [`Lab::with_config`].
-    pub fn in_folder(config: Config, out: &Path) -> Result<Self> {
+    pub fn new(config: Config, results: Option<&Path>, figures: Option<&Path>) -> Result<Self> {
         config.validate()?;
         let root = project_root();
-        let figures =
-            std::env::var_os(FIGURES_VARIABLE).map_or_else(|| root.join("figures").join(&config.preset), PathBuf::from);
+        let folder = |given: Option<&Path>, variable: &str, default: PathBuf| {
+            given.map(Path::to_path_buf).or_else(|| std::env::var_os(variable).map(PathBuf::from)).unwrap_or(default)
+        };
+        let results = folder(results, OUT_VARIABLE, root.join("data"));
+        let figures = folder(figures, FIGURES_VARIABLE, root.join("figures").join(&config.preset));
         Ok(Self {
-            store: Store::open(out)?,
+            store: Store::open(&results)?,
             gallery: Gallery::new(figures),
             device: std::env::var(DEVICE_VARIABLE).unwrap_or_else(|_| "cpu".into()),
             batch: 0,
             config,
             root,
-            view: String::new(),
+            study: None,
         })
-    }
-
-    /// The same lab with its figures in another folder.
-    #[must_use]
-    pub fn with_figures(mut self, figures: impl Into<PathBuf>) -> Self {
-        self.gallery = Gallery::new(figures.into());
-        self
     }
 
     /// The same lab on another device, `cpu` or `cuda`.
@@ -157,11 +144,6 @@ impl Lab {
         &self.gallery
     }
 
-    /// Names of the models, in the order in which tables and figures show them.
-    pub fn models(&self) -> Vec<String> {
-        self.config.models.keys().cloned().collect()
-    }
-
     /// Prints the line that proves that a notebook ran to its end.
     pub fn done(&self) {
         crate::notebook::done();
@@ -174,4 +156,14 @@ fn project_root() -> PathBuf {
     let found =
         here.ancestors().find(|folder| folder.join("Cargo.toml").is_file() && folder.join("notebooks").is_dir());
     found.map_or_else(|| here.clone(), Path::to_path_buf)
+}
+
+fn wide(field: ArrayView2<f32>) -> Field {
+    field.mapv(f64::from)
+}
+
+/// A simulated time without the digits of its round-off.
+fn plot_time(t: f64) -> String {
+    let text = format!("{t:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }

@@ -5,15 +5,28 @@ use super::Lab;
 use super::stages::CHECKPOINT;
 use crate::artifact::{Artifact, write_atomically};
 use crate::closure::{AnyClosure, Learned};
-use crate::config::{MissingTerm, SamplerConfig, Stage};
+use crate::config::{SamplerConfig, Stage};
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
-use crate::eval::{self, Offline, Table};
+use crate::eval::{self, ClosedLoop, LatentSpace, Offline, Reconstruction, Table};
+use crate::nets::Checkpoint;
+use crate::rollout::{Ensemble, Reference};
 
 /// File with the names of a result's tables.
 const TABLES: &str = "tables.json";
+/// The table of offline scores.
+pub(super) const OFFLINE: &str = "offline";
 /// States at which draws are timed.
 const STATES: usize = 8;
+/// Grid sizes of spectral latents that reconstructions are measured for.
+const TRUNCATIONS: [usize; 4] = [12, 16, 20, 24];
+
+/// The true flow and rollouts, with the results that they come from.
+pub(super) struct Runs {
+    pub reference: Reference,
+    pub ensembles: Vec<Ensemble>,
+    pub parents: Vec<Artifact>,
+}
 
 impl Lab {
     /// The tables of a stage: read, or measured now by `measure`, which also says what they were made from.
@@ -37,22 +50,38 @@ impl Lab {
         Ok((tables, made))
     }
 
-    /// Offline scores of every closure: the summary and, where the exact law is known, the spectrum of the fluctuation and the
-    /// budget.
-    pub(super) fn offline_scores(&self) -> Result<(Vec<Table>, Vec<Artifact>)> {
-        let (tables, artifact) = self.measured(&self.config.offline_stage()?, || {
+    /// Offline scores of every closure: the summary and, where the exact law is known, the spectrum of the fluctuation and
+    /// the transfers.
+    pub(super) fn offline_tables(&self) -> Result<(Vec<Table>, Artifact)> {
+        self.measured(&self.config.offline_stage()?, || {
             let (test, closures, parents) = self.on_test_set()?;
-            let seeds = self.config.seeds();
-            let tables = match self.config.data.term {
-                MissingTerm::Physics => {
-                    let Offline { summary, noise, budget } = Offline::measure(&self.config, &test, &closures, &seeds)?;
-                    vec![summary, noise, budget]
-                }
-                MissingTerm::Subgrid { .. } => vec![eval::against_data(&self.config, &test, &closures, &seeds)?],
-            };
-            Ok((tables, parents))
+            let scores = Offline::measure(&self.config, &test, &closures, &self.config.seeds())?;
+            Ok((scores.tables()?, parents))
+        })
+    }
+
+    /// What latent spaces lose of the test set.
+    pub(super) fn reconstruction_scores(&self) -> Result<(Table, Artifact)> {
+        let (tables, artifact) = self.measured(&self.config.reconstruction_stage()?, || {
+            let (set, data) = self.dataset()?;
+            let (mut spaces, mut parents) = self.latent_spaces(&TRUNCATIONS)?;
+            parents.push(data);
+            Ok((vec![eval::reconstruction(&mut spaces, &set.test.load()?)?.table()?], parents))
         })?;
-        Ok((tables, vec![artifact]))
+        Ok((named(tables, Reconstruction::NAME, &artifact)?, artifact))
+    }
+
+    /// Latent spaces: truncations, and the trained ones with the results they come from.
+    pub(super) fn latent_spaces(&self, truncations: &[usize]) -> Result<(Vec<LatentSpace>, Vec<Artifact>)> {
+        let usable = truncations.iter().filter(|&&n| n < self.config.data.n);
+        let mut spaces: Vec<LatentSpace> = usable.map(|&n| LatentSpace::truncation(n)).collect();
+        let mut parents = Vec::new();
+        for model in self.config.autoencoder_models() {
+            let artifact = self.train_artifact(model)?;
+            spaces.push(LatentSpace::trained(model, &Checkpoint::load(&artifact.path(CHECKPOINT))?)?);
+            parents.push(artifact);
+        }
+        Ok((spaces, parents))
     }
 
     /// Costs of every closure's draws.
@@ -79,11 +108,45 @@ impl Lab {
 
     /// Test pairs and closures, with the results they come from.
     fn on_test_set(&self) -> Result<(Pairs, Vec<AnyClosure>, Vec<Artifact>)> {
-        let data = self.data_artifact()?;
-        let test = Dataset::open(&data.folder)?.test.load()?;
-        let (closures, mut parents) = self.closures()?;
+        let (set, data) = self.dataset()?;
+        let (mut closures, mut parents) = (Vec::new(), Vec::new());
+        for closure in self.config.scored()? {
+            closures.push(self.law(&closure)?);
+            parents.extend(closure.model().map(|model| self.train_artifact(model)).transpose()?);
+        }
         parents.push(data);
-        Ok((test, closures, parents))
+        Ok((set.test.load()?, closures, parents))
+    }
+
+    /// The data set, with the result it comes from.
+    pub(super) fn dataset(&self) -> Result<(Dataset, Artifact)> {
+        let artifact = self.data_artifact()?;
+        Ok((Dataset::open(&artifact.folder)?, artifact))
+    }
+
+    /// The true flow and the ensembles of all closures, computed where missing.
+    pub(super) fn loop_results(&self) -> Result<Runs> {
+        let closures: Vec<&str> = self.config.rollout.closures.iter().map(String::as_str).collect();
+        self.loop_results_of(&closures)
+    }
+
+    /// As [`Lab::loop_results`], of some closures.
+    pub(super) fn loop_results_of(&self, closures: &[&str]) -> Result<Runs> {
+        let artifact = self.reference_artifact()?;
+        let reference = self.load_reference(&artifact)?;
+        let (mut ensembles, mut parents) = (Vec::new(), vec![artifact]);
+        for closure in closures {
+            let artifact = self.rollout_artifact(closure)?;
+            ensembles.push(self.load_ensemble(&artifact)?);
+            parents.push(artifact);
+        }
+        Ok(Runs { reference, ensembles, parents })
+    }
+
+    /// Scores of all rollouts, with the results they come from.
+    pub(super) fn loop_scores(&self) -> Result<(ClosedLoop, Vec<Artifact>)> {
+        let Runs { reference, ensembles, parents } = self.loop_results()?;
+        Ok((eval::closed_loop(&reference, &ensembles, &self.config.seeds())?, parents))
     }
 }
 

@@ -9,7 +9,7 @@ use polars::prelude::Column;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
-use crate::config::{ClosureKind, ClosureRef, FlowConfig, ModelConfig, Stage, StageKind};
+use crate::config::{ClosureKind, ClosureRef, ModelConfig, Stage, StageKind};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::eval::Table;
@@ -329,10 +329,5 @@ impl Lab {
             }
         };
         Ok(if closure.mean_only() { AnyClosure::new(Deterministic(law)) } else { law })
-    }
-
-    /// The equation of the reduced model: this configuration's flow on the grid of the stored fields.
-    pub fn reduced_flow(&self) -> FlowConfig {
-        FlowConfig { n: self.config.data.n, ..self.config.flow.clone() }
     }
 }

@@ -44,7 +44,7 @@ impl super::Lab {
             ("seed", config.seed.to_string()),
             ("solver", format!("{0}×{0} points, dt = {1}", config.flow.n, config.flow.dt)),
             ("data", format!("{0}×{0} points", config.data.n)),
-            ("models", self.models().join(", ")),
+            ("models", config.models.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
             ("device", self.device.clone()),
         ];
         (format!("Preset {}", config.preset), rows)

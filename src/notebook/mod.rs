@@ -149,6 +149,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "config `flow.n`: odd")]
     fn an_error_fails_with_its_message() {
-        Err::<(), _>(crate::Error::config("flow.n", "odd")).or_fail();
+        Err::<(), _>(crate::error::Error::config("flow.n", "odd")).or_fail();
     }
 }

@@ -1,6 +1,13 @@
 //! Axes: ticks at round numbers, their labels, and the map from values to points on the page.
 
-use crate::plot::chart::Scale;
+/// Linear or logarithmic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Linear.
+    Linear,
+    /// Logarithm to base ten; values that are not positive leave a gap.
+    Log,
+}
 
 /// Below so many decades, a logarithmic axis has ticks at 1, 2 and 5.
 const FEW_DECADES: f64 = 2.3;

@@ -1,19 +1,10 @@
 //! Curves over one axis: errors in time, spectra, losses.
 
 use crate::error::Result;
-use crate::plot::axes::{Axis, range};
+use crate::plot::axes::{Axis, Scale, range};
 use crate::plot::colour::{GRID, INK, LINES};
 use crate::plot::scene::{Anchor, Mark, Scene, text_width};
 use crate::plot::{Figure, wrong};
-
-/// Linear or logarithmic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scale {
-    /// Linear.
-    Linear,
-    /// Logarithm to base ten; values that are not positive leave a gap.
-    Log,
-}
 
 /// One curve, with an optional band about it.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +17,6 @@ pub struct Series {
     pub y: Vec<f64>,
     /// Lower and upper edge of the band, as many each.
     pub band: Option<(Vec<f64>, Vec<f64>)>,
-    /// Which of [`crate::plot::colour::LINES`] it is drawn with; `None`: its place in the chart.
-    pub style: Option<usize>,
 }
 
 impl Series {
@@ -41,12 +30,6 @@ impl Series {
         self.band = Some((low, high));
         self
     }
-
-    /// The same curve with the given line style.
-    pub fn with_style(mut self, style: usize) -> Self {
-        self.style = Some(style);
-        self
-    }
 }
 
 /// Curves on common axes, with a legend beside the frame, so that it never covers data.
@@ -54,8 +37,6 @@ impl Series {
 pub struct Chart {
     /// File name without extension.
     pub name: String,
-    /// Heading; may be empty.
-    pub title: String,
     /// Quantity and unit of the abscissa.
     pub x_label: String,
     /// Quantity and unit of the ordinate.
@@ -86,10 +67,29 @@ const MARKED: usize = 8;
 const DOT: f64 = 3.0;
 
 impl Chart {
+    /// Curves on axes that each have a label and a scale.
+    pub fn new(name: &str, x: (&str, Scale), y: (&str, Scale), series: Vec<Series>) -> Self {
+        Self {
+            name: name.into(),
+            x_label: x.0.into(),
+            y_label: y.0.into(),
+            x_scale: x.1,
+            y_scale: y.1,
+            levels: Vec::new(),
+            series,
+        }
+    }
+
+    /// The same chart with a reference line at `value` and a note on it.
+    pub fn with_level(mut self, value: f64, note: &str) -> Self {
+        self.levels.push((value, note.into()));
+        self
+    }
+
     /// Draws the chart as SVG, and as PNG beside it.
     ///
     /// # Errors
-    /// [`crate::Error::Figure`] when lengths differ or nothing can be shown on the axes.
+    /// [`crate::error::Error::Figure`] when lengths differ or nothing can be shown on the axes.
     pub fn draw(&self) -> Result<Figure> {
         let scene = self.scene()?;
         Ok(Figure { png: scene.png()?.png, ..scene.svg()? })
@@ -113,7 +113,7 @@ impl Chart {
 
         let legend = self.series.iter().map(|s| text_width(&s.label, FONT)).fold(0.0, f64::max) + SAMPLE + 18.0;
         let mut scene = Scene::new(&self.name, WIDTH, HEIGHT);
-        let top = if self.title.is_empty() { 8.0 } else { 24.0 };
+        let top = 8.0;
         let (bottom, right) = (HEIGHT - 36.0, WIDTH - legend - 8.0);
         // Room for the widest tick label.
         let y = Axis::new(self.y_scale, ys.0, ys.1, (bottom, top));
@@ -121,9 +121,6 @@ impl Chart {
         let left = 26.0 + ticks_y.iter().map(|t| text_width(&t.1, SMALL)).fold(0.0, f64::max);
         let x = Axis::new(self.x_scale, xs.0, xs.1, (left, right));
 
-        if !self.title.is_empty() {
-            scene.text(&self.title, (left, 12.0), FONT + 1.0, Anchor::Start);
-        }
         let ticks_x = x.ticks(6);
         self.frame(&mut scene, (&x, &ticks_x), (&y, &ticks_y), [left, right, top, bottom]);
         for (value, note) in &self.levels {
@@ -133,10 +130,10 @@ impl Chart {
             }
         }
         for (i, s) in self.series.iter().enumerate() {
-            self.area(&mut scene, s, LINES[s.style.unwrap_or(i) % LINES.len()].0, &x, &y);
+            self.area(&mut scene, s, LINES[i % LINES.len()].0, &x, &y);
         }
         for (i, s) in self.series.iter().enumerate() {
-            let (colour, pattern) = LINES[s.style.unwrap_or(i) % LINES.len()];
+            let (colour, pattern) = LINES[i % LINES.len()];
             for run in runs(s, &x, &y) {
                 scene.dashed(&run, colour, LINE, pattern);
             }
@@ -218,17 +215,8 @@ fn runs(series: &Series, x: &Axis, y: &Axis) -> Vec<Vec<(f64, f64)>> {
 /// # Errors
 /// As [`Chart::draw`].
 pub fn error_curves(name: &str, series: Vec<Series>) -> Result<Figure> {
-    Chart {
-        name: name.into(),
-        title: String::new(),
-        x_label: "time t".into(),
-        y_label: "relative error of the ensemble mean".into(),
-        x_scale: Scale::Linear,
-        y_scale: Scale::Log,
-        levels: Vec::new(),
-        series,
-    }
-    .draw()
+    let y = ("relative error of the ensemble mean", Scale::Log);
+    Chart::new(name, ("time t", Scale::Linear), y, series).draw()
 }
 
 /// Shell-summed spectra against the shell number, both logarithmic.
@@ -236,17 +224,7 @@ pub fn error_curves(name: &str, series: Vec<Series>) -> Result<Figure> {
 /// # Errors
 /// As [`Chart::draw`].
 pub fn spectra(name: &str, y_label: &str, series: Vec<Series>) -> Result<Figure> {
-    Chart {
-        name: name.into(),
-        title: String::new(),
-        x_label: "wavenumber |n|  (k = 2πn/L)".into(),
-        y_label: y_label.into(),
-        x_scale: Scale::Log,
-        y_scale: Scale::Log,
-        levels: Vec::new(),
-        series,
-    }
-    .draw()
+    Chart::new(name, ("wavenumber |n|  (k = 2πn/L)", Scale::Log), (y_label, Scale::Log), series).draw()
 }
 
 /// Curves against the optimiser step, on a logarithmic ordinate.
@@ -254,17 +232,7 @@ pub fn spectra(name: &str, y_label: &str, series: Vec<Series>) -> Result<Figure>
 /// # Errors
 /// As [`Chart::draw`].
 pub fn training_curves(name: &str, y_label: &str, series: Vec<Series>) -> Result<Figure> {
-    Chart {
-        name: name.into(),
-        title: String::new(),
-        x_label: "optimiser step".into(),
-        y_label: y_label.into(),
-        x_scale: Scale::Linear,
-        y_scale: Scale::Log,
-        levels: Vec::new(),
-        series,
-    }
-    .draw()
+    Chart::new(name, ("optimiser step", Scale::Linear), (y_label, Scale::Log), series).draw()
 }
 
 /// [`training_curves`] of losses.

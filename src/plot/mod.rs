@@ -17,8 +17,8 @@ pub mod scene;
 
 use std::path::{Path, PathBuf};
 
-pub use axes::round_up;
-pub use chart::{Chart, Scale, Series, error_curves, loss_curves, spectra, training_curves};
+pub use axes::{Scale, round_up};
+pub use chart::{Chart, Series, error_curves, loss_curves, spectra, training_curves};
 pub use panel::{FieldGrid, FieldGroup, Row, vorticity_panel};
 
 use crate::error::{Error, Result};

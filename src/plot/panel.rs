@@ -53,7 +53,7 @@ const INWARDS: f64 = 2.5;
 /// Draws a table of fields as PNG: axis 0 to the right, axis 1 upwards; ticks at the outer edges only.
 ///
 /// # Errors
-/// [`crate::Error::Figure`] when there is no field, a row has the wrong number of fields, or no value is finite.
+/// [`crate::error::Error::Figure`] when there is no field, a row has the wrong number of fields, or no value is finite.
 pub fn vorticity_panel(grid: &FieldGrid) -> Result<Figure> {
     let columns = grid.columns.len();
     let rows: Vec<(&String, &Row, usize)> = grid

@@ -143,7 +143,7 @@ impl Scene {
     /// Renders the page as SVG.
     ///
     /// # Errors
-    /// [`crate::Error::Figure`] when plotters fails or the page holds a field.
+    /// [`crate::error::Error::Figure`] when plotters fails or the page holds a field.
     pub fn svg(&self) -> Result<Figure> {
         let (width, height) = (pixels(self.width, SVG_SCALE), pixels(self.height, SVG_SCALE));
         let mut text = String::new();
@@ -161,7 +161,7 @@ impl Scene {
     /// Renders the page as PNG at 200 pixels per inch.
     ///
     /// # Errors
-    /// [`crate::Error::Figure`] when plotters or the encoder fails.
+    /// [`crate::error::Error::Figure`] when plotters or the encoder fails.
     pub fn png(&self) -> Result<Figure> {
         let scale = PNG_SCALE * SUPERSAMPLE as f64;
         let (width, height) = (pixels(self.width, PNG_SCALE), pixels(self.height, PNG_SCALE));

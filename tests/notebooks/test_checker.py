@@ -211,10 +211,10 @@ class TimesTest(unittest.TestCase):
         times.shown({"image/png": ""})
         ran(":dep lacuna", 8.0)
         ran("lab.train()", 7.0, "train: step 1/2")
-        ran("lab.error_curves()", 1.5)
+        ran("lab.show(Exhibit::ErrorCurves)", 1.5)
         ran("lab.done();", 0.5, notebooks.SENTINEL + "\n")
-        self.assertEqual(times.ordinary, [(1.5, "lab.error_curves()"), (0.5, "lab.done();")])
-        self.assertIn("median 1.0 s, longest 1.5 s (lab.error_curves())", " ".join(times.report()))
+        self.assertEqual(times.ordinary, [(1.5, "lab.show(Exhibit::ErrorCurves)"), (0.5, "lab.done();")])
+        self.assertIn("median 1.0 s, longest 1.5 s (lab.show(Exhibit::ErrorCurves))", " ".join(times.report()))
 
 
 class CleanTest(unittest.TestCase):

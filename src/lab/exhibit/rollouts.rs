@@ -1,0 +1,213 @@
+//! Closed loops: the flow over time, errors, spread, calibration, spectra.
+
+use ndarray::s;
+
+use super::Made;
+use crate::closure::NO_CLOSURE;
+use crate::error::Result;
+use crate::eval::metric::{ERROR_OF_MEAN, SPREAD};
+use crate::eval::{self, ClosedLoop, RankHistogram, Spectra, Statistics, TRUE_FLOW};
+use crate::lab::{Lab, plot_time, wide};
+use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
+use crate::rollout::{Ensemble, Reference};
+use crate::spectral::Field;
+
+/// Snapshots in the panel of a rollout, closures in that of the final fields.
+const SHOWN: usize = 4;
+const TIME: (&str, Scale) = ("time t", Scale::Linear);
+
+pub(super) fn rollout(lab: &Lab, closure: &str) -> Result<Made> {
+    let runs = lab.loop_results_of(&[closure])?;
+    let (reference, ensemble) = (&runs.reference, &runs.ensembles[0]);
+    let last = reference.times.len() - 1;
+    let chosen: Vec<usize> = (1..=SHOWN).map(|k| k * last / SHOWN).collect();
+    let truth = |k: usize| wide(reference.fields.slice(s![k, 0, .., ..]));
+    let member = |k: usize| {
+        let field = wide(ensemble.fields.slice(s![k, 0, .., ..]));
+        field.iter().all(|x| x.is_finite()).then_some(field)
+    };
+    let difference = |&k: &usize| member(k).map(|field| field - truth(k));
+    let grid = FieldGrid {
+        name: format!("rollout-{closure}"),
+        columns: chosen.iter().map(|&k| format!("t = {}", plot_time(reference.times[k]))).collect(),
+        length: lab.config.flow.length,
+        groups: vec![
+            FieldGroup {
+                label: "ω (1/time)".into(),
+                limit: None,
+                rows: vec![
+                    ("truth".into(), chosen.iter().map(|&k| Some(truth(k))).collect()),
+                    (ensemble.closure.clone(), chosen.iter().map(|&k| member(k)).collect()),
+                ],
+            },
+            FieldGroup {
+                label: "error (1/time)".into(),
+                limit: None,
+                rows: vec![("difference".into(), chosen.iter().map(difference).collect())],
+            },
+        ],
+    };
+    let caption = format!("Vorticity over time: the true flow, one member with closure {closure}, their difference.");
+    Ok(Made::figure(plot::vorticity_panel(&grid)?, caption, runs.parents))
+}
+
+pub(super) fn closed_loop(lab: &Lab) -> Result<Made> {
+    let (scores, parents) = lab.loop_scores()?;
+    Ok(Made::table(scores.summary()?, parents))
+}
+
+pub(super) fn error_curves(lab: &Lab) -> Result<Made> {
+    let (scores, parents) = lab.loop_scores()?;
+    let caption = "Relative error of the ensemble-mean vorticity over time; bands: one bootstrap standard error.";
+    Ok(Made::figure(errors(&scores)?, caption, parents).beside(scores.curves()?))
+}
+
+fn errors(scores: &ClosedLoop) -> Result<Figure> {
+    let curves = scores.rollouts.iter().map(|rollout| {
+        let (mut x, mut y, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for point in &rollout.points {
+            let error = point.of(&ERROR_OF_MEAN);
+            // The start has no error, and none on a logarithmic axis.
+            if error.value > 0.0 {
+                let width = if error.error.is_finite() { error.error } else { 0.0 };
+                x.push(point.t);
+                y.push(error.value);
+                low.push((error.value - width).max(0.5 * error.value));
+                high.push(error.value + width);
+            }
+        }
+        Series::new(&rollout.closure, x, y).with_band(low, high)
+    });
+    plot::error_curves("error", curves.collect())
+}
+
+pub(super) fn spread_curves(lab: &Lab) -> Result<Made> {
+    let (scores, parents) = lab.loop_scores()?;
+    let caption = "Spread of each ensemble over time; that of the exact law is what noise alone makes.";
+    Ok(Made::figure(spreads(&scores)?, caption, parents))
+}
+
+fn spreads(scores: &ClosedLoop) -> Result<Figure> {
+    let random = scores.rollouts.iter().filter(|rollout| rollout.closure != NO_CLOSURE);
+    let series = random.map(|rollout| {
+        let points = rollout.points.iter().map(|point| (point.t, point.of(&SPREAD).value));
+        let (x, y) = points.filter(|(_, spread)| *spread > 0.0).unzip();
+        Series::new(&rollout.closure, x, y)
+    });
+    Chart::new("spread", TIME, ("ensemble spread relative to rms ω", Scale::Log), series.collect()).draw()
+}
+
+pub(super) fn ranks(lab: &Lab) -> Result<Made> {
+    let runs = lab.loop_results()?;
+    let histogram = eval::rank_histogram(&runs.reference, &runs.ensembles, runs.reference.times.len() - 1)?;
+    let caption =
+        "Rank histogram of the ensembles at the final time: flat if calibrated, U-shaped if the truth falls outside.";
+    Ok(Made::figure(rank_shares(&histogram)?, caption, runs.parents).beside(histogram.table()?))
+}
+
+fn rank_shares(histogram: &RankHistogram) -> Result<Figure> {
+    let random = histogram.rows.iter().filter(|(closure, _)| closure != NO_CLOSURE);
+    let series = random.map(|(closure, shares)| {
+        let count = shares.len() as f64;
+        let (x, y) = shares.iter().enumerate().map(|(rank, share)| (rank as f64, share * count)).unzip();
+        Series::new(closure, x, y)
+    });
+    let x = ("rank of the truth among the members", Scale::Linear);
+    let y = ("share of points relative to a flat histogram", Scale::Linear);
+    Chart::new("ranks", x, y, series.collect()).with_level(1.0, "calibrated").draw()
+}
+
+pub(super) fn vorticity(lab: &Lab) -> Result<Made> {
+    let runs = lab.loop_results()?;
+    let grid = final_fields("vorticity", lab.config.flow.length, &runs.reference, &runs.ensembles);
+    let caption = "Vorticity at the end of the closed loop: the true flow, one member of each rollout, and their \
+                   errors (the error without closure may exceed the scale).";
+    Ok(Made::figure(plot::vorticity_panel(&grid)?, caption, runs.parents))
+}
+
+pub(super) fn closures(lab: &Lab, closures: &[&str]) -> Result<Made> {
+    let runs = lab.loop_results_of(closures)?;
+    let grid = final_fields("closures", lab.config.flow.length, &runs.reference, &runs.ensembles);
+    let caption = "Vorticity at the end of a closed loop: the true flow, one member with each closure, and their \
+                   errors (the error without closure may exceed the scale).";
+    Ok(Made::figure(plot::vorticity_panel(&grid)?, caption, runs.parents))
+}
+
+/// The final fields of the truth and of up to [`SHOWN`] ensembles that survived, with their errors below.
+fn final_fields(name: &str, length: f64, reference: &Reference, ensembles: &[Ensemble]) -> FieldGrid {
+    let last = reference.times.len() - 1;
+    let truth = wide(reference.fields.slice(s![last, 0, .., ..]));
+    let shown: Vec<&Ensemble> = ensembles
+        .iter()
+        .filter(|ensemble| ensemble.fields.slice(s![last, 0, .., ..]).iter().all(|x| x.is_finite()))
+        .take(SHOWN)
+        .collect();
+    let fields: Vec<Field> = shown.iter().map(|ensemble| wide(ensemble.fields.slice(s![last, 0, .., ..]))).collect();
+    let columns = std::iter::once("truth".to_string()).chain(shown.iter().map(|e| e.closure.clone())).collect();
+    let values = std::iter::once(Some(truth.clone())).chain(fields.iter().map(|f| Some(f.clone()))).collect();
+    let errors: Vec<Option<Field>> =
+        std::iter::once(None).chain(fields.iter().map(|field| Some(field - &truth))).collect();
+    let largest = |field: &Field| field.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+    // One scale for all errors; that of no closure would hide the others, so it may saturate.
+    let limit = shown
+        .iter()
+        .zip(&errors[1..])
+        .filter(|(ensemble, _)| ensemble.closure != NO_CLOSURE)
+        .filter_map(|(_, error)| error.as_ref().map(largest))
+        .fold(0.0, f64::max);
+    FieldGrid {
+        name: name.into(),
+        columns,
+        length,
+        groups: vec![
+            FieldGroup {
+                label: "ω (1/time)".into(),
+                limit: None,
+                rows: vec![(format!("t = {}", plot_time(reference.times[last])), values)],
+            },
+            FieldGroup {
+                label: "error (1/time)".into(),
+                limit: (limit > 0.0).then(|| plot::round_up(limit)),
+                rows: vec![("error".into(), errors)],
+            },
+        ],
+    }
+}
+
+pub(super) fn spectra(lab: &Lab) -> Result<Made> {
+    let runs = lab.loop_results()?;
+    let last = runs.reference.times.len() - 1;
+    let spectra = eval::spectra_at(last, &runs.reference, &runs.ensembles, lab.config.flow.length);
+    let caption = "Kinetic energy spectrum at the end of the closed loop, mean over members.";
+    Ok(Made::figure(energies(&spectra, lab.config.data.n)?, caption, runs.parents))
+}
+
+fn energies(spectra: &Spectra, n: usize) -> Result<Figure> {
+    let curves = spectra.rows.iter().map(|row| {
+        // Beyond the dealiasing mask nothing moves: viscosity leaves round-off of the 32-bit snapshots.
+        let kept = (row.energy.len() - 1).min(2 * n.div_ceil(3) / 2);
+        let (x, y) = (1..=kept).map(|k| (k as f64, row.energy[k].value)).unzip();
+        Series::new(if row.flow == TRUE_FLOW { "truth" } else { &row.flow }, x, y)
+    });
+    plot::spectra("spectra", "energy per shell  (length²/time²)", curves.collect())
+}
+
+pub(super) fn statistics(lab: &Lab) -> Result<Made> {
+    let runs = lab.loop_results()?;
+    let statistics = eval::statistics(&runs.reference, &runs.ensembles, lab.config.flow.length);
+    let caption = "Distance of energy spectra from the true flow's over time: mean |log₁₀ ratio| over the shells that hold energy.";
+    let figure = distances(&statistics, runs.reference.times[0])?;
+    Ok(Made::figure(figure, caption, runs.parents).beside(statistics.table()?))
+}
+
+/// At the `start` all flows are the same field.
+fn distances(statistics: &Statistics, start: f64) -> Result<Figure> {
+    let flows = statistics.rows.chunk_by(|a, b| a.flow == b.flow).filter(|rows| rows[0].flow != TRUE_FLOW);
+    let series = flows.map(|rows| {
+        let later = rows.iter().filter(|row| row.t > start);
+        let points = later.filter_map(|row| Some((row.t, row.spectral_distance.filter(|distance| *distance > 0.0)?)));
+        let (x, y) = points.unzip();
+        Series::new(&rows[0].flow, x, y)
+    });
+    Chart::new("statistics", TIME, ("distance of energy spectra (decades)", Scale::Log), series.collect()).draw()
+}

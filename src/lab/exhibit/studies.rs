@@ -1,0 +1,124 @@
+//! Variations of the closed loop, closures of a reader's own, and the published numbers beside ours.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::Column;
+
+use super::Made;
+use crate::closure::{AnyClosure, Closure};
+use crate::config::{Config, Hold, LatentConfig, RolloutConfig, SHORT};
+use crate::error::Result;
+use crate::eval::metric::ERROR_OF_MEAN;
+use crate::eval::{self, Ours, Study};
+use crate::lab::Lab;
+use crate::lab::scores::{OFFLINE, named};
+use crate::lab::studies::{frontier_settings, frontier_variations, hold_settings, hold_variations};
+use crate::plot::{Chart, Figure, Scale, Series};
+use crate::rollout::EnsembleRun;
+
+pub(super) fn compare(lab: &Lab, closures: &[AnyClosure]) -> Result<Made> {
+    let config = &lab.config;
+    let beside: Vec<String> = config.baselines().iter().map(ToString::to_string).collect();
+    let mut runs = lab.loop_results_of(&beside.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let start = &runs.reference.start;
+    let seeds = config.seeds().child("rollout");
+    let mut scratch = start.clone();
+    for closure in closures {
+        let known = closure.clone().mean(start.view(), config.rollout.start, scratch.view_mut())?;
+        let hold = if known { config.rollout.hold } else { Hold::Held };
+        let rollout = RolloutConfig { hold, ..config.rollout.clone() };
+        let (term, start) = (config.data.term, start.view());
+        let run = EnsembleRun { term, flow: &config.flow, start, closure, rollout: &rollout, threads: 0 };
+        runs.ensembles.push(run.run(&seeds)?);
+    }
+    let mut table = eval::closed_loop(&runs.reference, &runs.ensembles, &config.seeds())?.summary()?;
+    table.name = "compare".into();
+    Ok(Made::table(table, runs.parents))
+}
+
+pub(super) fn hold_study(lab: &Lab, closure: &str) -> Result<Made> {
+    let settings = hold_settings();
+    let runs = lab.variations(&hold_variations(&lab.config, closure))?;
+    let labels = vec![
+        Column::new("hold".into(), settings.iter().map(|(_, hold)| hold.name()).collect::<Vec<_>>()),
+        Column::new("every".into(), settings.iter().map(|&(every, _)| every as i64).collect::<Vec<_>>()),
+    ];
+    let study = eval::study("hold-study", &runs.reference, &runs.ensembles, &lab.config.seeds())?;
+    let caption = format!("{closure} with different redraw intervals and hold policies");
+    Ok(Made::table(study.table("hold-study", &caption, labels)?, runs.parents))
+}
+
+pub(super) fn frontier(lab: &Lab) -> Result<Made> {
+    let settings = frontier_settings(&lab.config);
+    let runs = lab.variations(&frontier_variations(&lab.config)?)?;
+    let integers = |name: &str, pick: &dyn Fn(usize) -> usize| {
+        Column::new(name.into(), (0..settings.len()).map(|i| pick(i) as i64).collect::<Vec<_>>())
+    };
+    let labels = vec![
+        Column::new("model".into(), settings.iter().map(|&(model, ..)| model).collect::<Vec<_>>()),
+        integers("latent n", &|i| latent_n(&lab.config, settings[i].0)),
+        integers("steps", &|i| settings[i].2),
+        integers("every", &|i| settings[i].1),
+    ];
+    let study = eval::study("frontier", &runs.reference, &runs.ensembles, &lab.config.seeds())?;
+    let caption = "Cost and accuracy of sampling steps, latent sizes and redraw intervals";
+    let table = study.table("frontier", caption, labels)?;
+    let steps: Vec<String> = lab.config.study.frontier.steps.iter().map(ToString::to_string).collect();
+    let caption = format!(
+        "Error of the ensemble mean at the final time against the cost of a step; along each line {} sampling steps.",
+        steps.join(", ")
+    );
+    Ok(Made::figure(cost_and_error(&study, &settings)?, caption, runs.parents).beside(table))
+}
+
+/// One line for each model and redraw interval.
+fn cost_and_error(study: &Study, settings: &[(&str, usize, usize)]) -> Result<Figure> {
+    let mut rollouts = study.scores.rollouts.iter();
+    let lines = settings.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).map(|line| {
+        let points = rollouts.by_ref().take(line.len());
+        let error = |point: &eval::Point| point.of(&ERROR_OF_MEAN).value;
+        let (x, y) = points.map(|r| (r.ms_per_step, r.points.last().map_or(f64::NAN, error))).unzip();
+        Series::new(format!("{}, every {}", line[0].0, line[0].1), x, y)
+    });
+    let x = ("cost per solver step and member (ms, one thread)", Scale::Log);
+    Chart::new("frontier", x, ("error of the ensemble mean", Scale::Log), lines.collect()).draw()
+}
+
+/// Points per side of a model's latent fields.
+fn latent_n(config: &Config, model: &str) -> usize {
+    match config.models.get(model).map(|model| &model.latent) {
+        Some(LatentConfig::Spectral { n } | LatentConfig::Autoencoder { n, .. }) => *n,
+        _ => config.data.n,
+    }
+}
+
+pub(super) fn ledger(lab: &Lab) -> Result<Made> {
+    let config = &lab.config;
+    let (offline, artifact) = lab.offline_tables()?;
+    let offline = named(offline, OFFLINE, &artifact)?;
+    let (reconstruction, reconstructed) = lab.reconstruction_scores()?;
+    let mut parents = vec![artifact, reconstructed];
+    let (scores, rollouts) = lab.loop_scores()?;
+    let mut artifacts = BTreeMap::new();
+    let rolled_out = config.closures()?;
+    for closure in config.scored()? {
+        let shown = lab.law(&closure)?.name();
+        if let Some(model) = closure.model() {
+            artifacts.insert(format!("offline/{shown}"), config.train_stage(model)?.folder());
+        }
+        if rolled_out.contains(&closure) {
+            artifacts.insert(format!("rollout/{shown}"), config.rollout_stage(&closure)?.folder());
+        }
+    }
+    let table = eval::ledger(&Ours {
+        offline: Some(&offline),
+        reconstruction: Some(&reconstruction),
+        curves: Some(&scores.curves()?),
+        summary: Some(&scores.summary()?),
+        preset: &config.preset,
+        config_hash: &config.hash()[..SHORT],
+        artifacts: &artifacts,
+    })?;
+    parents.extend(rollouts);
+    Ok(Made::table(table, parents))
+}
