@@ -11,15 +11,14 @@ use super::scores::named;
 use super::stages::CHECKPOINT;
 use crate::artifact::Artifact;
 use crate::closure::{Closure, ExactLaw};
-use crate::config::LatentConfig;
 use crate::data::{Dataset, Pairs};
 use crate::error::Result;
 use crate::eval::metrics::{d_mse, d_re, jackknife};
 use crate::eval::{Table, UNCERTAINTY};
-use crate::latent::field_scales;
-use crate::nets::{Checkpoint, ConvProgram};
+use crate::nets::{Checkpoint, ConvProgram, Role};
 use crate::plot::{self, FieldGrid, FieldGroup, Figure, Series};
 use crate::spectral::{shell_spectrum, truncate};
+use crate::transport::Recipe;
 
 /// Grid sizes of spectral latents that reconstructions are shown for.
 const TRUNCATIONS: [usize; 4] = [12, 16, 20, 24];
@@ -42,16 +41,16 @@ enum Coder {
 }
 
 impl Coder {
-    fn network(checkpoint: &Checkpoint, field: char) -> Result<Self> {
-        let (w_scale, h_scale) = field_scales(checkpoint.model.network.variant, &checkpoint.stats);
+    fn network(checkpoint: &Checkpoint, [encode, decode]: [Role; 2]) -> Result<Self> {
+        let (w_scale, h_scale) = Recipe::new(&checkpoint.model).field_scales(&checkpoint.stats);
         let n = checkpoint.n;
-        let (network, weights) = checkpoint.network(&format!("encode_{field}"))?;
+        let (network, weights) = checkpoint.network(encode)?;
         let encoder = ConvProgram::new(network, weights, n)?;
         let latent_n = encoder.output_n();
-        let (network, weights) = checkpoint.network(&format!("decode_{field}"))?;
+        let (network, weights) = checkpoint.network(decode)?;
         let decoder = ConvProgram::new(network, weights, latent_n)?;
         Ok(Self::Network {
-            scale: if field == 'w' { w_scale } else { h_scale },
+            scale: if encode == Role::EncodeW { w_scale } else { h_scale },
             encoder: Box::new(encoder),
             decoder: Box::new(decoder),
             input: vec![0.0; n * n],
@@ -96,14 +95,11 @@ impl Lab {
         for model in self.config.autoencoder_models() {
             let artifact = self.train_artifact(model)?;
             let checkpoint = Checkpoint::load(&artifact.path(CHECKPOINT))?;
-            let n = match checkpoint.model.latent {
-                LatentConfig::Autoencoder { n, .. } => n,
-                _ => checkpoint.n,
-            };
+            let n = checkpoint.latent_n();
             pairs.push(Pair {
                 name: format!("{model} {n}²"),
-                w: Coder::network(&checkpoint, 'w')?,
-                h: Coder::network(&checkpoint, 'h')?,
+                w: Coder::network(&checkpoint, [Role::EncodeW, Role::DecodeW])?,
+                h: Coder::network(&checkpoint, [Role::EncodeH, Role::DecodeH])?,
             });
             parents.push(artifact);
         }

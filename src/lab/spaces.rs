@@ -11,7 +11,6 @@ use super::pictures::wide;
 use super::stages::{CHECKPOINT, LOG};
 use super::{Lab, LogKind, read_log};
 use crate::artifact::Artifact;
-use crate::config::LatentConfig;
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::Table;
@@ -102,8 +101,7 @@ impl Lab {
     /// As [`Lab::train`].
     pub fn latent_variance(&self) -> Result<Figure> {
         let (mut series, mut parents) = (Vec::new(), Vec::new());
-        let trained = |latent: &LatentConfig| matches!(latent, LatentConfig::Autoencoder { .. });
-        for (model, _) in self.config.models.iter().filter(|(_, config)| trained(&config.latent)) {
+        for model in self.config.autoencoder_models() {
             let artifact = self.train_artifact(model)?;
             let value = diagnostics(&artifact)?;
             let mut variance: Vec<f64> =

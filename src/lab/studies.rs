@@ -4,7 +4,7 @@ use polars::prelude::Column;
 
 use super::Lab;
 use crate::artifact::Artifact;
-use crate::config::{Config, Hold, LatentConfig, Preset, RolloutConfig, Stage};
+use crate::config::{Config, Hold, Preset, RolloutConfig, Stage};
 use crate::error::Result;
 use crate::eval::{self, Table};
 use crate::plot::{Chart, Figure, Scale, Series};
@@ -234,10 +234,8 @@ impl Lab {
 
 /// Points per side of a model's latent fields.
 fn latent_n(config: &Config, model: &str) -> usize {
-    match config.models.get(model).map(|model| &model.latent) {
-        Some(LatentConfig::Spectral { n } | LatentConfig::Autoencoder { n, .. }) => *n,
-        _ => config.data.n,
-    }
+    let grid = config.data.n;
+    config.models.get(model).map_or(grid, |model| model.latent.n(grid))
 }
 
 fn refs(artifacts: &[Artifact]) -> Vec<&Artifact> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::engine::Loss;
+use super::objective::Loss;
 use crate::error::{Error, Result};
 
 /// Most training steps that a log holds: more points than a figure can show.

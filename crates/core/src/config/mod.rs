@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use model::{
-    LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision, SamplerConfig,
-    SamplerKind, TrainConfig, Variant,
+    LatentConfig, LatentLoss, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision,
+    SamplerConfig, SamplerKind, TrainConfig, TransportKind, Variant,
 };
 pub use presets::Preset;
 pub use stage::{SHORT, Stage};
