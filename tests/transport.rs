@@ -253,7 +253,8 @@ fn euler_flow_matching_loses_the_spread_that_its_recursion_says() {
 
 #[test]
 fn flow_matching_gives_the_conditional_mean_with_three_evaluations() {
-    let schedule = FlowMatching.schedule(&SamplerConfig { steps: 3, ..SamplerConfig::default() }).unwrap();
+    let sampler = SamplerConfig { kind: SamplerKind::Euler, ..SamplerConfig::default() };
+    let schedule = FlowMatching.schedule(&sampler).unwrap();
     let mut out = vec![0.0; 100];
     let mut rng = SeedTree::new(4).stream();
     conditional_mean(&schedule, &mut straight(1.0, 0.3), &mut Scratch::new(out.len()), &mut rng, &mut out);

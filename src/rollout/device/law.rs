@@ -59,7 +59,6 @@ impl DeviceLaw {
             return Err(Error::config("device", what));
         }
         let recipe = Recipe::new(model);
-        recipe.transport.check("sampler", sampler)?;
         let (desc, flat) = checkpoint.fno(Role::Score)?;
         let load =
             |network: &Network, flat: &[f32]| Weights::new(network, flat, device).with_precision(precision).prepared();

@@ -66,7 +66,6 @@ impl Learned {
         let points = n * n;
         let body = match model.law {
             Law::Diffusion => {
-                transport.check("sampler", sampler)?;
                 let (desc, weights) = checkpoint.fno(Role::Score)?;
                 Body::Diffusion {
                     denoiser: Box::new(ModelDenoiser::new(desc, transport, weights, n)?),

@@ -114,7 +114,7 @@ impl Transport for Edm {
         self.at(NoiseLevels::default().draw(rng))
     }
 
-    fn schedule(&self, sampler: &SamplerConfig) -> Result<Schedule> {
+    fn levels(&self, sampler: &SamplerConfig) -> Result<Schedule> {
         Ok(Schedule::edm(sampler.steps, SIGMA_MIN, SIGMA_MAX)?.with_spread(sampler.spread))
     }
 

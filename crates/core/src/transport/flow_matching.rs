@@ -40,7 +40,7 @@ impl Transport for FlowMatching {
         Self::at_time(rng.random_range(0.0..1.0))
     }
 
-    fn schedule(&self, sampler: &SamplerConfig) -> Result<Schedule> {
+    fn levels(&self, sampler: &SamplerConfig) -> Result<Schedule> {
         let steps = sampler.steps;
         if steps == 0 {
             return Err(Error::config("sampler.steps", "at least 1, found 0"));

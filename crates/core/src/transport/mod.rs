@@ -102,7 +102,7 @@ pub trait Transport: Debug + Send + Sync {
     ///
     /// # Errors
     /// Numbers that make no schedule, by field.
-    fn schedule(&self, sampler: &SamplerConfig) -> Result<Schedule>;
+    fn levels(&self, sampler: &SamplerConfig) -> Result<Schedule>;
 
     /// The samplers that its states can be led by.
     fn samplers(&self) -> &'static [SamplerKind];
@@ -122,15 +122,34 @@ pub trait Transport: Debug + Send + Sync {
         None
     }
 
+    /// [`Transport::levels`] for one of [`Transport::samplers`].
+    ///
+    /// # Errors
+    /// Another sampler, and numbers that make no schedule, by field.
+    fn schedule(&self, sampler: &SamplerConfig) -> Result<Schedule> {
+        self.knows("sampler", sampler.kind)?;
+        self.levels(sampler)
+    }
+
+    /// Refuses, in the configuration at `path`, a sampler that is none of [`Transport::samplers`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] with those that are.
+    fn knows(&self, path: &str, kind: SamplerKind) -> Result<()> {
+        if self.samplers().contains(&kind) {
+            return Ok(());
+        }
+        let what = format!("{kind:?}; {} is drawn by {:?}", self.name(), self.samplers());
+        Err(Error::config(format!("{path}.kind"), what))
+    }
+
     /// Refuses, in the configuration at `path`, a sampler that this transport lacks, and settings that would change nothing.
     ///
     /// # Errors
     /// [`Error::Config`] with the field, its value and what would be right.
     fn check(&self, path: &str, sampler: &SamplerConfig) -> Result<()> {
         let refuse = |field: &str, what: String| Err(Error::config(format!("{path}.{field}"), what));
-        if !self.samplers().contains(&sampler.kind) {
-            return refuse("kind", format!("{:?}; {} is drawn by {:?}", sampler.kind, self.name(), self.samplers()));
-        }
+        self.knows(path, sampler.kind)?;
         if sampler.spread != 0.0 && sampler.kind != SamplerKind::Euler {
             return refuse("spread", format!("{}; it acts with the sampler euler only, leave it at 0", sampler.spread));
         }

@@ -83,7 +83,7 @@ impl Transport for Published {
         Self::at_tau(tau, VeSde::default().std(tau))
     }
 
-    fn schedule(&self, sampler: &SamplerConfig) -> Result<Schedule> {
+    fn levels(&self, sampler: &SamplerConfig) -> Result<Schedule> {
         let schedule = Schedule::paper(VeSde::default(), sampler.steps, sampler.tau_min, sampler.tau_max)?;
         Ok(schedule.with_spread(sampler.spread))
     }
