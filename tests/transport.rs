@@ -221,7 +221,7 @@ fn flow(s: f64, steps: usize, spread: f64) -> (f64, f64) {
 fn euler_flow_matching_loses_the_spread_that_its_recursion_says() {
     /// f32 draws of a value near 1, relative to a spread of 0.02.
     const ROUNDING: f64 = 1e-4;
-    // Per steps: published to two digits for s = 0.02, 0.08, 0.3, 1.
+    // By steps, for s = 0.02, 0.08, 0.3, 1: the recursion to two digits.
     for (steps, wanted) in [
         (1, [0.00, 0.00, 0.00, 0.00]),
         (2, [0.02, 0.08, 0.28, 0.50]),
@@ -229,7 +229,7 @@ fn euler_flow_matching_loses_the_spread_that_its_recursion_says() {
         (5, [0.08, 0.30, 0.67, 0.77]),
         (10, [0.18, 0.55, 0.82, 0.88]),
         (20, [0.35, 0.76, 0.91, 0.94]),
-        (50, [0.65, 0.90, 0.96, 0.98]),
+        (50, [0.65, 0.90, 0.96, 0.97]),
     ] {
         for (s, wanted) in [0.02, 0.08, 0.3, 1.0].into_iter().zip(wanted) {
             let (found, mean) = flow(s, steps, 0.0);

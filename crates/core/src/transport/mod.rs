@@ -35,7 +35,7 @@ pub use recipe::{Projection, Recipe};
 pub use sampler::{Scratch, conditional_mean, sample};
 pub use schedule::{SECOND_SIGMA_RATIO, Schedule, Update};
 
-use crate::config::{SamplerConfig, SamplerKind};
+use crate::config::{ModelConfig, SamplerConfig, SamplerKind, TransportKind, Variant};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -169,6 +169,15 @@ pub trait Transport: Debug + Send + Sync {
             }
         }
         Ok(())
+    }
+}
+
+/// The transport of a model, for [`Recipe::new`].
+fn of(model: &ModelConfig) -> &'static dyn Transport {
+    match (model.transport, model.network.variant) {
+        (TransportKind::Diffusion, Variant::Gated) => &Edm,
+        (TransportKind::Diffusion, Variant::Paper) => &Published,
+        (TransportKind::FlowMatching, _) => &FlowMatching,
     }
 }
 

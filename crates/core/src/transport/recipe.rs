@@ -1,7 +1,7 @@
 //! What the configuration of a model stands for.
 
-use super::{Edm, FlowMatching, Published, Transport};
-use crate::config::{ModelConfig, TransportKind, Variant};
+use super::Transport;
+use crate::config::{ModelConfig, Variant};
 use crate::nets::Stats;
 
 /// What is enforced on a drawn H in physical space.
@@ -38,11 +38,7 @@ impl Recipe {
     pub fn new(model: &ModelConfig) -> Self {
         let published = model.network.variant == Variant::Paper;
         Self {
-            transport: match model.transport {
-                TransportKind::Diffusion if published => &Published,
-                TransportKind::Diffusion => &Edm,
-                TransportKind::FlowMatching => &FlowMatching,
-            },
+            transport: super::of(model),
             normalised: !published,
             projection: if published { Projection::NONE } else { Projection::FULL },
         }
