@@ -7,9 +7,9 @@ use lacuna::closure::{Closure, Learned, Projection};
 use lacuna::config::{Config, LatentConfig, LatentTraining, Law, ModelConfig, Padding, Preset, SamplerKind, Variant};
 use lacuna::data::Stats;
 use lacuna::latent::{ModelDenoiser, Space, mode_std};
-use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance};
+use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Role};
 use lacuna::spectral::{rfft2, truncate};
-use lacuna::transport::{Denoiser, Preconditioning};
+use lacuna::transport::{Denoiser, Edm, FlowMatching, Preconditioning, Published, Transport};
 use ndarray::{Array2, Array3, s};
 
 use crate::networks::small;
@@ -17,6 +17,8 @@ use crate::oracle::{field, randomised};
 
 /// Conversions between f64 fields and f32 latents.
 const SINGLE: f64 = 1e-6;
+/// Fourier features of the level turn the last digit of its f32 into 1e-4 of phase.
+const PHASE: f32 = 1e-3;
 const STATS: Stats = Stats { w_rms: 2.0, h_rms: 0.25, known_rms: 0.1 };
 
 fn white(n: usize, seed: u64) -> Array2<f64> {
@@ -46,13 +48,13 @@ fn checkpoint(latent: LatentConfig, law: Law, silent: bool) -> Checkpoint {
         let start = weights.len() - 6;
         weights[start..].fill(0.0);
     }
-    let role = if law == Law::Diffusion { "score" } else { "regression" };
+    let role = if law == Law::Diffusion { Role::Score } else { Role::Regression };
     Checkpoint {
         model: model(latent, law),
         n: 16,
         stats: STATS,
         latent: LatentStats::default(),
-        networks: BTreeMap::from([(role.to_string(), (network, weights))]),
+        networks: BTreeMap::from([(role, (network, weights))]),
         residual: None,
         provenance: Provenance::default(),
     }
@@ -61,7 +63,7 @@ fn checkpoint(latent: LatentConfig, law: Law, silent: bool) -> Checkpoint {
 #[test]
 fn the_spectral_latent_is_an_isometry_and_its_complement_is_zero() {
     let (n, m) = (32, 12);
-    let mut space = Space::fixed(&LatentConfig::Spectral { n: m }, Variant::Gated, n, &STATS).unwrap();
+    let mut space = Space::fixed(&LatentConfig::Spectral { n: m }, n, (STATS.w_rms, STATS.h_rms)).unwrap();
     assert!(space.is_linear());
     let full = white(n, 1);
     // Band-limited to what the latent keeps, on the fine grid.
@@ -93,20 +95,20 @@ fn the_spectral_latent_is_an_isometry_and_its_complement_is_zero() {
 fn trained_latents_are_normalised_both_ways() {
     let conv = Conv::new(4, 1, false, Padding::Periodic);
     let training = LatentTraining::Joint { closure: 1.0, vorticity: 1.0, score: 1.0, kl: 0.0, normalise: true };
-    let latent = LatentConfig::Autoencoder { n: 8, width: 4, attention: false, padding: Padding::Periodic, training };
+    let (padding, losses) = (Padding::Periodic, Vec::new());
+    let latent = LatentConfig::Autoencoder { n: 8, width: 4, attention: false, padding, training, losses };
     let mut made = checkpoint(latent, Law::Diffusion, false);
     made.latent = LatentStats { w_mean: 0.5, w_std: 2.0, h_mean: -0.25, h_std: 0.5 };
-    for (seed, role) in ["encode_w", "encode_h", "decode_w", "decode_h"].into_iter().enumerate() {
-        let network =
-            if role.starts_with('e') { Network::Encoder(conv.clone()) } else { Network::Decoder(conv.clone()) };
+    for (seed, role) in [Role::EncodeW, Role::EncodeH, Role::DecodeW, Role::DecodeH].into_iter().enumerate() {
+        let network = if seed < 2 { Network::Encoder(conv.clone()) } else { Network::Decoder(conv.clone()) };
         let weights = randomised(&network, seed as u64);
-        made.networks.insert(role.into(), (network, weights));
+        made.networks.insert(role, (network, weights));
     }
     let mut space = Space::of(&made).unwrap();
     let w = white(16, 1);
     let (mut z, mut plain) = (vec![0.0; 64], vec![0.0; 64]);
     space.encode_w(&w.view(), &mut z).unwrap();
-    let (network, weights) = made.network("encode_w").unwrap();
+    let (network, weights) = made.network(Role::EncodeW).unwrap();
     let input: Vec<f32> = w.iter().map(|&w| (w / STATS.w_rms) as f32).collect();
     ConvProgram::new(network, weights, 16).unwrap().eval(&input, &mut plain);
     assert!(z.iter().zip(&plain).all(|(z, plain)| (z - (plain - 0.5) / 2.0).abs() < 1e-6));
@@ -114,7 +116,7 @@ fn trained_latents_are_normalised_both_ways() {
     let mut h = Array2::zeros((16, 16));
     space.decode_h(&z, h.view_mut()).unwrap();
     let raw: Vec<f32> = z.iter().map(|z| 0.5 * z - 0.25).collect();
-    let (network, weights) = made.network("decode_h").unwrap();
+    let (network, weights) = made.network(Role::DecodeH).unwrap();
     let mut field = vec![0.0; 256];
     ConvProgram::new(network, weights, 8).unwrap().eval(&raw, &mut field);
     assert!(h.iter().zip(&field).all(|(h, field)| (h - STATS.h_rms * f64::from(*field)).abs() < SINGLE));
@@ -123,9 +125,9 @@ fn trained_latents_are_normalised_both_ways() {
     let mut closure = Learned::new(&made, &made.model.sampler).unwrap();
     closure.sample(w.view(), 0.0, &mut SeedTree::new(1).stream(), h.view_mut()).unwrap();
     assert!(h.iter().all(|h| h.is_finite()) && rms(h.iter().copied()) > 0.0);
-    made.networks.remove("decode_h");
+    made.networks.remove(&Role::DecodeH);
     assert!(Space::of(&made).err().unwrap().to_string().contains("decode_h"));
-    assert!(Space::fixed(&made.model.latent, Variant::Gated, 16, &STATS).is_err());
+    assert!(Space::fixed(&made.model.latent, 16, (1.0, 1.0)).is_err());
 }
 
 #[test]
@@ -134,37 +136,35 @@ fn a_denoiser_is_its_network_preconditioned_or_a_score() {
     let (w, x) = (field(n, 1), field(n, 2));
     let mut out = vec![0.0; n * n];
     let mut raw = vec![0.0; n * n];
-    for variant in [Variant::Gated, Variant::Paper] {
+    let cases: [(Variant, &'static dyn Transport); 3] =
+        [(Variant::Gated, &Edm), (Variant::Paper, &Published), (Variant::Gated, &FlowMatching)];
+    for (variant, transport) in cases {
         let desc: Fno = small(variant, true);
         let flat = randomised(&Network::Fno(desc.clone()), 2);
-        let mut denoiser = ModelDenoiser::new(&desc, &flat, n).unwrap();
+        let mut denoiser = ModelDenoiser::new(&desc, transport, &flat, n).unwrap();
         let mut program = FnoProgram::new(&desc, &flat, n).unwrap();
         denoiser.condition(&w);
         program.condition(&w);
         let sigma = 0.7f32;
         denoiser.denoise(&x, sigma, &mut out);
-        let (skip, scale) = match variant {
-            Variant::Gated => {
-                let form = Preconditioning { sigma_data: 1.0 };
-                let input: Vec<f32> = x.iter().map(|x| x * form.c_in(0.7) as f32).collect();
-                program.eval(&input, form.c_noise(0.7) as f32, &mut raw);
-                (form.c_skip(0.7) as f32, form.c_out(0.7) as f32)
-            }
-            Variant::Paper => {
-                // std(τ) = 0.7 solved for τ: 30^(2τ) = 1 + 2 ln 30 · 0.49.
-                let tau = (1.0 + 2.0 * 30f64.ln() * 0.49).ln() / (2.0 * 30f64.ln());
-                program.eval(&x, tau as f32, &mut raw);
-                (1.0, sigma)
-            }
+        let form = Preconditioning { sigma_data: 1.0 };
+        // Input scale, level, skip and output scale at σ = 0.7, formula by formula.
+        let (scale, level, skip, gain) = match transport.name() {
+            "flow matching" => (1.0, 1.0 / 1.7, 1.0, 0.7 / 1.7),
+            _ if variant == Variant::Gated => (form.c_in(0.7), form.c_noise(0.7), form.c_skip(0.7), form.c_out(0.7)),
+            // std(τ) = 0.7 solved for τ: 30^(2τ) = 1 + 2 ln 30 · 0.49.
+            _ => (1.0, (1.0 + 2.0 * 30f64.ln() * 0.49).ln() / (2.0 * 30f64.ln()), 1.0, 0.7),
         };
+        let input: Vec<f32> = x.iter().map(|x| x * scale as f32).collect();
+        program.eval(&input, level as f32, &mut raw);
         for ((out, x), raw) in out.iter().zip(&x).zip(&raw) {
-            // Fourier time features turn the last digit of τ into 1e-4 of phase.
-            assert!((out - (skip * x + scale * raw)).abs() < 1e-3 * (1.0 + raw.abs()), "{variant:?}");
+            let wanted = skip as f32 * x + gain as f32 * raw;
+            assert!((out - wanted).abs() < PHASE * (1.0 + raw.abs()), "{transport:?}: {out}, wanted {wanted}");
         }
     }
     let desc = small(Variant::Gated, false);
     let flat = randomised(&Network::Fno(desc.clone()), 2);
-    assert!(ModelDenoiser::new(&desc, &flat, n).err().unwrap().to_string().contains("regression"));
+    assert!(ModelDenoiser::new(&desc, &Edm, &flat, n).err().unwrap().to_string().contains("regression"));
 }
 
 #[test]

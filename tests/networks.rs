@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lacuna::SeedTree;
 use lacuna::config::{Config, Law, NetworkConfig, Padding, Preset, Variant};
 use lacuna::data::Stats;
-use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance};
+use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Role};
 use rand::RngExt;
 
 use crate::oracle::{Naive, distance, field, randomised};
@@ -66,7 +66,7 @@ pub fn checkpoint(network: Network) -> Checkpoint {
         n: 64,
         stats: Stats { w_rms: 1.0, h_rms: 0.25, known_rms: 0.1 },
         latent: LatentStats::default(),
-        networks: BTreeMap::from([("score".to_string(), (network, weights))]),
+        networks: BTreeMap::from([(Role::Score, (network, weights))]),
         residual: None,
         provenance: Provenance { version: "0".into(), step: 3, validation_loss: Some(0.5), ..Provenance::default() },
     }
@@ -89,7 +89,7 @@ fn a_checkpoint_comes_back_bit_for_bit_and_a_damaged_one_is_refused() {
         made.save(&path).unwrap();
         assert_eq!(Checkpoint::load(&path).unwrap(), made);
     }
-    assert!(made.network("regression").unwrap_err().to_string().contains("score"));
+    assert!(made.network(Role::Regression).unwrap_err().to_string().contains("score"));
 
     let whole = std::fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
@@ -105,9 +105,9 @@ fn a_checkpoint_comes_back_bit_for_bit_and_a_damaged_one_is_refused() {
     assert!(refused(&newer).contains("version 2"));
 
     // Weights that do not fit or are not finite are never written.
-    made.networks.get_mut("score").unwrap().1[7] = f32::NAN;
+    made.networks.get_mut(&Role::Score).unwrap().1[7] = f32::NAN;
     assert!(made.save(&path).unwrap_err().to_string().contains("NaN"));
-    made.networks.get_mut("score").unwrap().1.pop();
+    made.networks.get_mut(&Role::Score).unwrap().1.pop();
     assert!(made.save(&path).is_err());
     let mut gaussian = checkpoint(published(4, 2, 8));
     gaussian.model.law = Law::Gaussian;

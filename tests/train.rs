@@ -6,16 +6,16 @@ use std::time::Instant;
 use lacuna::artifact::Store;
 use lacuna::closure::{self, Closure};
 use lacuna::config::{
-    Config, DataConfig, FlowConfig, LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, Padding, Precision,
-    Preset, TrainConfig,
+    Config, DataConfig, FlowConfig, LatentConfig, LatentLoss, LatentTraining, Law, LearningRate, ModelConfig, Padding,
+    Precision, Preset, SamplerConfig, SamplerKind, TrainConfig, TransportKind,
 };
 use lacuna::data::{Dataset, Options, Pairs, Stats, generate};
 use lacuna::error::Error;
 use lacuna::flow::{Advection, initial_vorticity};
-use lacuna::nets::Checkpoint;
+use lacuna::nets::{Checkpoint, Role};
 use lacuna::train::{
-    CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, LOG_FILE, Learned, Lesson, Loss, Objective, Outcome, Run,
-    STATE_FILE, State, Workers, fit, learning_rate, train, train_until,
+    CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, State,
+    TrainedModel, TrainingJob, Workers, fit, learning_rate, train, train_until,
 };
 use lacuna::{Result, SeedTree};
 use ndarray::Array3;
@@ -243,6 +243,14 @@ fn pairs(count: usize, name: &str) -> Pairs {
     Pairs { w, h, trajectories: count, per_trajectory: 1 }
 }
 
+/// Last validation loss over the first, which is after five steps: no model here is near its floor by then.
+const LEARNED: f64 = 0.95;
+/// The same for networks that multiply in 16 bits.
+const LEARNED_ROUNDED: f64 = 0.97;
+/// Last validation loss of a network that multiplies in 16 bits, relative to one that does not: another path of the optimiser,
+/// over thirty steps in which the loss still falls by several per cent each.
+const ROUNDED: f64 = 0.05;
+
 fn rms(fields: &Array3<f32>) -> f64 {
     (fields.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / fields.len() as f64).sqrt()
 }
@@ -262,7 +270,14 @@ fn short(steps: usize) -> TrainConfig {
 }
 
 fn autoencoder(training: LatentTraining) -> LatentConfig {
-    LatentConfig::Autoencoder { n: 8, width: 2, attention: false, padding: Padding::Periodic, training }
+    LatentConfig::Autoencoder {
+        n: 8,
+        width: 2,
+        attention: false,
+        padding: Padding::Periodic,
+        training,
+        losses: Vec::new(),
+    }
 }
 
 fn joint() -> LatentConfig {
@@ -270,21 +285,26 @@ fn joint() -> LatentConfig {
 }
 
 /// Trains on tiny data in `folder` with `threads`; `None` where `stop` stopped it.
-fn learn(model: &ModelConfig, folder: &Path, threads: usize, stop: &mut dyn FnMut(usize) -> bool) -> Option<Learned> {
+fn learn(
+    model: &ModelConfig,
+    folder: &Path,
+    threads: usize,
+    stop: &mut dyn FnMut(usize) -> bool,
+) -> Option<TrainedModel> {
     let (train, validation) = (pairs(80, "train"), pairs(8, "validation"));
     let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
     let workers = Workers::new(threads).unwrap();
     let seeds = SeedTree::new(1).child("train");
-    let lesson = Lesson { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
+    let job = TrainingJob { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
     let mut run = Run { label: "tiny", folder, progress: &mut |_| (), stop };
-    if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { .. }, .. } = model.latent {
+    if model.latent.first_phase().is_some() {
         let first = folder.join("autoencoder");
         std::fs::create_dir_all(&first).unwrap();
-        let learned = lesson.autoencoder(model, &mut Run { folder: &first, ..run }).unwrap().unwrap();
+        let learned = job.autoencoder(model, &mut Run { folder: &first, ..run }).unwrap().unwrap();
         let mut run = Run { label: "tiny", folder, progress: &mut |_| (), stop: &mut never };
-        return lesson.learn(model, Some(&learned.checkpoint), &mut run).unwrap();
+        return job.learn(model, Some(&learned.checkpoint), &mut run).unwrap();
     }
-    lesson.learn(model, None, &mut run).unwrap()
+    job.learn(model, None, &mut run).unwrap()
 }
 
 /// Loss of the first and of the last validation in a log.
@@ -314,29 +334,82 @@ fn real_networks_resume_bit_for_bit_on_any_number_of_threads() {
 #[test]
 fn every_kind_of_model_learns_and_its_checkpoint_is_complete() {
     let two_phase = LatentTraining::TwoPhase { kl: 0.01, train: short(20) };
+    let all = vec![Role::DecodeH, Role::DecodeW, Role::EncodeH, Role::EncodeW, Role::Score];
     for (latent, law, roles) in [
-        (LatentConfig::Identity, Law::Diffusion, vec!["score"]),
-        (LatentConfig::Spectral { n: 8 }, Law::Diffusion, vec!["score"]),
-        (LatentConfig::Spectral { n: 8 }, Law::Mean, vec!["regression"]),
-        (LatentConfig::Spectral { n: 8 }, Law::Gaussian, vec!["regression"]),
-        (autoencoder(two_phase), Law::Diffusion, vec!["decode_h", "decode_w", "encode_h", "encode_w", "score"]),
-        (joint(), Law::Diffusion, vec!["decode_h", "decode_w", "encode_h", "encode_w", "score"]),
+        (LatentConfig::Identity, Law::Diffusion, vec![Role::Score]),
+        (LatentConfig::Spectral { n: 8 }, Law::Diffusion, vec![Role::Score]),
+        (LatentConfig::Spectral { n: 8 }, Law::Mean, vec![Role::Regression]),
+        (LatentConfig::Spectral { n: 8 }, Law::Gaussian, vec![Role::Regression]),
+        (autoencoder(two_phase), Law::Diffusion, all.clone()),
+        (joint(), Law::Diffusion, all.clone()),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let model = tiny(latent, law, 60);
         let learned = learn(&model, folder.path(), 2, &mut never).unwrap();
         let (first, last) = validations(folder.path());
         println!("{:?} {law:?}: validation {first:.4} to {last:.4}", model.latent);
-        // From what it is after five steps; no model here is near its floor by then.
-        assert!(last < 0.95 * first, "{:?} {law:?}: {first} to {last}", model.latent);
+        assert!(last < LEARNED * first, "{:?} {law:?}: {first} to {last}", model.latent);
         let checkpoint = &learned.checkpoint;
-        assert_eq!(checkpoint.networks.keys().collect::<Vec<_>>(), roles);
+        assert_eq!(checkpoint.networks.keys().copied().collect::<Vec<_>>(), roles);
         assert_eq!(checkpoint.residual.is_some(), law == Law::Gaussian);
         let path = folder.path().join("checkpoint.lacuna");
         checkpoint.save(&path).unwrap();
         assert!(Checkpoint::load(&path).unwrap().networks == checkpoint.networks);
-        assert!(learned.spread.iter().all(|spread| spread.std > 0.0 && spread.rank > 1.0));
+        assert!(learned.latents.iter().all(|latents| latents.std > 0.0 && latents.rank > 1.0));
     }
+}
+
+#[test]
+fn the_logged_loss_is_the_sum_that_the_configuration_says() {
+    /// Sums of a few f64 numbers.
+    const ROUNDING: f64 = 1e-12;
+    let training = LatentTraining::Joint { closure: 3.0, vorticity: 0.5, score: 2.0, kl: 0.25, normalise: true };
+    let mut latent = autoencoder(training);
+    if let LatentConfig::Autoencoder { losses, .. } = &mut latent {
+        losses.push(LatentLoss::MetricPreservation { weight: 0.125, neighbours: 5.try_into().unwrap() });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    learn(&tiny(latent, Law::Diffusion, 6), folder.path(), 2, &mut never).unwrap();
+    let log = std::fs::read_to_string(folder.path().join(LOG_FILE)).unwrap();
+    for line in log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+        let part = |name: &str| line["parts"][name].as_f64().unwrap();
+        let metric = 0.125 * (part("metric_w") + part("metric_h"));
+        let wanted = 3.0 * part("mse_h") + 0.5 * part("mse_w") + 2.0 * part("score") + 0.25 * part("kl_h") + metric;
+        assert!((line["loss"].as_f64().unwrap() / wanted - 1.0).abs() < ROUNDING, "{line}");
+        assert!(metric > 0.0 && part("mse_h") != part("mse_w"), "{line}");
+    }
+}
+
+#[test]
+fn flow_matching_learns_and_only_its_own_sampler_draws_from_it() {
+    let mut model = tiny(LatentConfig::Spectral { n: 8 }, Law::Diffusion, 60);
+    (model.transport, model.sampler.kind) = (TransportKind::FlowMatching, SamplerKind::Euler);
+    let folder = tempfile::tempdir().unwrap();
+    let learned = learn(&model, folder.path(), 2, &mut never).unwrap();
+    let (first, last) = validations(folder.path());
+    println!("validation {first:.4} to {last:.4}");
+    assert!(last < LEARNED * first, "{first} to {last}");
+    let path = folder.path().join("checkpoint.lacuna");
+    learned.checkpoint.save(&path).unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    assert_eq!(checkpoint.model.transport, TransportKind::FlowMatching);
+    let w = pairs(1, "test").w.index_axis(ndarray::Axis(0), 0).mapv(f64::from);
+    let mut h = w.clone();
+    let mut closure = closure::Learned::new(&checkpoint, &checkpoint.model.sampler).unwrap();
+    assert!(closure.name().starts_with("flow matching"), "{}", closure.name());
+    closure.sample(w.view(), 0.0, &mut SeedTree::new(0).stream(), h.view_mut()).unwrap();
+    assert!(h.iter().all(|x| x.is_finite()) && h.iter().any(|&x| x != 0.0));
+    for kind in SamplerKind::ALL.into_iter().filter(|&kind| kind != SamplerKind::Euler) {
+        let sampler = SamplerConfig { kind, ..checkpoint.model.sampler.clone() };
+        let error = closure::Learned::new(&checkpoint, &sampler).err().unwrap().to_string();
+        assert!(error.contains("sampler.kind") && error.contains("flow matching"), "{error}");
+    }
+    // Old checkpoints name no transport; they are those of the networks' variant.
+    let text = |model: &ModelConfig| serde_json::to_string(model).unwrap();
+    assert!(text(&model).contains(r#""transport":"flow-matching""#));
+    model.transport = TransportKind::Diffusion;
+    assert!(!text(&model).contains("transport"));
+    assert_eq!(serde_json::from_str::<ModelConfig>(&text(&model)).unwrap(), model);
 }
 
 #[test]
@@ -354,8 +427,11 @@ fn networks_that_multiply_in_bf16_learn_as_well_and_resume() {
         }
         let ((first, last), (_, wanted)) = (validations(folders[1].path()), validations(folders[0].path()));
         println!("{:?}: validation {first:.4} to {last:.4}, {wanted:.4} in f32", half.latent);
-        assert!(last < 0.97 * first && (last / wanted - 1.0).abs() < 0.05, "{first} to {last}, {wanted} in f32");
-        if matches!(half.latent, LatentConfig::Spectral { .. }) {
+        assert!(
+            last < LEARNED_ROUNDED * first && (last / wanted - 1.0).abs() < ROUNDED,
+            "{first} to {last}, {wanted} in f32"
+        );
+        if half.latent.truncation().is_some() {
             assert!(learn(&half, folders[2].path(), 1, &mut |step| step == 13).is_none());
             assert!(learn(&half, folders[2].path(), 1, &mut never).unwrap() == rounded, "resumed = uninterrupted");
         }

@@ -1,13 +1,16 @@
 //! Every sampler against laws whose denoiser is known in closed form.
 
 use lacuna::SeedTree;
-use lacuna::config::SamplerKind;
-use lacuna::transport::{Preconditioning, Schedule, ScoreDenoiser, Scratch, VeSde, conditional_mean, sample};
+use lacuna::config::{Config, ModelConfig, Preset, SamplerConfig, SamplerKind, TransportKind, Variant};
+use lacuna::rng::Stream;
+use lacuna::transport::{
+    FlowMatching, Preconditioning, Recipe, Schedule, ScoreDenoiser, Scratch, Transport, VeSde, conditional_mean, sample,
+};
+use rand_distr::{Distribution, StandardNormal};
 
 /// Independent 2-D draws per measurement: the standard error of a variance is √(2/40000) = 0.7 %.
 const DRAWS: usize = 40_000;
-const KINDS: [SamplerKind; 4] =
-    [SamplerKind::EulerMaruyama, SamplerKind::Ancestral, SamplerKind::Heun, SamplerKind::Multistep];
+const KINDS: [SamplerKind; 5] = SamplerKind::ALL;
 /// A law like that of H given ω in units of its rms: mean of order one, spread near 0.08, correlated.
 const MEAN: [f64; 2] = [0.8, -0.5];
 const COVARIANCE: [[f64; 2]; 2] = [[0.0100, 0.0048], [0.0048, 0.0064]];
@@ -76,10 +79,13 @@ fn the_paper_s_sde_and_schedule_have_the_published_numbers() {
         assert!((slope / sde.g(tau).powi(2) - 1.0).abs() < 1e-5);
     }
     let schedule = Schedule::paper(sde, 10, 1e-3, 0.1).unwrap();
-    for (sigma, tau) in
-        schedule.sigmas().iter().zip([0.1, 0.0680, 0.0452, 0.0293, 0.0185, 0.0113, 0.0066, 0.0037, 0.0020, 0.0010, 0.0])
+    for (sigma, tau) in schedule
+        .levels()
+        .iter()
+        .map(|level| level.sigma())
+        .zip([0.1, 0.0680, 0.0452, 0.0293, 0.0185, 0.0113, 0.0066, 0.0037, 0.0020, 0.0010, 0.0])
     {
-        assert!((sde.tau(*sigma) - tau).abs() < 6e-5, "{} instead of {tau}", sde.tau(*sigma));
+        assert!((sde.tau(sigma) - tau).abs() < 6e-5, "{} instead of {tau}", sde.tau(sigma));
     }
     assert!(Schedule::paper(sde, 0, 1e-3, 0.1).is_err());
     assert!(Schedule::paper(sde, 5, 0.2, 0.1).is_err());
@@ -110,7 +116,8 @@ fn samplers_reach_a_correlated_gaussian_and_their_bias_shrinks_with_steps() {
         }
         assert!(error[3].1 < error[0].1, "{kind:?}: {error:?}");
         // The flow keeps a start's offset in units of the spread: N(0, 8²) is off by 0.8/8 from N(m, 8² + C); noise forgets it.
-        let offset = if kind == SamplerKind::Heun { MEAN[0] / 8.0 } else { 0.0 };
+        let flow = matches!(kind, SamplerKind::Heun | SamplerKind::Euler);
+        let offset = if flow { MEAN[0] / 8.0 } else { 0.0 };
         assert!(error[4].0 < 0.03 + offset && error[4].1 < 0.06, "{kind:?}: {error:?}");
     }
 }
@@ -176,4 +183,108 @@ fn three_evaluations_give_the_conditional_mean() {
     conditional_mean(&Schedule::edm(5, 0.02, 8.0).unwrap(), &mut law, &mut Scratch::new(out.len()), &mut rng, &mut out);
     // C/σ_max² times noise of 8: at most 5 standard deviations of 0.0021.
     assert!(out.chunks(2).all(|x| (x[0] - 0.8).abs() < 0.01 && (x[1] + 0.5).abs() < 0.01));
+}
+
+/// The denoiser of N(m, s²) on the states y = t z + (1 − t) ξ, t = 1/(1 + σ): its velocity is (D − y)/(1 − t).
+fn straight(m: f64, s: f64) -> impl FnMut(&[f32], f32, &mut [f32]) {
+    move |y, sigma, out| {
+        let t = 1.0 / (1.0 + f64::from(sigma));
+        let gain = t * s * s / ((t * s).powi(2) + (1.0 - t).powi(2));
+        out.iter_mut().zip(y).for_each(|(out, &y)| *out = (m + gain * (f64::from(y) - t * m)) as f32);
+    }
+}
+
+/// A standard normal number, as samplers draw them.
+fn normal(rng: &mut Stream) -> f32 {
+    StandardNormal.sample(rng)
+}
+
+/// Draws of flow matching from N(1, s²): spread relative to s, and mean.
+fn flow(s: f64, steps: usize, spread: f64) -> (f64, f64) {
+    let sampler = SamplerConfig { kind: SamplerKind::Euler, steps, spread, ..SamplerConfig::default() };
+    let schedule = FlowMatching.schedule(&sampler).unwrap();
+    let mut out = vec![0.0; 1000];
+    let rng = || SeedTree::new(4).stream();
+    sample(SamplerKind::Euler, &schedule, &mut straight(1.0, s), &mut Scratch::new(out.len()), &mut rng(), &mut out);
+    // Relative to the start's own moments, so that nothing here is a matter of chance.
+    let mut again = rng();
+    let start: Vec<f64> = (0..out.len()).map(|_| f64::from(normal(&mut again))).collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let out: Vec<f64> = out.into_iter().map(f64::from).collect();
+    let (from, to) = (mean(&start), mean(&out));
+    let slope = start.iter().zip(&out).map(|(z, x)| (z - from) * (x - to)).sum::<f64>()
+        / start.iter().map(|z| (z - from).powi(2)).sum::<f64>();
+    (slope / s, to - slope * from)
+}
+
+#[test]
+fn euler_flow_matching_loses_the_spread_that_its_recursion_says() {
+    /// f32 draws of a value near 1, relative to a spread of 0.02.
+    const ROUNDING: f64 = 1e-4;
+    // By steps, for s = 0.02, 0.08, 0.3, 1: the recursion to two digits.
+    for (steps, wanted) in [
+        (1, [0.00, 0.00, 0.00, 0.00]),
+        (2, [0.02, 0.08, 0.28, 0.50]),
+        (3, [0.04, 0.16, 0.47, 0.64]),
+        (5, [0.08, 0.30, 0.67, 0.77]),
+        (10, [0.18, 0.55, 0.82, 0.88]),
+        (20, [0.35, 0.76, 0.91, 0.94]),
+        (50, [0.65, 0.90, 0.96, 0.97]),
+    ] {
+        for (s, wanted) in [0.02, 0.08, 0.3, 1.0].into_iter().zip(wanted) {
+            let (found, mean) = flow(s, steps, 0.0);
+            let factor = |i: usize| {
+                let t = i as f64 / steps as f64;
+                let c = (t * s * s - (1.0 - t)) / ((t * s).powi(2) + (1.0 - t).powi(2));
+                1.0 + c / steps as f64
+            };
+            let exact = (0..steps).map(factor).product::<f64>() / s;
+            println!("{steps} steps, s = {s}: {found:.4}");
+            assert!((found - exact).abs() < ROUNDING, "{steps} steps, s = {s}: {found}, recursion {exact}");
+            assert!((found - wanted).abs() < 0.005 + ROUNDING, "{steps} steps, s = {s}: {found}, wanted {wanted}");
+            assert!((mean - 1.0).abs() < ROUNDING, "the mean is exact: {mean}");
+            // The corrected last step gives a single step all of it, and takes nothing from others.
+            let (corrected, mean) = flow(s, steps, s);
+            assert!(corrected > found && (mean - 1.0).abs() < ROUNDING, "{steps} steps, s = {s}: {corrected}, {mean}");
+            assert!(steps > 1 || (corrected - 1.0).abs() < ROUNDING, "s = {s}: {corrected}");
+        }
+    }
+}
+
+#[test]
+fn flow_matching_gives_the_conditional_mean_with_three_evaluations() {
+    let sampler = SamplerConfig { kind: SamplerKind::Euler, ..SamplerConfig::default() };
+    let schedule = FlowMatching.schedule(&sampler).unwrap();
+    let mut out = vec![0.0; 100];
+    let mut rng = SeedTree::new(4).stream();
+    conditional_mean(&schedule, &mut straight(1.0, 0.3), &mut Scratch::new(out.len()), &mut rng, &mut out);
+    // Pure noise knows nothing of z, so that the first look is exact already; f32 rounding of values near one.
+    assert!(out.iter().all(|x| (x - 1.0).abs() < 1e-6));
+}
+
+#[test]
+fn a_recipe_is_read_off_the_configuration_and_settings_without_effect_are_refused() {
+    let config = Config::preset(Preset::Smoke);
+    let with = |change: &dyn Fn(&mut ModelConfig)| {
+        let mut config = config.clone();
+        change(config.models.get_mut("spectral").unwrap());
+        config.validate().map_err(|error| error.to_string())
+    };
+    let transport = |variant, transport| {
+        let mut model = config.models["spectral"].clone();
+        (model.network.variant, model.transport) = (variant, transport);
+        format!("{:?}", Recipe::new(&model).transport)
+    };
+    assert_eq!(transport(Variant::Gated, TransportKind::Diffusion), "Edm");
+    assert_eq!(transport(Variant::Paper, TransportKind::Diffusion), "Published");
+    assert_eq!(transport(Variant::Gated, TransportKind::FlowMatching), "FlowMatching");
+    with(&|_| ()).unwrap();
+    with(&|model| (model.network.variant, model.sampler.tau_max) = (Variant::Paper, 0.5)).unwrap();
+    let error = with(&|model| model.sampler.tau_max = 0.5).unwrap_err();
+    assert!(error.contains("models.spectral.sampler.tau_max") && error.contains("leave it at 0.4"), "{error}");
+    let error = with(&|model| model.sampler.spread = 0.1).unwrap_err();
+    assert!(error.contains("models.spectral.sampler.spread") && error.contains("euler"), "{error}");
+    let error = with(&|model| model.transport = TransportKind::FlowMatching).unwrap_err();
+    assert!(error.contains("models.spectral.sampler.kind") && error.contains("[Euler]"), "{error}");
+    with(&|model| (model.transport, model.sampler.kind) = (TransportKind::FlowMatching, SamplerKind::Euler)).unwrap();
 }

@@ -6,12 +6,11 @@ use polars::prelude::Column;
 use super::metric::Estimate;
 use super::metrics::{d_mse, d_re, jackknife};
 use super::table::{Table, estimates};
-use crate::config::LatentConfig;
 use crate::data::Pairs;
 use crate::error::Result;
-use crate::latent::field_scales;
-use crate::nets::{Checkpoint, ConvProgram};
+use crate::nets::{Checkpoint, ConvProgram, Role};
 use crate::spectral::{Field, shell_spectrum, truncate};
+use crate::transport::Recipe;
 
 /// Most snapshots of each test trajectory that are reconstructed: they are correlated in time.
 const PER_TRAJECTORY: usize = 20;
@@ -30,16 +29,16 @@ enum Coder {
 }
 
 impl Coder {
-    fn network(checkpoint: &Checkpoint, field: char) -> Result<Self> {
-        let (w_scale, h_scale) = field_scales(checkpoint.model.network.variant, &checkpoint.stats);
+    fn network(checkpoint: &Checkpoint, [encode, decode]: [Role; 2]) -> Result<Self> {
+        let (w_scale, h_scale) = Recipe::new(&checkpoint.model).field_scales(&checkpoint.stats);
         let n = checkpoint.n;
-        let (network, weights) = checkpoint.network(&format!("encode_{field}"))?;
+        let (network, weights) = checkpoint.network(encode)?;
         let encoder = ConvProgram::new(network, weights, n)?;
         let latent_n = encoder.output_n();
-        let (network, weights) = checkpoint.network(&format!("decode_{field}"))?;
+        let (network, weights) = checkpoint.network(decode)?;
         let decoder = ConvProgram::new(network, weights, latent_n)?;
         Ok(Self::Network {
-            scale: if field == 'w' { w_scale } else { h_scale },
+            scale: if encode == Role::EncodeW { w_scale } else { h_scale },
             encoder: Box::new(encoder),
             decoder: Box::new(decoder),
             input: vec![0.0; n * n],
@@ -81,11 +80,8 @@ impl LatentSpace {
     /// # Errors
     /// The checkpoint holds none.
     pub fn trained(model: &str, checkpoint: &Checkpoint) -> Result<Self> {
-        let n = match checkpoint.model.latent {
-            LatentConfig::Autoencoder { n, .. } => n,
-            _ => checkpoint.n,
-        };
-        let (w, h) = (Coder::network(checkpoint, 'w')?, Coder::network(checkpoint, 'h')?);
+        let n = checkpoint.latent_n();
+        let (w, h) = (Coder::network(checkpoint, [Role::EncodeW, Role::DecodeW])?, Coder::network(checkpoint, [Role::EncodeH, Role::DecodeH])?);
         Ok(Self { name: format!("{model} {n}²"), w, h })
     }
 

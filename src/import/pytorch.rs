@@ -9,10 +9,11 @@ use std::path::Path;
 use super::pickle::{Value, parse};
 
 use crate::config::{
-    LatentConfig, LatentTraining, Law, ModelConfig, NetworkConfig, Padding, Preset, SamplerConfig, Variant,
+    LatentConfig, LatentTraining, Law, ModelConfig, NetworkConfig, Padding, Preset, SamplerConfig, TransportKind,
+    Variant,
 };
 use crate::error::{Error, Result};
-use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance, Stats};
+use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance, Role, Stats};
 
 /// What a state dict holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +49,10 @@ pub fn import(path: &Path, kind: Kind) -> Result<Checkpoint> {
     let wrong = |what: String| Error::Artifact { path: path.into(), what };
     let arrays = state_dict(path)?;
     let networks = match kind {
-        Kind::Score => vec![("score", Network::Fno(describe_score(&arrays).map_err(wrong)?))],
+        Kind::Score => vec![(Role::Score, Network::Fno(describe_score(&arrays).map_err(wrong)?))],
         Kind::Autoencoder => {
             let conv = describe_conv(&arrays).map_err(wrong)?;
-            vec![("encode_h", Network::Encoder(conv.clone())), ("decode_h", Network::Decoder(conv))]
+            vec![(Role::EncodeH, Network::Encoder(conv.clone())), (Role::DecodeH, Network::Decoder(conv))]
         }
     };
     let mut filled = BTreeMap::new();
@@ -67,7 +68,7 @@ pub fn import(path: &Path, kind: Kind) -> Result<Checkpoint> {
             }
             weights.extend_from_slice(&array.values);
         }
-        filled.insert(role.to_string(), (network, weights));
+        filled.insert(role, (network, weights));
     }
     let known: Vec<String> =
         filled.values().flat_map(|(network, _)| network.params()).map(|param| param.name).collect();
@@ -98,7 +99,7 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The model that published weights belong to, as far as they say: training and sampling are the paper preset's.
-fn model(networks: &BTreeMap<String, (Network, Vec<f32>)>) -> ModelConfig {
+fn model(networks: &BTreeMap<Role, (Network, Vec<f32>)>) -> ModelConfig {
     let mut network = NetworkConfig { width: 40, modes: 6, layers: 4, embed: 512, variant: Variant::Paper };
     let mut latent = LatentConfig::Identity;
     for (network_found, _) in networks.values() {
@@ -121,6 +122,7 @@ fn model(networks: &BTreeMap<String, (Network, Vec<f32>)>) -> ModelConfig {
                     attention: conv.attention,
                     padding: conv.padding,
                     training,
+                    losses: Vec::new(),
                 };
             }
         }
@@ -130,7 +132,7 @@ fn model(networks: &BTreeMap<String, (Network, Vec<f32>)>) -> ModelConfig {
         || unreachable!("the paper preset has models"),
         |model| -> (_, SamplerConfig) { (model.train, model.sampler) },
     );
-    ModelConfig { latent, law: Law::Diffusion, network, train, sampler }
+    ModelConfig { latent, law: Law::Diffusion, network, train, sampler, transport: TransportKind::Diffusion }
 }
 
 fn describe_score(arrays: &BTreeMap<String, Array>) -> std::result::Result<Fno, String> {

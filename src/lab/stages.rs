@@ -117,13 +117,11 @@ impl Lab {
                 config.data.n,
                 rollout.redraw_interval
             ),
-            StageKind::Autoencoder => match config.models.get(&stage.label).map(|model| &model.latent) {
-                Some(crate::config::LatentConfig::Autoencoder {
-                    training: crate::config::LatentTraining::TwoPhase { train, .. },
-                    ..
-                }) => format!("2 × {} steps of {} fields", train.steps, train.batch),
-                _ => String::new(),
-            },
+            StageKind::Autoencoder => config
+                .models
+                .get(&stage.label)
+                .and_then(|model| model.latent.first_phase())
+                .map_or_else(String::new, |train| format!("2 × {} steps of {} fields", train.steps, train.batch)),
             StageKind::Cost => String::new(),
             StageKind::Train => config
                 .models

@@ -3,18 +3,22 @@
 use rand_distr::{Distribution, StandardNormal};
 
 use super::batches::{Fields, Samples};
-use super::engine::Objective;
-use super::joint::{Joint, Parts};
+use super::joint::Joint;
+use super::objective::Objective;
 use super::parallel::Workers;
 use super::score::Score;
 use super::setup::Setup;
-use crate::config::{Law, NetworkConfig, Padding, Precision, Variant};
-use crate::nets::{Conv, Fno, Network};
+use super::terms::LossTerms;
+use crate::config::{LatentConfig, LatentLoss, LatentTraining, Law, NetworkConfig, Padding, Precision, Variant};
+use crate::nets::{Conv, Fno, Network, Role};
 use crate::rng::SeedTree;
+use crate::transport::{Edm, FlowMatching, Published, Transport};
 
 /// Relative error of a directional derivative: the loss is an f32 sum (1e-6 of it) and changes by about a hundredth, so the
 /// difference is good to 1e-4; its own error, of second order in the step, was seen at up to a few thousandths.
 const DIFFERENCE: f64 = 0.02;
+/// Sums of a dozen f64 numbers.
+const ROUNDING: f64 = 1e-12;
 
 fn fields(count: usize, n: usize, seed: u64) -> Fields {
     let mut rng = SeedTree::new(seed).child("fields").stream();
@@ -58,7 +62,7 @@ fn check(
     objective: &mut dyn Objective,
     params: &[f32],
     buffers: &[f64],
-    parts: &[(&str, std::ops::Range<usize>)],
+    parts: &[(impl std::fmt::Debug, std::ops::Range<usize>)],
 ) -> Vec<f64> {
     let mut at = |params: &[f32]| {
         let mut gradient = vec![0.0; params.len()];
@@ -80,8 +84,8 @@ fn check(
                     at(&params).0
                 };
                 let slope = (moved(1.0) - moved(-1.0)) / (2.0 * step * norm);
-                println!("{name}: gradient {norm:.6}, difference {slope:.6}");
-                assert!((slope / norm - 1.0).abs() < DIFFERENCE, "{name}: gradient {norm}, difference {slope}");
+                println!("{name:?}: gradient {norm:.6}, difference {slope:.6}");
+                assert!((slope / norm - 1.0).abs() < DIFFERENCE, "{name:?}: gradient {norm}, difference {slope}");
             }
             norm
         })
@@ -91,37 +95,43 @@ fn check(
 #[test]
 fn denoisers_scores_and_regressions_have_the_gradient_of_their_loss() {
     let (train, workers) = (samples(12, 8), Workers::new(2).unwrap());
-    for (variant, law) in
-        [(Variant::Gated, Law::Diffusion), (Variant::Paper, Law::Diffusion), (Variant::Gated, Law::Mean)]
-    {
+    let cases: [(Variant, Law, &'static dyn Transport); 5] = [
+        (Variant::Gated, Law::Diffusion, &Edm),
+        (Variant::Paper, Law::Diffusion, &Published),
+        (Variant::Gated, Law::Diffusion, &FlowMatching),
+        (Variant::Paper, Law::Diffusion, &FlowMatching),
+        (Variant::Gated, Law::Mean, &Edm),
+    ];
+    for (variant, law, transport) in cases {
         let desc = Fno::new(&network(variant), law);
         let seeds = SeedTree::new(7);
-        let mut score = Score::new(desc.clone(), setup(&train, &workers));
+        let mut score = Score::new(desc.clone(), transport, setup(&train, &workers));
         let params = shaken(Network::Fno(desc).init(&mut seeds.child("init").stream()));
-        println!("{variant:?} {law:?}");
+        println!("{variant:?} {law:?} {transport:?}");
         check(&mut score, &params, &[], &[("all", 0..params.len())]);
     }
 }
 
 /// The ranges of the networks in the flat weights, by role.
-type Ranges = Vec<(&'static str, std::ops::Range<usize>)>;
+type Ranges = Vec<(Role, std::ops::Range<usize>)>;
 
 /// The joint objective with its weights and the ranges of its networks.
 fn joint<'a>(
-    parts: Parts,
+    training: LatentTraining,
+    losses: Vec<LatentLoss>,
     padding: Padding,
     train: &'a Samples,
     workers: &'a Workers,
 ) -> (Joint<'a>, Vec<f32>, Vec<f64>, Ranges) {
     let conv = Conv::new(2, 1, false, padding);
-    let score = Fno::new(&network(Variant::Gated), Law::Diffusion);
-    let joint = Joint::new((conv, Some(score)), parts, setup(train, workers));
+    let score: (Fno, &'static dyn Transport) = (Fno::new(&network(Variant::Gated), Law::Diffusion), &Edm);
+    let latent = LatentConfig::Autoencoder { n: 8, width: 2, attention: false, padding, training, losses };
+    let joint = Joint::new(conv, Some(score), LossTerms::new(&latent).unwrap(), setup(train, workers));
     let params = shaken(joint.init());
     let buffers = joint.first_buffers(&params).unwrap();
     let mut from = 0;
     let ranges = joint.split(&params).into_iter().map(|(role, (network, _))| {
         from += network.len();
-        let role = ["decode_h", "decode_w", "encode_h", "encode_w", "score"].into_iter().find(|r| *r == role).unwrap();
         (role, from - network.len()..from)
     });
     let ranges = ranges.collect();
@@ -131,8 +141,8 @@ fn joint<'a>(
 #[test]
 fn the_score_loss_reaches_both_encoders_and_no_decoder() {
     let (train, workers) = (samples(12, 16), Workers::new(2).unwrap());
-    let parts = Parts { h: 0.0, w: 0.0, score: 1.0, kl_h: 0.0, kl_w: 0.0, normalise: true };
-    let (mut joint, params, buffers, ranges) = joint(parts, Padding::Periodic, &train, &workers);
+    let training = LatentTraining::Joint { closure: 0.0, vorticity: 0.0, score: 1.0, kl: 0.0, normalise: true };
+    let (mut joint, params, buffers, ranges) = joint(training, Vec::new(), Padding::Periodic, &train, &workers);
     let norms = check(&mut joint, &params, &buffers, &ranges);
     // decode_h, decode_w, encode_h, encode_w, score.
     assert_eq!(norms[..2], [0.0, 0.0]);
@@ -143,24 +153,30 @@ fn the_score_loss_reaches_both_encoders_and_no_decoder() {
 fn the_joint_loss_has_the_gradient_of_the_sum_of_its_parts() {
     let (train, workers) = (samples(12, 16), Workers::new(2).unwrap());
     for normalise in [true, false] {
-        let parts = Parts { h: 2.0, w: 1.0, score: 0.5, kl_h: 0.7, kl_w: 0.3, normalise };
-        let (mut joint, params, buffers, ranges) = joint(parts, Padding::Periodic, &train, &workers);
+        let training = LatentTraining::Joint { closure: 2.0, vorticity: 1.0, score: 0.5, kl: 0.7, normalise };
+        let losses = vec![LatentLoss::MetricPreservation { weight: 0.3, neighbours: 2.try_into().unwrap() }];
+        let (mut joint, params, buffers, ranges) = joint(training, losses, Padding::Periodic, &train, &workers);
         let norms = check(&mut joint, &params, &buffers, &ranges);
         assert!(norms.iter().all(|&norm| norm > 1e-3), "{norms:?}");
         let mut moved = buffers.clone();
         let loss = joint.gradient(0, &params, &mut moved, &mut vec![0.0; params.len()]).unwrap();
         let part = |name: &str| loss.parts.iter().find(|part| part.0 == name).unwrap().1;
-        let total = 2.0 * part("mse_h") + part("mse_w") + 0.5 * part("score") + 0.7 * part("kl_h") + 0.3 * part("kl_w");
-        assert!((total / loss.total - 1.0).abs() < 1e-12);
-        assert_ne!(moved, buffers, "running statistics move");
+        let metric = part("metric_w") + part("metric_h");
+        let total = 2.0 * part("mse_h") + part("mse_w") + 0.5 * part("score") + 0.7 * part("kl_h") + 0.3 * metric;
+        assert!((total / loss.total - 1.0).abs() < ROUNDING);
+        // What the batch adds to the running statistics does not depend on them: 0.98 of a change remains.
+        let mut other: Vec<f64> = buffers.iter().map(|buffer| buffer + 1.0).collect();
+        joint.gradient(0, &params, &mut other, &mut vec![0.0; params.len()]).unwrap();
+        assert!(moved.iter().zip(&other).all(|(a, b)| (b - a - 0.98).abs() < ROUNDING), "{moved:?} {other:?}");
+        assert!(moved != buffers, "running statistics move");
     }
 }
 
 #[test]
 fn a_collapsed_latent_is_reported() {
     let (train, workers) = (samples(12, 16), Workers::new(1).unwrap());
-    let parts = Parts { h: 1.0, w: 1.0, score: 1.0, kl_h: 0.0, kl_w: 0.0, normalise: true };
-    let (mut joint, mut params, buffers, ranges) = joint(parts, Padding::Zero, &train, &workers);
+    let training = LatentTraining::Joint { closure: 1.0, vorticity: 1.0, score: 1.0, kl: 0.0, normalise: true };
+    let (mut joint, mut params, buffers, ranges) = joint(training, Vec::new(), Padding::Zero, &train, &workers);
     let healthy = joint.validate(&params, &buffers).unwrap();
     assert_eq!(healthy.note, None);
     // An H encoder that answers with its last bias only; a periodic one would still pass the spectral latent on.

@@ -1,6 +1,6 @@
 //! The pair of autoencoders, alone or together with the score network in their latent space (arXiv 2506.20771, joint training).
 //!
-//! L = w_H MSE_H + w_ω MSE_ω + w_s L_score + KL terms. Gradients of the score loss flow into both encoders. With `normalise`,
+//! The loss is that of [`super::terms`]. Gradients of the score loss flow into both encoders. With `normalise`,
 //! latents become (z − m)/s before noise is added, m and s running statistics of the steps before this one: constants of
 //! the step, so no gradient flows through them, and the score loss cannot be lowered by shrinking the latents.
 
@@ -10,57 +10,41 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::Tensor;
 
 use super::batches::{Fields, Order, Samples, tensor3};
-use super::engine::{Loss, Objective};
-use super::noise::Noise;
+use super::diagnostics::LatentDiagnostics;
+use super::noise::NoisyBatch;
+use super::objective::{Loss, Objective};
 use super::score::{add, loss_scale, square_error, sum};
 use super::setup::Setup;
-use super::spread::{Spread, kl_gradient};
-use crate::config::Variant;
+use super::terms::{LossTerms, Side, Weighted};
 use crate::error::{Error, Result};
-use crate::nets::{Conv, Fno, LatentStats, Network};
+use crate::nets::{Conv, Fno, LatentStats, Network, Role};
 use crate::nn::{Weights, decode, encode, values};
 use crate::rng::SeedTree;
+use crate::transport::Transport;
 
 /// What a step keeps of the running latent statistics: a memory of 50 batches.
 const MEMORY: f64 = 0.98;
 /// Training samples from which the statistics begin.
 const FIRST: usize = 128;
 
-/// Weights of the parts of the loss.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Parts {
-    /// w_H.
-    pub h: f64,
-    /// w_ω.
-    pub w: f64,
-    /// w_s.
-    pub score: f64,
-    /// Of the KL term of the H latents.
-    pub kl_h: f64,
-    /// Of the KL term of the ω latents.
-    pub kl_w: f64,
-    /// Latents are normalised before noise is added.
-    pub normalise: bool,
-}
-
-/// Trains the networks `decode_h`, `decode_w`, `encode_h`, `encode_w` and, if there is one, `score`: the weight vector holds them
-/// in this order. The buffers are mean and mean square of the ω latents, then of the H latents.
+/// Trains decoders, encoders and, if there is one, the score network: the weight vector holds them in the order of their roles.
+/// The buffers are mean and mean square of the ω latents, then of the H latents.
 pub(super) struct Joint<'a> {
-    networks: BTreeMap<&'static str, Network>,
+    networks: BTreeMap<Role, Network>,
     conv: Conv,
-    fno: Option<Fno>,
-    parts: Parts,
+    score: Option<(Fno, &'static dyn Transport)>,
+    terms: LossTerms,
     latent_n: usize,
     /// Effective ranks of the validation fields ω and H.
     ranks: [f64; 2],
     setup: Setup<'a>,
     order: Order,
-    /// Spread of ω and H latents at the last validation.
-    pub(super) spread: Option<[Spread; 2]>,
+    /// Of ω and H latents at the last validation.
+    pub(super) diagnostics: Option<[LatentDiagnostics; 2]>,
 }
 
 /// Weights of networks by role.
-type Roles = BTreeMap<&'static str, Weights>;
+type Roles = BTreeMap<Role, Weights>;
 
 /// The networks of one chunk and its encoded samples.
 struct Encoded {
@@ -72,35 +56,40 @@ struct Encoded {
 }
 
 impl<'a> Joint<'a> {
-    pub(super) fn new((conv, fno): (Conv, Option<Fno>), parts: Parts, setup: Setup<'a>) -> Self {
+    pub(super) fn new(
+        conv: Conv,
+        score: Option<(Fno, &'static dyn Transport)>,
+        terms: LossTerms,
+        setup: Setup<'a>,
+    ) -> Self {
         let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv.clone()));
         let mut networks = BTreeMap::from([
-            ("decode_h", decoder.clone()),
-            ("decode_w", decoder),
-            ("encode_h", encoder.clone()),
-            ("encode_w", encoder),
+            (Role::DecodeH, decoder.clone()),
+            (Role::DecodeW, decoder),
+            (Role::EncodeH, encoder.clone()),
+            (Role::EncodeW, encoder),
         ]);
-        if let Some(fno) = &fno {
-            networks.insert("score", Network::Fno(fno.clone()));
+        if let Some((fno, _)) = &score {
+            networks.insert(Role::Score, Network::Fno(fno.clone()));
         }
-        let rank = |fields: &Fields| Spread::new(&fields.values, fields.n * fields.n).rank;
+        let rank = |fields: &Fields| LatentDiagnostics::new(&fields.values, fields.n * fields.n).rank;
         Self {
             networks,
-            parts,
+            terms,
             latent_n: conv.latent_n(setup.train.w.n).unwrap_or(setup.train.w.n),
             conv,
-            fno,
+            score,
             ranks: [rank(&setup.validation.w), rank(&setup.validation.h)],
             order: setup.order(),
             setup,
-            spread: None,
+            diagnostics: None,
         }
     }
 
     /// Weights before training, each network from its own stream.
     pub(super) fn init(&self) -> Vec<f32> {
         let seeds = self.setup.seeds.child("init");
-        self.networks.iter().flat_map(|(role, network)| network.init(&mut seeds.child(role).stream())).collect()
+        self.networks.iter().flat_map(|(role, network)| network.init(&mut seeds.child(role.name()).stream())).collect()
     }
 
     /// Buffers before training: statistics of the first latents.
@@ -125,7 +114,7 @@ impl<'a> Joint<'a> {
 
     /// Normalisation of the latents that `buffers` stand for.
     pub(super) fn latent_stats(&self, buffers: &[f64]) -> LatentStats {
-        if !self.parts.normalise {
+        if !self.terms.normalise {
             return LatentStats::default();
         }
         let std = |mean: f64, square: f64| (square - mean * mean).max(f64::MIN_POSITIVE).sqrt();
@@ -147,12 +136,12 @@ impl<'a> Joint<'a> {
     }
 
     /// The networks by role with their weights.
-    pub(super) fn split(&self, params: &[f32]) -> BTreeMap<String, (Network, Vec<f32>)> {
+    pub(super) fn split(&self, params: &[f32]) -> BTreeMap<Role, (Network, Vec<f32>)> {
         let mut rest = params;
-        let cut = |(role, network): (&&'static str, &Network)| {
+        let cut = |(&role, network): (&Role, &Network)| {
             let (own, after) = rest.split_at(network.len());
             rest = after;
-            (role.to_string(), (network.clone(), own.to_vec()))
+            (role, (network.clone(), own.to_vec()))
         };
         self.networks.iter().map(cut).collect()
     }
@@ -160,7 +149,7 @@ impl<'a> Joint<'a> {
     /// The networks' weights on the device, without gradients.
     fn weights(&self, params: &[f32]) -> Roles {
         let mut rest = params;
-        let cut = |(&role, network): (&&'static str, &Network)| {
+        let cut = |(&role, network): (&Role, &Network)| {
             let (own, after) = rest.split_at(network.len());
             rest = after;
             (role, self.setup.weights(network, own))
@@ -169,10 +158,10 @@ impl<'a> Joint<'a> {
     }
 
     fn encode(&self, weights: Roles, samples: &Samples, index: &[usize]) -> Encoded {
-        let device = weights["encode_w"].device();
+        let device = weights[&Role::EncodeW].device();
         let (w, h) = (samples.w.gather(index, device), samples.h.gather(index, device));
-        let z_w = encode(&self.conv, &weights["encode_w"], w.clone());
-        let z_h = encode(&self.conv, &weights["encode_h"], h.clone());
+        let z_w = encode(&self.conv, &weights[&Role::EncodeW], w.clone());
+        let z_h = encode(&self.conv, &weights[&Role::EncodeH], h.clone());
         Encoded { weights, w, h, z_w, z_h }
     }
 
@@ -181,46 +170,65 @@ impl<'a> Joint<'a> {
         &self,
         chunk: &Encoded,
         stats: &LatentStats,
-        noise: &Noise,
+        noise: &NoisyBatch,
         range: std::ops::Range<usize>,
     ) -> [Tensor<1>; 3] {
-        let error = |role: &str, z: &Tensor<3>, field: &Tensor<3>| {
-            (decode(&self.conv, &chunk.weights[role], z.clone()) - field.clone()).square().sum()
+        let error = |role: Role, z: &Tensor<3>, field: &Tensor<3>| {
+            (decode(&self.conv, &chunk.weights[&role], z.clone()) - field.clone()).square().sum()
         };
-        let score = match &self.fno {
-            Some(fno) => {
+        let score = match &self.score {
+            Some((fno, _)) => {
                 let z_w = (chunk.z_w.clone() - stats.w_mean) / stats.w_std;
                 let z_h = (chunk.z_h.clone() - stats.h_mean) / stats.h_std;
-                square_error(fno, &chunk.weights["score"], z_w, z_h, noise, range)
+                square_error(fno, &chunk.weights[&Role::Score], z_w, z_h, noise, range)
             }
-            None => Tensor::zeros([1], chunk.weights["encode_w"].device()),
+            None => Tensor::zeros([1], chunk.weights[&Role::EncodeW].device()),
         };
-        [error("decode_w", &chunk.z_w, &chunk.w), error("decode_h", &chunk.z_h, &chunk.h), score]
+        [error(Role::DecodeW, &chunk.z_w, &chunk.w), error(Role::DecodeH, &chunk.z_h, &chunk.h), score]
     }
 
     /// Factors from summed square errors of `samples` samples to the (unweighted) parts of the loss.
     fn scales(&self, samples: usize) -> [f64; 3] {
         let points = (samples * self.setup.train.w.n * self.setup.train.w.n) as f64;
-        [1.0 / points, 1.0 / points, self.fno.as_ref().map_or(0.0, |fno| loss_scale(fno, samples, self.latent_n))]
+        let score =
+            |(fno, transport): &(Fno, &'static dyn Transport)| loss_scale(fno, *transport, samples, self.latent_n);
+        [1.0 / points, 1.0 / points, self.score.as_ref().map_or(0.0, score)]
     }
 
-    fn noise(&self, samples: usize, seeds: &SeedTree) -> Noise {
-        let variant = self.fno.as_ref().map_or(Variant::Gated, |fno| fno.variant);
-        // An autoencoder alone needs none.
-        let count = if self.fno.is_some() { samples } else { 0 };
-        Noise::draw(variant, count, self.latent_n, &mut seeds.stream())
+    /// An autoencoder alone needs none.
+    fn noise(&self, samples: usize, seeds: &SeedTree) -> NoisyBatch {
+        match self.score {
+            Some((_, transport)) => NoisyBatch::draw(transport, samples, self.latent_n, &mut seeds.stream()),
+            None => NoisyBatch::none(self.latent_n),
+        }
     }
 
-    /// The loss of its parts.
-    fn total(&self, errors: [f64; 3], kl: [f64; 2]) -> Loss {
-        let Parts { h, w, score, kl_h, kl_w, .. } = self.parts;
-        let [error_w, error_h, error_s] = errors;
-        let total = w * error_w + h * error_h + score * error_s + kl_w * kl[0] + kl_h * kl[1];
-        let mut parts = vec![("mse_w", error_w), ("mse_h", error_h), ("kl_w", kl[0]), ("kl_h", kl[1])];
-        if self.fno.is_some() {
+    /// The loss of its square errors and the values of its latent terms.
+    fn total(&self, [error_w, error_h, error_s]: [f64; 3], latent: impl Iterator<Item = f64>) -> Loss {
+        let LossTerms { h, w, score, .. } = self.terms;
+        let mut total = w * error_w + h * error_h + score * error_s;
+        let mut parts = vec![("mse_w", error_w), ("mse_h", error_h)];
+        for (term, value) in self.terms.latent.iter().zip(latent) {
+            total += term.weight * value;
+            parts.push((term.name, value));
+        }
+        if self.score.is_some() {
             parts.push(("score", error_s));
         }
         Loss { total, parts, note: None }
+    }
+}
+
+/// ω and H of the samples `index`.
+fn fields<'s>(samples: &'s Samples, index: &[usize]) -> [Vec<&'s [f32]>; 2] {
+    [&samples.w, &samples.h].map(|fields| index.iter().map(|&at| fields.field(at)).collect())
+}
+
+/// The one of (ω, H) that a latent term is about.
+fn side<'v, T>(term: &Weighted, [w, h]: &'v [Vec<T>; 2]) -> &'v [T] {
+    match term.side {
+        Side::W => w,
+        Side::H => h,
     }
 }
 
@@ -239,10 +247,11 @@ impl Objective for Joint<'_> {
         };
         let dims = self.latent_n * self.latent_n;
         let latents = |encoded: &Encoded| [values(encoded.z_w.clone()), values(encoded.z_h.clone())];
-        // A KL term needs the statistics of the whole batch, hence all encoders first; otherwise fewer chunks are in memory.
+        // A latent term needs the latents of the whole batch, hence all encoders first; otherwise fewer chunks are in memory.
         let mut encoded: Vec<Mutex<Option<Encoded>>> = Vec::new();
-        let mut slopes = None;
-        if self.parts.kl_w != 0.0 || self.parts.kl_h != 0.0 {
+        let mut slopes: Vec<(Side, f64, Vec<f32>)> = Vec::new();
+        let x = fields(setup.train, &index);
+        if self.terms.latent.iter().any(|term| term.weight != 0.0) {
             encoded = setup.workers.map(setup.chunks, |chunk| Ok(Mutex::new(Some(encode(setup.chunk(chunk))))))?;
             let mut all = [Vec::new(), Vec::new()];
             for slot in &encoded {
@@ -250,7 +259,12 @@ impl Objective for Joint<'_> {
                     all.iter_mut().zip(latents(encoded)).for_each(|(all, z)| all.extend(z));
                 }
             }
-            slopes = Some(all.map(|z| kl_gradient(&z, dims).1));
+            let terms = self.terms.latent.iter().filter(|term| term.weight != 0.0);
+            let slope = |term: &Weighted| {
+                let slope = term.term.gradient(side(term, &all), side(term, &x));
+                (term.side, term.weight, slope)
+            };
+            slopes = terms.map(slope).collect();
         }
         let work = |chunk: usize| {
             let range = setup.chunk(chunk);
@@ -259,17 +273,15 @@ impl Objective for Joint<'_> {
             let z = latents(&encoded);
             let errors = this.errors(&encoded, &stats, &noise, range.clone());
             let values = errors.each_ref().map(|error| sum(error.clone()));
-            let weights = [this.parts.w, this.parts.h, this.parts.score];
+            let weights = [this.terms.w, this.terms.h, this.terms.score];
             let parts = errors.into_iter().enumerate().map(|(i, error)| error * (weights[i] * scales[i]));
-            // Linear in z with the KL term's exact slope: the same gradient.
-            let kl = slopes.iter().flat_map(|[w, h]| {
-                let term = |z: &Tensor<3>, slope: &[f32], weight: f64| {
-                    let slope = slope[range.start * dims..range.end * dims].to_vec();
-                    (z.clone() * tensor3(slope, this.latent_n, &device)).sum() * weight
-                };
-                [term(&encoded.z_w, w, this.parts.kl_w), term(&encoded.z_h, h, this.parts.kl_h)]
+            // Linear in z with the term's exact slope: the same gradient.
+            let latent = slopes.iter().map(|(side, weight, slope)| {
+                let z = if *side == Side::W { &encoded.z_w } else { &encoded.z_h };
+                let slope = slope[range.start * dims..range.end * dims].to_vec();
+                (z.clone() * tensor3(slope, this.latent_n, &device)).sum() * *weight
             });
-            let loss = parts.chain(kl).fold(Tensor::zeros([1], &device), |loss, part| loss + part);
+            let loss = parts.chain(latent).fold(Tensor::zeros([1], &device), |loss, part| loss + part);
             let mut gradients = loss.backward();
             let own = |role| encoded.weights[role].gradient(&mut gradients);
             let parts: Vec<_> = this.networks.keys().map(own).collect();
@@ -287,12 +299,11 @@ impl Objective for Joint<'_> {
                 add(part, own);
             }
         })?;
-        let [z_w, z_h] = z;
-        let (kl_w, kl_h) = (kl_gradient(&z_w, dims).0, kl_gradient(&z_h, dims).0);
-        for (buffer, new) in buffers.iter_mut().zip([mean(&z_w), mean_square(&z_w), mean(&z_h), mean_square(&z_h)]) {
+        for (buffer, new) in buffers.iter_mut().zip(z.iter().flat_map(|z| [mean(z), mean_square(z)])) {
             *buffer = MEMORY * *buffer + (1.0 - MEMORY) * new;
         }
-        Ok(self.total([0, 1, 2].map(|i| errors[i] * scales[i]), [kl_w, kl_h]))
+        let latent = self.terms.latent.iter().map(|term| term.term.value(side(term, &z), side(term, &x)));
+        Ok(self.total([0, 1, 2].map(|i| errors[i] * scales[i]), latent))
     }
 
     fn validate(&mut self, params: &[f32], buffers: &[f64]) -> Result<Loss> {
@@ -308,10 +319,15 @@ impl Objective for Joint<'_> {
         })?;
         let scales = self.scales(all);
         let errors = [0, 1, 2].map(|i| blocks.iter().map(|block| block.0[i]).sum::<f64>() * scales[i]);
-        let dims = self.latent_n * self.latent_n;
-        let w = Spread::new(&blocks.iter().flat_map(|block| block.1.iter().copied()).collect::<Vec<_>>(), dims);
-        let h = Spread::new(&blocks.iter().flat_map(|block| block.2.iter().copied()).collect::<Vec<_>>(), dims);
-        let mut loss = self.total(errors, [w.kl, h.kl]);
+        let mut z = [Vec::new(), Vec::new()];
+        for (_, z_w, z_h) in blocks {
+            z[0].extend(z_w);
+            z[1].extend(z_h);
+        }
+        let x = fields(self.setup.validation, &(0..all).collect::<Vec<_>>());
+        let latent = |term: &Weighted| term.term.validation(side(term, &z), side(term, &x), self.setup.batch);
+        let mut loss = self.total(errors, self.terms.latent.iter().map(latent));
+        let [w, h] = z.map(|z| LatentDiagnostics::new(&z, self.latent_n * self.latent_n));
         // Root mean square errors relative to the fields, for the eye.
         let relative = |error: f64, fields: &Fields| (error / mean_square(&fields.values)).sqrt();
         loss.parts.extend([
@@ -325,13 +341,13 @@ impl Objective for Joint<'_> {
             ("active_h", h.active as f64),
         ]);
         // An autoencoder alone is normalised afterwards, whatever its scale.
-        let normalised = self.parts.normalise || self.fno.is_none();
-        let complaints: Vec<String> = [("ω", &w, self.ranks[0]), ("H", &h, self.ranks[1])]
+        let normalised = self.terms.normalise || self.score.is_none();
+        let warnings: Vec<String> = [("ω", &w, self.ranks[0]), ("H", &h, self.ranks[1])]
             .into_iter()
-            .filter_map(|(name, spread, rank)| spread.complaint(name, rank, normalised))
+            .filter_map(|(name, latents, rank)| latents.warning(name, rank, normalised))
             .collect();
-        loss.note = (!complaints.is_empty()).then(|| complaints.join("; "));
-        self.spread = Some([w, h]);
+        loss.note = (!warnings.is_empty()).then(|| warnings.join("; "));
+        self.diagnostics = Some([w, h]);
         Ok(loss)
     }
 }

@@ -5,28 +5,30 @@ use std::collections::BTreeMap;
 use ndarray::{Array3, ArrayView2};
 
 use super::batches::{Fields, Samples};
+use super::diagnostics::LatentDiagnostics;
 use super::engine::{Outcome, Run, fit};
-use super::joint::{Joint, Parts};
+use super::joint::Joint;
 use super::parallel::Workers;
 use super::score::Score;
 use super::setup::Setup;
-use super::spread::Spread;
 use super::state::State;
-use crate::config::{LatentConfig, LatentTraining, Law, ModelConfig, Precision, TrainConfig, Variant};
+use super::terms::LossTerms;
+use crate::config::{Law, ModelConfig, Precision, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
-use crate::latent::{field_scales, mode_std};
-use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
+use crate::latent::{autoencoder, mode_std};
+use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance, Role};
 use crate::nn::{Weights, fno, values};
 use crate::rng::SeedTree;
 use crate::spectral::truncate;
+use crate::transport::Recipe;
 
 /// Chunks in which a batch is differentiated on a CPU. It is part of what determines the bits of a result, so it does not
 /// follow the number of cores; a GPU takes the batch whole.
 const CHUNKS: usize = 4;
 
 /// What a model learns from, and on what.
-pub struct Lesson<'a> {
+pub struct TrainingJob<'a> {
     /// Training pairs.
     pub train: &'a Pairs,
     /// Validation pairs: other trajectories.
@@ -41,20 +43,20 @@ pub struct Lesson<'a> {
     pub device: &'a str,
 }
 
-/// A trained model, and how its latent space is used: spread of ω and of H over the validation samples.
+/// A trained model, and how its latent space is used.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Learned {
+pub struct TrainedModel {
     /// Self-contained weights of the best validation.
     pub checkpoint: Checkpoint,
     /// The same at the last step.
     pub last: Checkpoint,
-    /// Of the latents before normalisation.
-    pub spread: [Spread; 2],
+    /// Of the latents of ω and of H over the validation samples, before normalisation.
+    pub latents: [LatentDiagnostics; 2],
 }
 
-impl Lesson<'_> {
+impl TrainingJob<'_> {
     /// Trains `model` in the run's folder; `None` where the run was asked to stop before the end. `autoencoder` is the
-    /// result of [`Lesson::autoencoder`] for two-phase latents.
+    /// result of [`TrainingJob::autoencoder`] for two-phase latents.
     ///
     /// # Errors
     /// Divergence, a state file of another model, I/O, and sizes that do not fit each other.
@@ -63,103 +65,92 @@ impl Lesson<'_> {
         model: &ModelConfig,
         autoencoder: Option<&Checkpoint>,
         run: &mut Run,
-    ) -> Result<Option<Learned>> {
+    ) -> Result<Option<TrainedModel>> {
         self.check()?;
-        match &model.latent {
-            LatentConfig::Autoencoder { training: LatentTraining::Joint { .. }, .. } => self.joint(model, run),
-            LatentConfig::Autoencoder { .. } => {
-                let autoencoder = autoencoder.ok_or_else(|| {
-                    Error::config("latent.training", "two-phase training needs its autoencoder trained first")
-                })?;
-                self.on_frozen(model, autoencoder, run)
-            }
-            LatentConfig::Identity | LatentConfig::Spectral { .. } => {
-                let samples = |pairs| self.reduced(model, pairs);
-                let (train, validation) = (samples(self.train)?, samples(self.validation)?);
-                let spread = spreads(&validation);
-                self.score(model, (&train, &validation), self.empty(model), spread, run)
-            }
+        if model.latent.is_joint() {
+            return self.joint(model, run);
         }
+        if let Some(first) = model.latent.first_phase() {
+            let autoencoder = autoencoder.ok_or_else(|| {
+                Error::config("latent.training", "two-phase training needs its autoencoder trained first")
+            })?;
+            return self.on_frozen(model, first, autoencoder, run);
+        }
+        let samples = |pairs| self.reduced(model, pairs);
+        let (train, validation) = (samples(self.train)?, samples(self.validation)?);
+        let latents = diagnostics(&validation);
+        self.score(model, (&train, &validation), self.empty(model), latents, run)
     }
 
     /// Trains the pair of autoencoders of a two-phase latent on reconstruction (+ KL). The checkpoint has the four networks and
     /// the statistics of their training latents, and no law.
     ///
     /// # Errors
-    /// As [`Lesson::learn`].
-    pub fn autoencoder(&self, model: &ModelConfig, run: &mut Run) -> Result<Option<Learned>> {
+    /// As [`TrainingJob::learn`].
+    pub fn autoencoder(&self, model: &ModelConfig, run: &mut Run) -> Result<Option<TrainedModel>> {
         self.check()?;
-        let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { kl, train: config }, .. } = &model.latent
-        else {
+        let Some(config) = model.latent.first_phase() else {
             return Err(Error::config("latent", "only two-phase latents have an autoencoder stage"));
         };
         let (train, validation) = (self.physical(model, self.train), self.physical(model, self.validation));
-        let parts = Parts { h: 1.0, w: 1.0, score: 0.0, kl_h: *kl, kl_w: *kl, normalise: false };
-        let nets = (self.conv(model)?, None);
-        let mut joint = Joint::new(nets, parts, self.setup(&train, &validation, config)?);
-        let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
+        let (conv, terms) = (self.conv(model)?, LossTerms::new(&model.latent)?);
+        let mut joint = Joint::new(conv, None, terms, self.setup(&train, &validation, config)?);
+        let Some((state, latents)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
         let index: Vec<usize> = (0..train.w.len()).collect();
-        let [checkpoint, last] = Kept::both(&state, |kept| {
+        let [checkpoint, last] = Selected::both(&state, |selected| {
             let mut checkpoint = self.empty(model);
             // Weights without a law: the model that needs least.
             checkpoint.model.law = Law::Mean;
-            if normalised(model) {
-                let [w, h] = joint.encoded(kept.params, &train, &index)?;
+            if Recipe::new(model).normalised {
+                let [w, h] = joint.encoded(selected.params, &train, &index)?;
                 let ([w_mean, w_std], [h_mean, h_std]) = (moments(&w), moments(&h));
                 checkpoint.latent = LatentStats { w_mean, w_std, h_mean, h_std };
             }
-            checkpoint.networks = joint.split(kept.params);
-            Ok(self.signed(checkpoint, kept))
+            checkpoint.networks = joint.split(selected.params);
+            Ok(self.signed(checkpoint, selected))
         })?;
-        Ok(Some(Learned { checkpoint, last, spread }))
+        Ok(Some(TrainedModel { checkpoint, last, latents }))
     }
 
     /// Score network and autoencoders at once.
-    fn joint(&self, model: &ModelConfig, run: &mut Run) -> Result<Option<Learned>> {
-        let LatentConfig::Autoencoder {
-            training: LatentTraining::Joint { closure, vorticity, score, kl, normalise },
-            ..
-        } = model.latent
-        else {
-            return Err(Error::config("latent", "joint training needs a joint latent"));
-        };
+    fn joint(&self, model: &ModelConfig, run: &mut Run) -> Result<Option<TrainedModel>> {
         let (train, validation) = (self.physical(model, self.train), self.physical(model, self.validation));
-        let parts = Parts { h: closure, w: vorticity, score, kl_h: kl, kl_w: 0.0, normalise };
-        let nets = (self.conv(model)?, Some(Fno::new(&model.network, model.law)));
-        let config = &model.train;
-        let mut joint = Joint::new(nets, parts, self.setup(&train, &validation, config)?);
-        let Some((state, spread)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
-        let [checkpoint, last] = Kept::both(&state, |kept| {
+        let score = Some((Fno::new(&model.network, model.law), Recipe::new(model).transport));
+        let (conv, terms, config) = (self.conv(model)?, LossTerms::new(&model.latent)?, &model.train);
+        let mut joint = Joint::new(conv, score, terms, self.setup(&train, &validation, config)?);
+        let Some((state, latents)) = fit_joint(&mut joint, config, run)? else { return Ok(None) };
+        let [checkpoint, last] = Selected::both(&state, |selected| {
             let mut checkpoint = self.empty(model);
-            checkpoint.latent = joint.latent_stats(kept.buffers);
-            checkpoint.networks = joint.split(kept.params);
-            Ok(self.signed(checkpoint, kept))
+            checkpoint.latent = joint.latent_stats(selected.buffers);
+            checkpoint.networks = joint.split(selected.params);
+            Ok(self.signed(checkpoint, selected))
         })?;
-        Ok(Some(Learned { checkpoint, last, spread }))
+        Ok(Some(TrainedModel { checkpoint, last, latents }))
     }
 
     /// Score network on the latents of a trained autoencoder, encoded once.
-    fn on_frozen(&self, model: &ModelConfig, autoencoder: &Checkpoint, run: &mut Run) -> Result<Option<Learned>> {
-        let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train: config, .. }, n, .. } =
-            &model.latent
-        else {
-            return Err(Error::config("latent", "a frozen autoencoder needs a two-phase latent"));
-        };
-        let nothing = Parts { h: 0.0, w: 0.0, score: 0.0, kl_h: 0.0, kl_w: 0.0, normalise: false };
+    fn on_frozen(
+        &self,
+        model: &ModelConfig,
+        first: &TrainConfig,
+        autoencoder: &Checkpoint,
+        run: &mut Run,
+    ) -> Result<Option<TrainedModel>> {
         let weights: Vec<f32> = autoencoder.networks.values().flat_map(|(_, weights)| weights.clone()).collect();
-        let nets = (self.conv(model)?, None);
+        let (conv, n) = (self.conv(model)?, model.latent.n(self.train.w.dim().1));
         // As the encoders are used later on, whatever they were trained in.
-        let config = &TrainConfig { precision: Precision::F32, ..config.clone() };
+        let config = &TrainConfig { precision: Precision::F32, ..first.clone() };
         let encode = |pairs: &Pairs| -> Result<Samples> {
             let physical = self.physical(model, pairs);
-            let joint = Joint::new(nets.clone(), nothing, self.setup(&physical, &physical, config)?);
+            let nothing = LossTerms::reconstruction(0.0, 0.0);
+            let joint = Joint::new(conv.clone(), None, nothing, self.setup(&physical, &physical, config)?);
             joint.check(&weights)?;
             let index: Vec<usize> = (0..physical.w.len()).collect();
             let [w, h] = joint.encoded(&weights, &physical, &index)?;
-            Ok(Samples { w: Fields { n: *n, values: w }, h: Fields { n: *n, values: h } })
+            Ok(Samples { w: Fields { n, values: w }, h: Fields { n, values: h } })
         };
         let (mut train, mut validation) = (encode(self.train)?, encode(self.validation)?);
-        let spread = spreads(&validation);
+        let latents = diagnostics(&validation);
         let LatentStats { w_mean, w_std, h_mean, h_std } = autoencoder.latent;
         for samples in [&mut train, &mut validation] {
             samples.w.values.iter_mut().for_each(|z| *z = ((f64::from(*z) - w_mean) / w_std) as f32);
@@ -168,7 +159,7 @@ impl Lesson<'_> {
         let mut checkpoint = self.empty(model);
         checkpoint.latent = autoencoder.latent;
         checkpoint.networks = autoencoder.networks.clone();
-        self.score(model, (&train, &validation), checkpoint, spread, run)
+        self.score(model, (&train, &validation), checkpoint, latents, run)
     }
 
     /// Trains the network of the law on given latents and adds it to `base`.
@@ -177,27 +168,29 @@ impl Lesson<'_> {
         model: &ModelConfig,
         (train, validation): (&Samples, &Samples),
         base: Checkpoint,
-        spread: [Spread; 2],
+        latents: [LatentDiagnostics; 2],
         run: &mut Run,
-    ) -> Result<Option<Learned>> {
+    ) -> Result<Option<TrainedModel>> {
         let desc = Fno::new(&model.network, model.law);
         let network = Network::Fno(desc.clone());
         let start = State::new(network.init(&mut self.seeds.child("init").stream()), Vec::new());
-        let mut score = Score::new(desc.clone(), self.setup(train, validation, &model.train)?);
+        let mut score =
+            Score::new(desc.clone(), Recipe::new(model).transport, self.setup(train, validation, &model.train)?);
         let (state, outcome) = fit(&model.train, &mut score, start, run)?;
         if outcome == Outcome::Stopped {
             return Ok(None);
         }
-        let role = if desc.noisy { "score" } else { "regression" };
-        let [checkpoint, last] = Kept::both(&state, |kept| {
+        let role = if desc.noisy { Role::Score } else { Role::Regression };
+        let [checkpoint, last] = Selected::both(&state, |selected| {
             let mut checkpoint = base.clone();
             if model.law == Law::Gaussian {
-                checkpoint.residual = Some(self.residual(&desc, &network, kept.params, train, model.train.batch)?);
+                checkpoint.residual =
+                    Some(self.residual(&desc, &network, selected.params, train, model.train.batch)?);
             }
-            checkpoint.networks.insert(role.into(), (network.clone(), kept.params.to_vec()));
-            Ok(self.signed(checkpoint, kept))
+            checkpoint.networks.insert(role, (network.clone(), selected.params.to_vec()));
+            Ok(self.signed(checkpoint, selected))
         })?;
-        Ok(Some(Learned { checkpoint, last, spread }))
+        Ok(Some(TrainedModel { checkpoint, last, latents }))
     }
 
     /// [`mode_std`] of the residual of the regression over the training latents.
@@ -246,16 +239,13 @@ impl Lesson<'_> {
     }
 
     fn conv(&self, model: &ModelConfig) -> Result<Conv> {
-        let grid = self.train.w.dim().1;
-        let LatentConfig::Autoencoder { n, width, attention, padding, .. } = model.latent else {
-            return Err(Error::config("latent", "not an autoencoder"));
-        };
-        Conv::sized(width, attention, padding, grid, n)
+        let conv = autoencoder(&model.latent, self.train.w.dim().1)?;
+        conv.ok_or_else(|| Error::config("latent", format!("{}; it has no autoencoder", model.latent)))
     }
 
     /// Fields in the units of the model's networks.
     fn physical(&self, model: &ModelConfig, pairs: &Pairs) -> Samples {
-        let (w, h) = field_scales(model.network.variant, &self.stats);
+        let (w, h) = Recipe::new(model).field_scales(&self.stats);
         let fields = |fields: &Array3<f32>, unit: f64| Fields {
             n: fields.dim().1,
             values: fields.iter().map(|&x| (f64::from(x) / unit) as f32).collect(),
@@ -266,7 +256,7 @@ impl Lesson<'_> {
     /// Fields in the identity or spectral latent.
     fn reduced(&self, model: &ModelConfig, pairs: &Pairs) -> Result<Samples> {
         let physical = self.physical(model, pairs);
-        let LatentConfig::Spectral { n } = model.latent else { return Ok(physical) };
+        let Some(n) = model.latent.truncation() else { return Ok(physical) };
         let reduce = |fields: Fields| -> Result<Fields> {
             let mut values = Vec::with_capacity(fields.len() * n * n);
             for at in 0..fields.len() {
@@ -292,12 +282,12 @@ impl Lesson<'_> {
         }
     }
 
-    fn signed(&self, mut checkpoint: Checkpoint, kept: &Kept) -> Checkpoint {
+    fn signed(&self, mut checkpoint: Checkpoint, selected: &Selected) -> Checkpoint {
         checkpoint.provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             seeds: vec![self.seeds.label()],
-            step: kept.step,
-            validation_loss: kept.loss,
+            step: selected.step,
+            validation_loss: selected.loss,
             ..checkpoint.provenance
         };
         checkpoint
@@ -305,14 +295,14 @@ impl Lesson<'_> {
 }
 
 /// Weights of a training run that are kept.
-struct Kept<'a> {
+struct Selected<'a> {
     params: &'a [f32],
     buffers: &'a [f64],
     step: usize,
     loss: Option<f64>,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> Selected<'a> {
     /// What `make` makes of the weights of the best validation, and of the last ones; once where they are the same.
     fn both(state: &'a State, make: impl Fn(&Self) -> Result<Checkpoint>) -> Result<[Checkpoint; 2]> {
         let best =
@@ -324,9 +314,13 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// Trains a joint objective; weights and spread of the best validation.
-fn fit_joint(joint: &mut Joint, config: &TrainConfig, run: &mut Run) -> Result<Option<(State, [Spread; 2])>> {
-    use super::engine::Objective;
+/// Trains a joint objective; weights and latents of the best validation.
+fn fit_joint(
+    joint: &mut Joint,
+    config: &TrainConfig,
+    run: &mut Run,
+) -> Result<Option<(State, [LatentDiagnostics; 2])>> {
+    use super::objective::Objective;
     let params = joint.init();
     let buffers = joint.first_buffers(&params)?;
     let (state, outcome) = fit(config, joint, State::new(params, buffers), run)?;
@@ -334,16 +328,11 @@ fn fit_joint(joint: &mut Joint, config: &TrainConfig, run: &mut Run) -> Result<O
         return Ok(None);
     }
     joint.validate(&state.best, &state.best_buffers)?;
-    Ok(joint.spread.take().map(|spread| (state, spread)))
+    Ok(joint.diagnostics.take().map(|latents| (state, latents)))
 }
 
-/// The published models see fields and latents as they are.
-fn normalised(model: &ModelConfig) -> bool {
-    model.network.variant == Variant::Gated
-}
-
-fn spreads(samples: &Samples) -> [Spread; 2] {
-    [&samples.w, &samples.h].map(|fields| Spread::new(&fields.values, fields.n * fields.n))
+fn diagnostics(samples: &Samples) -> [LatentDiagnostics; 2] {
+    [&samples.w, &samples.h].map(|fields| LatentDiagnostics::new(&fields.values, fields.n * fields.n))
 }
 
 /// Mean and standard deviation.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::engine::Loss;
+use super::objective::Loss;
 use crate::error::{Error, Result};
 use crate::progress::{Pace, duration};
 

@@ -1,6 +1,6 @@
 //! Training: one engine for every model, with exact resume.
 //!
-//! [`train`] is the stage of the pipeline; [`Lesson`] trains on pairs in memory; [`fit`] minimises any [`Objective`].
+//! [`train`] is the stage of the pipeline; [`TrainingJob`] trains on pairs in memory; [`fit`] minimises any [`Objective`].
 //!
 //! - Diffusion on physical fields (P-CDM), spectral or frozen autoencoder latents; regression; autoencoders; everything at once
 //!   (joint): one weight vector, one optimiser, one log format.
@@ -19,26 +19,29 @@
 mod batches;
 #[cfg(test)]
 mod checks;
+mod diagnostics;
 mod engine;
 mod joint;
 mod learn;
 mod log;
 mod noise;
+mod objective;
 mod parallel;
 mod score;
 mod selftest;
 mod setup;
-mod spread;
 mod stage;
 mod state;
+mod terms;
 
-pub use engine::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, fit, learning_rate};
-pub use learn::{Learned, Lesson};
+pub use diagnostics::LatentDiagnostics;
+pub use engine::{LOG_FILE, Outcome, Run, STATE_FILE, fit, learning_rate};
+pub use learn::{TrainedModel, TrainingJob};
+pub use objective::{Loss, Objective};
 pub use parallel::{Workers, chunk_range};
 pub use selftest::{
     AGREEMENT, AGREEMENT_BF16, COVARIANCE, Check, DIFFERENCE, ROUNDING_BF16, STANDARD_ERRORS, selftest,
 };
-pub use spread::Spread;
 pub use stage::{CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, train, train_until};
 pub use state::State;
 

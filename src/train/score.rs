@@ -3,32 +3,32 @@
 use burn::tensor::Tensor;
 
 use super::batches::{Order, Samples};
-use super::engine::{Loss, Objective};
-use super::noise::{Noise, Question};
+use super::noise::{NoisyBatch, NoisyTarget};
+use super::objective::{Loss, Objective};
 use super::setup::Setup;
-use crate::config::Variant;
 use crate::error::Result;
 use crate::nets::{Fno, Network};
 use crate::nn::{Weights, fno, values};
-use crate::transport::SIGMA_MAX;
+use crate::transport::Transport;
 
 /// Most validation samples for the error of the conditional mean, which is a diagnostic only.
 const MEAN_SAMPLES: usize = 64;
 
 /// Trains `fno` on latents in the units in which it sees them.
 ///
-/// The loss of a noisy network is that of [`super::noise`], averaged over the batch and, for the gated variant, over the points
-/// (published: summed over them); that of a regression is the mean square error.
+/// The loss of a noisy network is the square error of [`super::noise`], weighted as its transport says; that of a regression is
+/// the mean square error.
 pub(super) struct Score<'a> {
     network: Network,
     fno: Fno,
+    transport: &'static dyn Transport,
     setup: Setup<'a>,
     order: Order,
 }
 
 impl<'a> Score<'a> {
-    pub(super) fn new(fno: Fno, setup: Setup<'a>) -> Self {
-        Self { network: Network::Fno(fno.clone()), fno, order: setup.order(), setup }
+    pub(super) fn new(fno: Fno, transport: &'static dyn Transport, setup: Setup<'a>) -> Self {
+        Self { network: Network::Fno(fno.clone()), fno, transport, order: setup.order(), setup }
     }
 
     /// The weights on the device, without gradients.
@@ -42,7 +42,7 @@ impl<'a> Score<'a> {
         weights: &Weights,
         samples: &Samples,
         index: &[usize],
-        noise: &Noise,
+        noise: &NoisyBatch,
         range: std::ops::Range<usize>,
     ) -> Tensor<1> {
         let device = weights.device();
@@ -50,19 +50,19 @@ impl<'a> Score<'a> {
         square_error(&self.fno, weights, w, z, noise, range)
     }
 
-    /// Relative error of the conditional mean, one evaluation at the largest noise level; includes the noise of H itself.
-    fn mean_error(&self, weights: &Weights) -> f64 {
+    /// Relative error of the conditional mean, one evaluation at noise level `sigma`; includes the noise of H itself.
+    fn mean_error(&self, weights: &Weights, sigma: f64) -> f64 {
         let Setup { train, validation, seeds, .. } = &self.setup;
         let all = validation.w.len();
         let count = all.min(MEAN_SAMPLES);
         let index: Vec<usize> = (0..count).map(|i| i * all / count).collect();
         let mut rng = seeds.child("validation").child("mean").stream();
-        let noise = Noise::with(vec![Question::edm(SIGMA_MAX); count], train.h.n, &mut rng);
-        // D − z = c_out (F − target).
-        let c_out = crate::transport::Preconditioning { sigma_data: 1.0 }.c_out(SIGMA_MAX);
+        let level = self.transport.at(sigma);
+        let noise = NoisyBatch::with(vec![level; count], train.h.n, &mut rng);
         let error = sum(self.error(weights, validation, &index, &noise, 0..count));
         let square = |at: usize| validation.h.field(at).iter().map(|&z| f64::from(z).powi(2)).sum::<f64>();
-        c_out * (error / index.iter().map(|&at| square(at)).sum::<f64>()).sqrt()
+        // D − z = c_out (F − target).
+        level.out * (error / index.iter().map(|&at| square(at)).sum::<f64>()).sqrt()
     }
 }
 
@@ -72,12 +72,12 @@ pub(super) fn square_error(
     weights: &Weights,
     w: Tensor<3>,
     z: Tensor<3>,
-    noise: &Noise,
+    noise: &NoisyBatch,
     range: std::ops::Range<usize>,
 ) -> Tensor<1> {
     let (output, target) = if desc.noisy {
-        let (x, level, target) = noise.ask(z, range, weights.device());
-        (fno(desc, weights, Some(x), w, Some(level)), target)
+        let NoisyTarget { input, level, target } = noise.targets(z, range, weights.device());
+        (fno(desc, weights, Some(input), w, Some(level)), target)
     } else {
         (fno(desc, weights, None, w, None), z)
     };
@@ -85,11 +85,8 @@ pub(super) fn square_error(
 }
 
 /// Weight of a summed square error of `samples` latents of n × n points.
-pub(super) fn loss_scale(desc: &Fno, samples: usize, n: usize) -> f64 {
-    match desc.variant {
-        Variant::Paper if desc.noisy => 1.0 / samples as f64,
-        _ => 1.0 / (samples * n * n) as f64,
-    }
+pub(super) fn loss_scale(desc: &Fno, transport: &dyn Transport, samples: usize, n: usize) -> f64 {
+    if desc.noisy { transport.loss_scale(samples, n * n) } else { 1.0 / (samples * n * n) as f64 }
 }
 
 /// A scalar.
@@ -104,10 +101,10 @@ impl Objective for Score<'_> {
         let n = setup.train.h.n;
         let mut rng = setup.seeds.child("noise").child(step).stream();
         let noise = match self.fno.noisy {
-            true => Noise::draw(self.fno.variant, setup.batch, n, &mut rng),
-            false => Noise::with(Vec::new(), n, &mut rng),
+            true => NoisyBatch::draw(self.transport, setup.batch, n, &mut rng),
+            false => NoisyBatch::none(n),
         };
-        let scale = loss_scale(&self.fno, setup.batch, n);
+        let scale = loss_scale(&self.fno, self.transport, setup.batch, n);
         let this = &*self;
         let plain = this.weights(params);
         let work = |chunk| {
@@ -132,13 +129,13 @@ impl Objective for Score<'_> {
         let weights = this.weights(params);
         let parts = self.setup.over_validation(|block, index| {
             let mut rng = this.setup.seeds.child("validation").child(block).stream();
-            let noise = Noise::draw(this.fno.variant, index.len(), n, &mut rng);
+            let noise = NoisyBatch::draw(this.transport, index.len(), n, &mut rng);
             sum(this.error(&weights, this.setup.validation, index, &noise, 0..index.len()))
         })?;
-        let total = parts.iter().sum::<f64>() * loss_scale(&self.fno, all, n);
+        let total = parts.iter().sum::<f64>() * loss_scale(&self.fno, self.transport, all, n);
         let mut parts = Vec::new();
-        if self.fno.noisy && self.fno.variant == Variant::Gated {
-            parts.push(("mean_error", self.mean_error(&weights)));
+        if let Some(sigma) = self.transport.mean_sigma().filter(|_| self.fno.noisy) {
+            parts.push(("mean_error", self.mean_error(&weights, sigma)));
         }
         Ok(Loss { total, parts, note: None })
     }

@@ -8,14 +8,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_distr::{Distribution, StandardNormal};
 
 use super::batches::tensor3;
-use super::noise::Noise;
+use super::noise::{NoisyBatch, NoisyTarget};
 use super::score::{loss_scale, square_error, sum};
 use crate::config::{Padding, Precision, SamplerKind, Variant};
 use crate::error::Result;
 use crate::nets::{Conv, ConvAdjoint, ConvProgram, Fno, FnoProgram, Network, Tape};
 use crate::nn::{Product, Weights, compose_conv, compose_fno, values};
 use crate::rng::SeedTree;
-use crate::transport::{Schedule, Scratch, sample};
+use crate::transport::{Edm, FlowMatching, Published, Schedule, Scratch, Transport, sample};
 
 /// Relative error allowed between two implementations of a network, a loss or a gradient in f32: sums of up to 10⁴ terms in
 /// different orders differ by 1e-6 to 1e-5, while arithmetic with shorter mantissas (TF32: 5e-4) does not pass.
@@ -123,8 +123,8 @@ pub fn selftest(device: &str, precision: Precision) -> Result<Vec<Check>> {
     let place = Place { device, precision };
     let seeds = SeedTree::new(0).child("selftest");
     let mut checks = Vec::new();
-    for (name, desc, n) in operators() {
-        operator(name, &desc, n, place, &seeds.child(name), &mut checks)?;
+    for (name, desc, transport, n) in operators() {
+        operator((name, &desc, transport, n), place, &seeds.child(name), &mut checks)?;
     }
     for (name, desc) in autoencoders() {
         autoencoder(name, &desc, place, &seeds.child(name), &mut checks)?;
@@ -133,17 +133,18 @@ pub fn selftest(device: &str, precision: Precision) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Fourier networks as the presets have them, and their grids.
-fn operators() -> [(&'static str, Fno, usize); 4] {
+/// Fourier networks as the presets have them, what they are trained by, and their grids.
+fn operators() -> [(&'static str, Fno, &'static dyn Transport, usize); 5] {
     let gated = Fno { variant: Variant::Gated, width: 24, modes: 8, layers: 3, layers_x: 2, embed: 64, noisy: true };
     let physical = Fno { width: 16, layers: 2, layers_x: 1, ..gated.clone() };
     let mean = Fno { noisy: false, ..gated.clone() };
     let paper = Fno { variant: Variant::Paper, width: 20, modes: 4, layers: 4, layers_x: 4, embed: 256, noisy: true };
     [
-        ("denoiser 20²", gated, 20),
-        ("denoiser 64²", physical, 64),
-        ("regression 20²", mean, 20),
-        ("paper score 16²", paper, 16),
+        ("denoiser 20²", gated.clone(), &Edm, 20),
+        ("denoiser 64²", physical, &Edm, 64),
+        ("regression 20²", mean, &Edm, 20),
+        ("paper score 16²", paper, &Published, 16),
+        ("velocity 20²", gated, &FlowMatching, 20),
     ]
 }
 
@@ -174,20 +175,24 @@ fn weights(network: &Network, seeds: &SeedTree) -> Vec<f32> {
 }
 
 /// A Fourier network: its values, the loss of training, the gradient of that.
-fn operator(name: &str, desc: &Fno, n: usize, place: Place, seeds: &SeedTree, checks: &mut Vec<Check>) -> Result<()> {
+fn operator(
+    (name, desc, transport, n): (&str, &Fno, &'static dyn Transport, usize),
+    place: Place,
+    seeds: &SeedTree,
+    checks: &mut Vec<Check>,
+) -> Result<()> {
     let device = place.device;
     let network = Network::Fno(desc.clone());
     let flat = weights(&network, seeds);
     let size = n * n;
     let (w, z) = (normals(BATCH * size, &seeds.child("w")), normals(BATCH * size, &seeds.child("z")));
     let mut rng = seeds.child("noise").stream();
-    let noise =
-        if desc.noisy { Noise::draw(desc.variant, BATCH, n, &mut rng) } else { Noise::with(Vec::new(), n, &mut rng) };
+    let noise = if desc.noisy { NoisyBatch::draw(transport, BATCH, n, &mut rng) } else { NoisyBatch::none(n) };
     // What the network is asked, as plain numbers.
     let plain = Device::flex();
     let (x, level, target) = if desc.noisy {
-        let (x, level, target) = noise.ask(tensor3(z.clone(), n, &plain), 0..BATCH, &plain);
-        (values(x), values(level), values(target))
+        let NoisyTarget { input, level, target } = noise.targets(tensor3(z.clone(), n, &plain), 0..BATCH, &plain);
+        (values(input), values(level), values(target))
     } else {
         (vec![0.0; BATCH * size], vec![0.0; BATCH], z.clone())
     };
@@ -200,7 +205,7 @@ fn operator(name: &str, desc: &Fno, n: usize, place: Place, seeds: &SeedTree, ch
         }
         Ok(out)
     };
-    let scale = loss_scale(desc, BATCH, n);
+    let scale = loss_scale(desc, transport, BATCH, n);
     let loss = |flat: &[f32]| -> Result<f64> {
         let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
         Ok(scale * program(flat)?.iter().zip(&target).map(square).sum::<f64>())
@@ -352,6 +357,7 @@ fn samplers(place: Place, seeds: &SeedTree, checks: &mut Vec<Check>) -> Result<(
         (SamplerKind::Ancestral, "ancestral"),
         (SamplerKind::Heun, "Heun"),
         (SamplerKind::Multistep, "multistep"),
+        (SamplerKind::Euler, "Euler"),
     ] {
         let mut draws = |on: bool, stream: &str| {
             let mut out = vec![0.0; 2 * DRAWS];
@@ -428,7 +434,7 @@ mod tests {
             assert!(check.error > 3.0 * AGREEMENT, "{}: {}", check.what, check.error);
             rounded += 1;
         }
-        assert_eq!(rounded, 24, "{checks:?}");
+        assert_eq!(rounded, 27, "{checks:?}");
     }
 
     #[test]

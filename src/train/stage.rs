@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::engine::{Run, STATE_FILE};
-use super::learn::{Learned, Lesson};
+use super::learn::{TrainedModel, TrainingJob};
 use super::parallel::Workers;
 use crate::artifact::{Artifact, Store, Work, write_atomically};
 use crate::config::{Config, SHORT, Stage, StageKind};
@@ -99,7 +99,7 @@ impl Bench<'_, '_> {
             None => [self.data.train.load()?, self.data.validation.load()?],
         };
         let seeds = self.seeds(stage);
-        let lesson = Lesson {
+        let job = TrainingJob {
             train: &train,
             validation: &validation,
             stats: self.data.stats,
@@ -120,27 +120,27 @@ impl Bench<'_, '_> {
             stop: &mut |_| deadline.is_some_and(|deadline| Instant::now() >= deadline),
         };
         let model = self.config.model(self.model)?;
-        let learned = if stage.kind == StageKind::Autoencoder {
-            lesson.autoencoder(model, &mut run)?
+        let trained = if stage.kind == StageKind::Autoencoder {
+            job.autoencoder(model, &mut run)?
         } else {
             let weights = autoencoder.map(|found| Checkpoint::load(&found.path(CHECKPOINT_FILE))).transpose()?;
-            lesson.learn(model, weights.as_ref(), &mut run)?
+            job.learn(model, weights.as_ref(), &mut run)?
         };
         self.pairs = Some([train, validation]);
-        let Some(learned) = learned else { return Ok(None) };
-        self.write(&work, learned)?;
+        let Some(trained) = trained else { return Ok(None) };
+        self.write(&work, trained)?;
         let parents: Vec<&Artifact> = std::iter::once(self.data_artifact).chain(autoencoder).collect();
         work.finish(&[seeds.label()], &parents, self.controls.device).map(Some)
     }
 
-    fn write(&self, work: &Work, Learned { checkpoint, last, spread }: Learned) -> Result<()> {
+    fn write(&self, work: &Work, TrainedModel { checkpoint, last, latents }: TrainedModel) -> Result<()> {
         for (mut checkpoint, file) in [(checkpoint, CHECKPOINT_FILE), (last, LAST_FILE)] {
             checkpoint.provenance.config_hash = work.stage().hash.clone();
             checkpoint.provenance.data_hash = self.data_artifact.entry.hash.clone();
             checkpoint.save(&work.path(file))?;
         }
         let path = work.path(LATENT_FILE);
-        let [w, h] = spread;
+        let [w, h] = latents;
         let text = serde_json::to_string_pretty(&serde_json::json!({ "w": w, "h": h }))
             .map_err(|error| Error::Artifact { path: path.clone(), what: error.to_string() })?;
         write_atomically(&path, text.as_bytes())?;

@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::models::{N, desk, published, published_of_width};
 use super::{Machine, report};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
-use crate::config::{FlowConfig, Hold, LatentConfig, Precision, RolloutConfig};
+use crate::config::{FlowConfig, Hold, Precision, RolloutConfig};
 use crate::error::{Error, Result};
 use crate::flow::initial_vorticity;
-use crate::nets::Stats;
-use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance};
+use crate::latent::networks;
+use crate::nets::{Checkpoint, Fno, LatentStats, Network, Provenance, Role, Stats};
 use crate::pool::{cores, with_spinning_pool};
 use crate::rng::SeedTree;
 use crate::rollout::run_ensemble;
@@ -144,29 +144,17 @@ impl DrawModel {
             Self::PCdm => desk("p-cdm")?,
         };
         let seeds = SeedTree::new(0).child("bench");
-        let mut networks = BTreeMap::new();
-        let mut add = |role: &str, network: Network| {
-            let weights = network.init(&mut seeds.child(role).stream());
-            networks.insert(role.to_string(), (network, weights));
-        };
-        let fno = Fno::new(&model.network, model.law);
-        let (mut operations, latent_n) = match model.latent {
-            LatentConfig::Identity => (0, N),
-            LatentConfig::Spectral { n } => (0, n),
-            LatentConfig::Autoencoder { n, width, attention, padding, .. } => {
-                let conv = Conv::sized(width, attention, padding, N, n)?;
-                let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv));
-                let operations = encoder.operations(N) + decoder.operations(n);
-                add("encode_w", encoder.clone());
-                add("encode_h", encoder);
-                add("decode_w", decoder.clone());
-                add("decode_h", decoder);
-                (operations, n)
-            }
-        };
-        let [condition, eval] = fno.operations(latent_n);
-        operations += condition + model.sampler.steps * eval;
-        add("score", Network::Fno(fno));
+        let networks: BTreeMap<_, _> = networks(&model, N)?
+            .into_iter()
+            .map(|(role, network)| {
+                let weights = network.init(&mut seeds.child(role.name()).stream());
+                (role, (network, weights))
+            })
+            .collect();
+        let latent_n = model.latent.n(N);
+        let of = |role, n| networks.get(&role).map_or(0, |(network, _): &(Network, Vec<f32>)| network.operations(n));
+        let [condition, eval] = Fno::new(&model.network, model.law).operations(latent_n);
+        let operations = of(Role::EncodeW, N) + of(Role::DecodeH, latent_n) + condition + model.sampler.steps * eval;
         let checkpoint = Checkpoint {
             n: N,
             stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },

@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use super::models::{N, desk, published, published_of_width};
 use super::{Machine, report};
-use crate::config::{LatentConfig, LatentTraining, ModelConfig, TrainConfig};
+use crate::config::{LatentConfig, ModelConfig, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
-use crate::nets::{Conv, Fno, Network};
+use crate::latent::networks;
+use crate::nets::Network;
 use crate::pool::cores;
 use crate::rng::SeedTree;
 use crate::stopwatch::Stopwatch;
-use crate::train::{Lesson, Run, Workers};
+use crate::train::{Run, TrainingJob, Workers};
 
 /// Networks to train, on white noise: time does not depend on the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -97,9 +98,7 @@ impl TrainModel {
         };
         let autoencoder = |width, batch| -> Result<(ModelConfig, usize)> {
             let mut model = published_of_width("two-phase", width)?;
-            if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } =
-                &mut model.latent
-            {
+            if let Some(train) = model.latent.first_phase_mut() {
                 train.batch = batch;
             }
             Ok((model, N))
@@ -136,13 +135,10 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
     };
     forever(&mut model.train);
     // Autoencoders alone are trained where the model has none of its own loss in them.
-    let autoencoder = match &mut model.latent {
-        LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } => {
-            forever(train);
-            Some(train.batch)
-        }
-        _ => None,
-    };
+    let autoencoder = model.latent.first_phase_mut().map(|train| {
+        forever(train);
+        train.batch
+    });
     let batch = autoencoder.unwrap_or(model.train.batch);
     let pairs = |samples: usize, seed: &str| {
         let mut rng = SeedTree::new(0).child("bench").child(seed).stream();
@@ -151,7 +147,7 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
     };
     let (train, validation) = (pairs(2 * batch, "train"), pairs(2, "validation"));
     let workers = Workers::new(threads)?;
-    let lesson = Lesson {
+    let job = TrainingJob {
         train: &train,
         validation: &validation,
         stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },
@@ -169,8 +165,8 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
     };
     let mut run = Run { label: "bench", folder: folder.path(), progress: &mut |_| (), stop: &mut stop };
     match autoencoder {
-        Some(_) => lesson.autoencoder(&model, &mut run).map(|_| ())?,
-        None => lesson.learn(&model, None, &mut run).map(|_| ())?,
+        Some(_) => job.autoencoder(&model, &mut run).map(|_| ())?,
+        None => job.learn(&model, None, &mut run).map(|_| ())?,
     }
     let mut watch = Stopwatch::after(0);
     marks.windows(2).for_each(|pair| watch.add(pair[1] - pair[0]));
@@ -191,15 +187,11 @@ fn time(args: &TrainBench) -> Result<TrainTiming> {
 
 /// Multiply-adds of one evaluation of everything that a step trains.
 fn operations(model: &ModelConfig, n: usize, autoencoder: bool) -> Result<usize> {
-    let score = |n: usize| Network::Fno(Fno::new(&model.network, model.law)).operations(n);
-    Ok(match model.latent {
-        LatentConfig::Identity => score(n),
-        LatentConfig::Spectral { n } => score(n),
-        LatentConfig::Autoencoder { n: latent, width, attention, padding, .. } => {
-            let conv = Conv::sized(width, attention, padding, n, latent)?;
-            let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv));
-            let pair = 2 * (encoder.operations(n) + decoder.operations(latent));
-            if autoencoder { pair } else { pair + score(latent) }
-        }
-    })
+    let latent = model.latent.n(n);
+    let networks = networks(model, n)?.into_values().map(|network| match network {
+        Network::Encoder(_) => network.operations(n),
+        Network::Fno(_) if autoencoder => 0,
+        Network::Decoder(_) | Network::Fno(_) => network.operations(latent),
+    });
+    Ok(networks.sum())
 }

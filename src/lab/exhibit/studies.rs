@@ -6,7 +6,7 @@ use polars::prelude::Column;
 
 use super::Made;
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Config, Hold, LatentConfig, RolloutConfig, SHORT};
+use crate::config::{Config, Hold, RolloutConfig, SHORT};
 use crate::error::Result;
 use crate::eval::metric::ERROR_OF_MEAN;
 use crate::eval::{self, Ours, Study};
@@ -86,10 +86,8 @@ fn cost_and_error(study: &Study, settings: &[(&str, usize, usize)]) -> Result<Fi
 
 /// Points per side of a model's latent fields.
 fn latent_n(config: &Config, model: &str) -> usize {
-    match config.models.get(model).map(|model| &model.latent) {
-        Some(LatentConfig::Spectral { n } | LatentConfig::Autoencoder { n, .. }) => *n,
-        _ => config.data.n,
-    }
+    let grid = config.data.n;
+    config.models.get(model).map_or(grid, |model| model.latent.n(grid))
 }
 
 pub(super) fn ledger(lab: &Lab) -> Result<Made> {

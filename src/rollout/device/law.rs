@@ -2,13 +2,12 @@
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
-use crate::config::{LatentConfig, Law, Precision, SamplerConfig, SamplerKind, Variant};
+use crate::config::{Law, Precision, SamplerConfig, SamplerKind};
 use crate::error::{Error, Result};
 use crate::kernels::resampling;
-use crate::latent::field_scales;
-use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network};
+use crate::nets::{Checkpoint, Conv, LatentStats, Network, Role};
 use crate::nn::{Prepared, Weights, decode, encode};
-use crate::transport::{Preconditioning, SECOND_LOOK, Schedule, Update, VeSde};
+use crate::transport::{Level, Projection, Recipe, Schedule, Transport, Update};
 
 /// White noise of a shape; from the device's own generator, or from elsewhere in tests.
 pub(super) type WhiteNoise<'a> = &'a mut dyn FnMut([usize; 3]) -> Tensor<3>;
@@ -20,7 +19,8 @@ pub(super) fn white(device: &Device) -> impl FnMut([usize; 3]) -> Tensor<3> + '_
 
 /// [`crate::closure::Learned`] with a diffusion law.
 pub(super) struct DeviceLaw {
-    fno: Fno,
+    transport: &'static dyn Transport,
+    projection: Projection,
     network: Prepared,
     space: Space,
     latent_n: usize,
@@ -58,42 +58,35 @@ impl DeviceLaw {
             );
             return Err(Error::config("device", what));
         }
-        let (network, flat) = checkpoint.network("score")?;
-        let Network::Fno(desc) = network else {
-            return Err(Error::config("checkpoint", "the network `score` is no Fourier neural operator"));
-        };
+        let recipe = Recipe::new(model);
+        let (desc, flat) = checkpoint.fno(Role::Score)?;
         let load =
             |network: &Network, flat: &[f32]| Weights::new(network, flat, device).with_precision(precision).prepared();
-        let n = checkpoint.n;
-        let (latent_n, space) = match &model.latent {
-            LatentConfig::Identity => (n, Space::Identity),
-            LatentConfig::Spectral { n: to } => {
-                let matrix = |to: usize, from: usize| {
-                    Tensor::<3>::from_data(TensorData::new(resampling(from, to), [1, to, from]), device)
-                };
-                (*to, Space::Spectral(matrix(*to, n), matrix(n, *to)))
-            }
-            LatentConfig::Autoencoder { n: to, .. } => {
-                let part = |role: &str| -> Result<(Conv, Weights)> {
-                    match checkpoint.network(role)? {
-                        (network @ (Network::Encoder(conv) | Network::Decoder(conv)), flat) => {
-                            Ok((conv.clone(), load(network, flat)))
-                        }
-                        _ => Err(Error::config("checkpoint", format!("network `{role}` is not convolutional"))),
-                    }
-                };
-                let ((conv, encoder), (_, decoder)) = (part("encode_w")?, part("decode_h")?);
-                (*to, Space::Autoencoder(Box::new((conv, encoder, decoder))))
-            }
+        let (n, latent_n) = (checkpoint.n, checkpoint.latent_n());
+        let space = if model.latent.is_trained() {
+            let part = |role: Role| -> Result<Weights> {
+                let (network, flat) = checkpoint.network(role)?;
+                Ok(load(network, flat))
+            };
+            let conv = checkpoint.conv(Role::EncodeW)?.0.clone();
+            Space::Autoencoder(Box::new((conv, part(Role::EncodeW)?, part(Role::DecodeH)?)))
+        } else if let Some(to) = model.latent.truncation() {
+            let matrix = |to: usize, from: usize| {
+                Tensor::<3>::from_data(TensorData::new(resampling(from, to), [1, to, from]), device)
+            };
+            Space::Spectral(matrix(to, n), matrix(n, to))
+        } else {
+            Space::Identity
         };
         Ok(Self {
-            fno: desc.clone(),
-            network: Prepared::new(desc, &load(network, flat), latent_n),
+            transport: recipe.transport,
+            projection: recipe.projection,
+            network: Prepared::new(desc, &load(&Network::Fno(desc.clone()), flat), latent_n),
             space,
             latent_n,
-            scales: field_scales(model.network.variant, &checkpoint.stats),
+            scales: recipe.field_scales(&checkpoint.stats),
             stats: checkpoint.latent,
-            schedule: Schedule::from_config(sampler, desc.variant)?,
+            schedule: recipe.transport.schedule(sampler)?,
             kind: sampler.kind,
             device: device.clone(),
         })
@@ -101,7 +94,7 @@ impl DeviceLaw {
 
     /// Whether H is projected, as [`crate::closure::Learned`] does.
     pub(super) fn projects(&self) -> bool {
-        self.fno.variant == Variant::Gated
+        self.projection == Projection::FULL
     }
 
     /// What the network makes of the latent of vorticity `w` (member, n, n), once for all evaluations about it.
@@ -124,53 +117,51 @@ impl DeviceLaw {
         h * self.scales.1
     }
 
-    /// D(x, σ | ω), `w` being [`DeviceLaw::condition`] of it.
-    fn denoise(&self, x: Tensor<3>, sigma: f64, w: &Tensor<4>) -> Tensor<3> {
-        let [members, ..] = x.dims();
-        let net = |x: Tensor<3>, level: f64| {
-            self.network.evaluate(w.clone(), Some((x, Tensor::full([members], level, &self.device))))
-        };
-        match self.fno.variant {
-            Variant::Gated => {
-                let form = Preconditioning { sigma_data: 1.0 };
-                x.clone() * form.c_skip(sigma) + net(x * form.c_in(sigma), form.c_noise(sigma)) * form.c_out(sigma)
-            }
-            Variant::Paper => x.clone() + net(x, VeSde::default().tau(sigma)) * sigma,
-        }
+    /// D(y, σ | ω) as [`crate::latent::ModelDenoiser`] has it, `w` being [`DeviceLaw::condition`] of ω.
+    fn denoise(&self, y: Tensor<3>, level: Level, w: &Tensor<4>) -> Tensor<3> {
+        let [members, ..] = y.dims();
+        let at = self.transport.at(level.sigma());
+        let noisy = (scaled(y.clone(), at.input), Tensor::full([members], at.argument, &self.device));
+        scaled(y, at.skip) + self.network.evaluate(w.clone(), Some(noisy)) * at.out
     }
 
     /// A latent draw for each member ([`crate::transport::sample`]).
-    pub(super) fn sample(&self, w: &Tensor<4>, noise: WhiteNoise) -> Tensor<3> {
+    pub(super) fn sample(&self, w: &Tensor<4>, white: WhiteNoise) -> Tensor<3> {
         let shape = [w.dims()[0], self.latent_n, self.latent_n];
-        let mut x = noise(shape) * self.schedule.sigma_max();
+        let mut y = white(shape) * self.schedule.first().noise;
         let mut before: Option<Tensor<3>> = None;
-        for (i, &sigma) in self.schedule.sigmas()[..self.schedule.steps()].iter().enumerate() {
-            let now = self.denoise(x.clone(), sigma, w);
-            let Some(Update { pull, spread, ahead }) = self.schedule.update(self.kind, i) else {
+        for (i, &level) in self.schedule.levels()[..self.schedule.steps()].iter().enumerate() {
+            let now = self.denoise(y.clone(), level, w);
+            let Some(Update { scale, drift, noise, extrapolation }) = self.schedule.update(self.kind, i) else {
                 unreachable!("refused when the law was made")
             };
-            let mean = match (ahead, before.take()) {
-                (Some(ahead), Some(before)) => now.clone() + (now.clone() - before) * ahead,
+            let mean = match (extrapolation, before.take()) {
+                (Some(extrapolation), Some(before)) => now.clone() + (now.clone() - before) * extrapolation,
                 _ => now.clone(),
             };
             before = Some(now);
-            x = x.clone() + (mean - x) * pull;
-            if spread > 0.0 {
-                x = x + noise(shape) * spread;
+            y = scaled(y.clone(), scale) + (mean - y) * drift;
+            if noise > 0.0 {
+                y = y + white(shape) * noise;
             }
         }
-        x
+        y
     }
 
     /// The conditional mean of the latent ([`crate::transport::conditional_mean`]).
-    pub(super) fn mean(&self, w: &Tensor<4>, noise: WhiteNoise) -> Tensor<3> {
+    pub(super) fn mean(&self, w: &Tensor<4>, white: WhiteNoise) -> Tensor<3> {
         let shape = [w.dims()[0], self.latent_n, self.latent_n];
-        let first = self.schedule.sigma_max();
-        let mean = self.denoise(noise(shape) * first, first, w);
-        let second = SECOND_LOOK * first;
-        let xi = noise(shape) * second;
-        let plus = self.denoise(mean.clone() + xi.clone(), second, w);
-        let minus = self.denoise(mean - xi, second, w);
+        let (first, second) = (self.schedule.first(), self.schedule.second());
+        let mean = scaled(self.denoise(white(shape) * first.noise, first, w), second.signal);
+        let noise = white(shape) * second.noise;
+        let plus = self.denoise(mean.clone() + noise.clone(), second, w);
+        let minus = self.denoise(mean - noise, second, w);
         (plus + minus) * 0.5
     }
+}
+
+/// `factor` times a tensor, without work where the factor is one.
+fn scaled(tensor: Tensor<3>, factor: f64) -> Tensor<3> {
+    // The tensor is f32.
+    if factor as f32 == 1.0 { tensor } else { tensor * factor }
 }

@@ -1,6 +1,5 @@
 //! The members on a device against those on plain arrays, batches, and what is refused.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Tensor, TensorData};
@@ -11,10 +10,12 @@ use super::law::DeviceLaw;
 use super::*;
 use crate::artifact::{Artifact, Store};
 use crate::closure::{AnyClosure, Closure, Learned};
-use crate::config::{Config, Hold, LatentConfig, ModelConfig, Padding, Precision, Preset, Variant};
+use crate::config::{
+    Config, Hold, LatentConfig, ModelConfig, Padding, Precision, Preset, SamplerKind, TransportKind, Variant,
+};
 use crate::flow::initial_vorticity;
-use crate::nets::Stats;
-use crate::nets::{Conv, Fno, LatentStats, Network, Provenance};
+use crate::latent::networks;
+use crate::nets::{LatentStats, Provenance, Stats};
 use crate::rng::Stream;
 use crate::rollout::member::Member;
 use crate::rollout::{rollout_on_device, run_ensemble};
@@ -26,28 +27,25 @@ const AGREEMENT: f32 = 2e-4;
 /// bf16 beside f32, relative to the largest value: one product's 2⁻⁹ in operands and result; 7e-4 was seen in a draw.
 const ROUNDED: f32 = 4e-3;
 
+const EDM: (Variant, TransportKind) = (Variant::Gated, TransportKind::Diffusion);
+const PUBLISHED: (Variant, TransportKind) = (Variant::Paper, TransportKind::Diffusion);
+const FLOW: (Variant, TransportKind) = (Variant::Gated, TransportKind::FlowMatching);
+
 /// An untrained model, nothing at its neutral start.
-fn checkpoint(variant: Variant, latent: LatentConfig) -> Checkpoint {
+fn checkpoint((variant, transport): (Variant, TransportKind), latent: LatentConfig) -> Checkpoint {
     let preset = Config::preset(Preset::Smoke);
     let mut model = ModelConfig { latent, ..preset.models["spectral"].clone() };
     (model.network.variant, model.network.width, model.network.modes) = (variant, 6, 3);
-    model.sampler.steps = 4;
-    let mut networks = BTreeMap::new();
-    let mut add = |role: &str, network: Network| {
-        let mut weights = network.init(&mut SeedTree::new(4).child(role).stream());
-        weights.iter_mut().enumerate().for_each(|(i, w)| *w += 0.02 * ((i * 37 % 101) as f32 / 50.0 - 1.0));
-        networks.insert(role.to_string(), (network, weights));
-    };
-    if let LatentConfig::Autoencoder { n, width, attention, padding, .. } = model.latent {
-        let conv = Conv::sized(width, attention, padding, N, n).unwrap();
-        for role in ["encode_w", "encode_h"] {
-            add(role, Network::Encoder(conv.clone()));
-        }
-        for role in ["decode_w", "decode_h"] {
-            add(role, Network::Decoder(conv.clone()));
-        }
+    (model.sampler.steps, model.transport) = (4, transport);
+    if transport == TransportKind::FlowMatching {
+        (model.sampler.kind, model.sampler.spread) = (SamplerKind::Euler, 0.1);
     }
-    add("score", Network::Fno(Fno::new(&model.network, model.law)));
+    let networks = networks(&model, N).unwrap().into_iter().map(|(role, network)| {
+        let mut weights = network.init(&mut SeedTree::new(4).child(role.name()).stream());
+        weights.iter_mut().enumerate().for_each(|(i, w)| *w += 0.02 * ((i * 37 % 101) as f32 / 50.0 - 1.0));
+        (role, (network, weights))
+    });
+    let networks = networks.collect();
     Checkpoint {
         model,
         n: N,
@@ -103,11 +101,11 @@ fn a_member_on_a_device_is_the_member_on_plain_arrays() {
         snapshots: 2,
         ..smoke.rollout
     };
-    for variant in [Variant::Gated, Variant::Paper] {
-        let hold = if variant == Variant::Gated { Hold::Held } else { Hold::Paper };
+    for kind in [EDM, PUBLISHED, FLOW] {
+        let hold = if kind == PUBLISHED { Hold::Paper } else { Hold::Held };
         let rollout = RolloutConfig { hold, ..rollout.clone() };
         for latent in spaces() {
-            let checkpoint = checkpoint(variant, latent);
+            let checkpoint = checkpoint(kind, latent);
             let sampler = checkpoint.model.sampler.clone();
             let closure = AnyClosure::new(Learned::new(&checkpoint, &sampler).unwrap());
             let plain = run_ensemble(&flow, start.view(), &closure, &rollout, &seeds, 1).unwrap();
@@ -116,7 +114,7 @@ fn a_member_on_a_device_is_the_member_on_plain_arrays() {
             let problem = (MissingTerm::Physics, &flow);
             let job = DeviceJob::new(problem, start.view(), &law, &rollout).unwrap();
             let made = job.members(1, noise, &mut |_| ()).unwrap().remove(0);
-            let what = format!("{variant:?} {:?}", checkpoint.model.latent);
+            let what = format!("{kind:?} {:?}", checkpoint.model.latent);
             close(made.fields.as_slice().unwrap(), plain.fields.as_slice().unwrap(), &what);
             assert_eq!((made.steps, made.draws), (plain.cost.steps, plain.cost.draws));
             // The precision of the rollout is that of the law.
@@ -144,8 +142,8 @@ fn means_are_those_of_the_closure() {
     let flow = FlowConfig { n: N, ..FlowConfig::default() };
     let w = initial_vorticity(&flow, &SeedTree::new(8)).unwrap();
     let values: Vec<f32> = w.iter().map(|&w| w as f32).collect();
-    for latent in spaces() {
-        let checkpoint = checkpoint(Variant::Paper, latent);
+    for (kind, latent) in [PUBLISHED, FLOW].into_iter().flat_map(|kind| spaces().map(|latent| (kind, latent))) {
+        let checkpoint = checkpoint(kind, latent);
         let sampler = checkpoint.model.sampler.clone();
         let law = DeviceLaw::new(&checkpoint, &sampler, Precision::F32, &device).unwrap();
         let tensor = Tensor::<3>::from_data(TensorData::new(values.clone(), [1, N, N]), &device);
@@ -164,9 +162,9 @@ fn draws_in_bf16_are_the_draws_up_to_its_rounding() {
     let device = crate::train::device("cpu").unwrap();
     let flow = FlowConfig { n: N, ..FlowConfig::default() };
     let w = initial_vorticity(&flow, &SeedTree::new(8)).unwrap().mapv(|w| w as f32).into_raw_vec_and_offset().0;
-    for variant in [Variant::Gated, Variant::Paper] {
+    for kind in [EDM, PUBLISHED] {
         for latent in spaces() {
-            let checkpoint = checkpoint(variant, latent);
+            let checkpoint = checkpoint(kind, latent);
             let draw = |precision| {
                 let law = DeviceLaw::new(&checkpoint, &checkpoint.model.sampler, precision, &device).unwrap();
                 let w = Tensor::<3>::from_data(TensorData::new(w.clone(), [1, N, N]), &device);
@@ -174,8 +172,8 @@ fn draws_in_bf16_are_the_draws_up_to_its_rounding() {
                 h.into_data().as_slice::<f32>().unwrap().to_vec()
             };
             let off = distance(&draw(Precision::Bf16), &draw(Precision::F32));
-            println!("{variant:?} {:?}: {off}", checkpoint.model.latent);
-            assert!(0.0 < off && off < ROUNDED, "{variant:?} {:?}: {off}", checkpoint.model.latent);
+            println!("{kind:?} {:?}: {off}", checkpoint.model.latent);
+            assert!(0.0 < off && off < ROUNDED, "{kind:?} {:?}: {off}", checkpoint.model.latent);
         }
     }
 }
@@ -185,7 +183,7 @@ fn what_a_device_does_not_do_is_said() {
     let device = crate::train::device("cpu").unwrap();
     let smoke = Config::preset(Preset::Smoke);
     let flow = FlowConfig { n: N, ..smoke.flow };
-    let (checkpoint, start) = (checkpoint(Variant::Gated, LatentConfig::Identity), Array2::zeros((N, N)));
+    let (checkpoint, start) = (checkpoint(EDM, LatentConfig::Identity), Array2::zeros((N, N)));
     let law = OnDevice {
         name: "law",
         checkpoint: &checkpoint,
@@ -203,7 +201,7 @@ fn what_a_device_does_not_do_is_said() {
 #[test]
 fn batches_of_a_run_that_was_killed_are_kept_and_the_rest_has_the_same_bits() {
     let device = crate::train::device("cpu").unwrap();
-    let checkpoint = checkpoint(Variant::Gated, LatentConfig::Spectral { n: 10 });
+    let checkpoint = checkpoint(EDM, LatentConfig::Spectral { n: 10 });
     let mut config = Config::preset(Preset::Smoke);
     (config.flow.n, config.data.n) = (N, N);
     config.models = [("law".to_string(), checkpoint.model.clone())].into();

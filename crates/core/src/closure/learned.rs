@@ -6,29 +6,13 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::{Closure, Timing};
-use crate::config::{LatentConfig, Law, SamplerConfig, SamplerKind, Variant};
+use crate::config::{Law, SamplerConfig, SamplerKind};
 use crate::error::{Error, Result};
 use crate::latent::{ModeNoise, ModelDenoiser, Space};
-use crate::nets::{Checkpoint, Fno, FnoProgram, Network};
+use crate::nets::{Checkpoint, FnoProgram, Role};
 use crate::rng::{SeedTree, Stream};
 use crate::spectral::{Fft2, Grid, Spectrum};
-use crate::transport::{Schedule, Scratch, conditional_mean, sample};
-
-/// What is enforced on a drawn H in physical space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Projection {
-    /// The mean mode is removed: a periodic velocity field has no mean vorticity to gain.
-    pub zero_mean: bool,
-    /// The 2/3 mask is applied, as it is to the advection that H replaces.
-    pub dealias: bool,
-}
-
-impl Projection {
-    /// Nothing is changed, as published.
-    pub const NONE: Self = Self { zero_mean: false, dealias: false };
-    /// Zero mean and the 2/3 mask.
-    pub const FULL: Self = Self { zero_mean: true, dealias: true };
-}
+use crate::transport::{Projection, Recipe, Schedule, Scratch, conditional_mean, sample};
 
 /// A trained law of H given ω: encode ω, draw in the latent space, decode, project.
 ///
@@ -70,29 +54,29 @@ enum Body {
 impl Learned {
     /// The closure of a checkpoint, sampled as `sampler` says.
     ///
-    /// Draws of improved networks are projected ([`Projection::FULL`]), those of published ones are not; see
-    /// [`Learned::projected`].
+    /// Draws are projected as the model's [`Recipe`] says; see [`Learned::projected`].
     ///
     /// # Errors
     /// A checkpoint without the networks that its law needs, or of other sizes; an impossible sampling schedule.
     pub fn new(checkpoint: &Checkpoint, sampler: &SamplerConfig) -> Result<Self> {
         let model = &checkpoint.model;
+        let Recipe { transport, projection, .. } = Recipe::new(model);
         let space = Space::of(checkpoint)?;
         let n = space.latent_n();
         let points = n * n;
         let body = match model.law {
             Law::Diffusion => {
-                let (desc, weights) = fno(checkpoint, "score")?;
+                let (desc, weights) = checkpoint.fno(Role::Score)?;
                 Body::Diffusion {
-                    denoiser: Box::new(ModelDenoiser::new(desc, weights, n)?),
+                    denoiser: Box::new(ModelDenoiser::new(desc, transport, weights, n)?),
                     kind: sampler.kind,
-                    schedule: Schedule::from_config(sampler, desc.variant)?,
+                    schedule: transport.schedule(sampler)?,
                     scratch: Scratch::new(points),
                     start: SeedTree::new(0).child("closure").child("mean").stream(),
                 }
             }
             Law::Mean | Law::Gaussian => {
-                let (desc, weights) = fno(checkpoint, "regression")?;
+                let (desc, weights) = checkpoint.fno(Role::Regression)?;
                 let noise = match (&checkpoint.residual, model.law) {
                     (Some(std), Law::Gaussian) if std.len() == n * (n / 2 + 1) => {
                         Some(Box::new(ModeNoise::new(std, n)))
@@ -106,17 +90,12 @@ impl Learned {
             }
         };
         let law = match model.law {
-            Law::Diffusion => "diffusion",
+            Law::Diffusion => transport.name(),
             Law::Mean => "regression",
             Law::Gaussian => "regression + Gaussian noise",
         };
-        let place = match model.latent {
-            LatentConfig::Identity => "physical space".to_string(),
-            LatentConfig::Spectral { n } => format!("a spectral {n}² latent"),
-            LatentConfig::Autoencoder { n, .. } => format!("a trained {n}² latent"),
-        };
         let closure = Self {
-            name: format!("{law} in {place}"),
+            name: format!("{law} in {}", model.latent),
             space,
             body,
             known: Array2::zeros((0, 0)),
@@ -125,10 +104,7 @@ impl Learned {
             projector: None,
             timing: Timing::default(),
         };
-        closure.projected(match model.network.variant {
-            Variant::Gated => Projection::FULL,
-            Variant::Paper => Projection::NONE,
-        })
+        closure.projected(projection)
     }
 
     /// Reads a checkpoint; without `sampler`, samples as the checkpoint's own configuration says.
@@ -198,14 +174,6 @@ impl Learned {
             projector.apply(h);
         }
         Ok(())
-    }
-}
-
-/// The network of a role, which must be a Fourier neural operator.
-fn fno<'a>(checkpoint: &'a Checkpoint, role: &str) -> Result<(&'a Fno, &'a [f32])> {
-    match checkpoint.network(role)? {
-        (Network::Fno(desc), weights) => Ok((desc, weights)),
-        _ => Err(Error::config("checkpoint", format!("network `{role}` is no Fourier neural operator"))),
     }
 }
 

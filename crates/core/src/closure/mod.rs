@@ -35,9 +35,10 @@ mod exact;
 mod learned;
 mod subgrid;
 
+pub use crate::transport::Projection;
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
 pub use exact::ExactLaw;
-pub use learned::{Learned, Projection};
+pub use learned::Learned;
 pub use subgrid::Subgrid;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Config, LatentConfig, LatentTraining, Precision, Preset};
+use super::{Config, Precision, Preset};
 use crate::error::{Error, Result};
 
 impl Config {
@@ -56,16 +56,24 @@ impl Config {
 /// A configuration with the settings that are not written where they have their default value, for others to be laid over it.
 fn spelled_out(config: &Config) -> Result<Value> {
     let mut value = serde_json::to_value(config).map_err(unreadable)?;
-    let mut say = |path: &str, precision: Precision| {
+    let mut say = |path: &str, field: &str, setting: Value| {
         if let Some(Value::Object(table)) = pointer_mut(&mut value, path) {
-            table.insert("precision".into(), precision.name().into());
+            table.insert(field.into(), setting);
         }
     };
-    say("rollout", config.rollout.precision);
+    let precision = |precision: Precision| precision.name().into();
+    say("rollout", "precision", precision(config.rollout.precision));
     for (name, model) in &config.models {
-        say(&format!("models.{name}.train"), model.train.precision);
-        if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } = &model.latent {
-            say(&format!("models.{name}.latent.training.train"), train.precision);
+        let path = format!("models.{name}");
+        say(&path, "transport", serde_json::to_value(model.transport).map_err(unreadable)?);
+        say(&format!("{path}.sampler"), "spread", model.sampler.spread.into());
+        say(&format!("{path}.train"), "precision", precision(model.train.precision));
+        if let Some(train) = model.latent.first_phase() {
+            say(&format!("{path}.latent.training.train"), "precision", precision(train.precision));
+        }
+        if model.latent.is_trained() {
+            let losses = serde_json::to_value(model.latent.losses()).map_err(unreadable)?;
+            say(&format!("{path}.latent"), "losses", losses);
         }
     }
     Ok(value)

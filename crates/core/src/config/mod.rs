@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
 pub use model::{
-    LatentConfig, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision, SamplerConfig,
-    SamplerKind, TrainConfig, Variant,
+    LatentConfig, LatentLoss, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision,
+    SamplerConfig, SamplerKind, TrainConfig, TransportKind, Variant,
 };
 pub use presets::Preset;
 pub use stage::{SHORT, Stage, StageKind};

@@ -18,15 +18,36 @@ pub struct ModelConfig {
     pub train: TrainConfig,
     /// How samples are drawn.
     pub sampler: SamplerConfig,
+    /// The way from noise to samples that the diffusion law is learned on.
+    #[serde(default, skip_serializing_if = "TransportKind::is_default")]
+    pub transport: TransportKind,
 }
 
 impl ModelConfig {
     /// Sets the precision of all trainings of the model: its own and, for a two-phase latent, that of its autoencoders.
     pub fn train_in(&mut self, precision: Precision) {
         self.train.precision = precision;
-        if let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } = &mut self.latent {
+        if let Some(train) = self.latent.first_phase_mut() {
             train.precision = precision;
         }
+    }
+}
+
+/// Transports of the diffusion law ([`crate::transport`] has their equations). Models with the default do not write it down, so
+/// that their hashes are those from before there was a choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportKind {
+    /// The denoising diffusion of the network's variant: EDM's for the gated one, the published SDE for the published one.
+    #[default]
+    Diffusion,
+    /// Flow matching with a Gaussian base.
+    FlowMatching,
+}
+
+impl TransportKind {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -81,7 +102,125 @@ pub enum LatentConfig {
         padding: Padding,
         /// When the autoencoders are trained.
         training: LatentTraining,
+        /// Further terms of their loss, for both fields.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        losses: Vec<LatentLoss>,
     },
+}
+
+/// Terms of an autoencoder's loss that shape its latents; off by default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LatentLoss {
+    /// Distances between latents of neighbouring fields are those of the fields (arXiv 2602.17089, metric-preserving
+    /// autoencoder; published: weight 1e-2, 5 neighbours).
+    MetricPreservation {
+        /// Weight in the loss.
+        weight: f64,
+        /// Nearest fields of the batch to which each is compared.
+        neighbours: std::num::NonZero<usize>,
+    },
+}
+
+impl LatentLoss {
+    fn weight(&self) -> f64 {
+        match *self {
+            Self::MetricPreservation { weight, .. } => weight,
+        }
+    }
+}
+
+impl LatentConfig {
+    /// Points per side of the latent field of a model on `grid` points per side.
+    pub fn n(&self, grid: usize) -> usize {
+        match *self {
+            Self::Identity => grid,
+            Self::Spectral { n } | Self::Autoencoder { n, .. } => n,
+        }
+    }
+
+    /// Points per side to which fields are truncated; `None` for other latents.
+    pub fn truncation(&self) -> Option<usize> {
+        if let Self::Spectral { n } = *self { Some(n) } else { None }
+    }
+
+    /// Whether encoders and decoders are trained.
+    pub fn is_trained(&self) -> bool {
+        matches!(self, Self::Autoencoder { .. })
+    }
+
+    /// Training of the autoencoders where it comes first, on its own.
+    pub fn first_phase(&self) -> Option<&TrainConfig> {
+        match self {
+            Self::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } => Some(train),
+            _ => None,
+        }
+    }
+
+    /// As [`LatentConfig::first_phase`], to change it.
+    pub fn first_phase_mut(&mut self) -> Option<&mut TrainConfig> {
+        match self {
+            Self::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } => Some(train),
+            _ => None,
+        }
+    }
+
+    /// Whether the autoencoders are trained together with the score network.
+    pub fn is_joint(&self) -> bool {
+        matches!(self, Self::Autoencoder { training: LatentTraining::Joint { .. }, .. })
+    }
+
+    /// Further terms of the autoencoders' loss.
+    pub fn losses(&self) -> &[LatentLoss] {
+        if let Self::Autoencoder { losses, .. } = self { losses } else { &[] }
+    }
+
+    /// Refuses, in the configuration at `path`, what makes no latent of a field of `grid` points per side.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, its value and what would be right.
+    pub fn check(&self, path: &str, grid: usize) -> Result<()> {
+        let refuse = |field: &str, what: String| Err(Error::config(format!("{path}.{field}"), what));
+        if let Self::Autoencoder { n, width, training, losses, .. } = self {
+            if *width == 0 {
+                return refuse("width", format!("{width}; at least 1 is needed"));
+            }
+            if super::halvings(grid, *n).is_none() {
+                let what = format!(
+                    "{n}; must be even, at least 4, at most half of data.n = {grid}, which must halve to at least it"
+                );
+                return refuse("n", what);
+            }
+            let weights = match training {
+                LatentTraining::TwoPhase { kl, .. } => vec![("kl", *kl)],
+                LatentTraining::Joint { closure, vorticity, score, kl, .. } => {
+                    vec![("closure", *closure), ("vorticity", *vorticity), ("score", *score), ("kl", *kl)]
+                }
+            };
+            let training = weights.into_iter().map(|(name, weight)| (format!("training.{name}"), weight));
+            let losses = losses.iter().map(|loss| ("losses.weight".to_string(), loss.weight()));
+            for (field, weight) in training.chain(losses) {
+                if !(0.0..f64::INFINITY).contains(&weight) {
+                    return refuse(&field, format!("{weight}; must be finite and not negative"));
+                }
+            }
+        }
+        let n = self.n(grid);
+        if n < 4 || n % 2 == 1 || n > grid {
+            return refuse("n", format!("{n}; must be even, at least 4 and at most data.n = {grid}"));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for LatentConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Identity => write!(f, "physical space"),
+            Self::Spectral { n } => write!(f, "a spectral {n}² latent"),
+            Self::Autoencoder { n, .. } => write!(f, "a trained {n}² latent"),
+        }
+    }
 }
 
 /// What convolutions see beyond the edge of a field.
@@ -227,12 +366,33 @@ pub enum LearningRate {
 pub struct SamplerConfig {
     /// Sampler.
     pub kind: SamplerKind,
-    /// Network evaluations steps (for second-order samplers: steps, each of two evaluations but the last).
+    /// Steps, of one network evaluation each (heun: of two but the last).
     pub steps: usize,
-    /// Pseudo-time τ (paper variant) at which sampling starts.
+    /// Pseudo-time τ of the published SDE at which sampling starts; other transports have none.
     pub tau_max: f64,
-    /// Smallest pseudo-time of the paper's schedule.
+    /// Smallest pseudo-time of the published schedule.
     pub tau_min: f64,
+    /// Standard deviation of H given ω in units of the latent's, for which the last step of the sampler euler is exact; 0 ends
+    /// with the mean.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spread: f64,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+impl SamplerConfig {
+    /// Smallest and largest pseudo-time where nothing else is said (arXiv 2506.20771, latent models).
+    pub const TAU: [f64; 2] = [1e-3, 0.4];
+}
+
+impl Default for SamplerConfig {
+    /// Ten steps of the multistep sampler.
+    fn default() -> Self {
+        let [tau_min, tau_max] = Self::TAU;
+        Self { kind: SamplerKind::Multistep, steps: 10, tau_max, tau_min, spread: 0.0 }
+    }
 }
 
 /// Samplers.
@@ -247,4 +407,11 @@ pub enum SamplerKind {
     Heun,
     /// Ancestral sampling made second-order by what the step before knew (SDE-DPM-Solver++ 2M; arXiv 2211.01095).
     Multistep,
+    /// The deterministic flow by Euler steps: DDIM, or the velocity of flow matching.
+    Euler,
+}
+
+impl SamplerKind {
+    /// Every sampler.
+    pub const ALL: [Self; 5] = [Self::EulerMaruyama, Self::Ancestral, Self::Heun, Self::Multistep, Self::Euler];
 }

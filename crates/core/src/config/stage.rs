@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ClosureKind, ClosureRef, Config, LatentConfig, LatentTraining, Law, ModelConfig, Precision, hash};
+use super::{ClosureKind, ClosureRef, Config, Law, ModelConfig, Precision, hash};
 use crate::error::{Error, Result};
 
 /// The kinds of computation, by whose names folders, manifests and tables call them.
@@ -109,9 +109,9 @@ impl Config {
     pub fn autoencoder_stage(&self, model: &str) -> Result<Option<Stage>> {
         let model_config = self.model(model)?;
         let latent = &model_config.latent;
-        let LatentConfig::Autoencoder { training: LatentTraining::TwoPhase { .. }, .. } = latent else {
+        if latent.first_phase().is_none() {
             return Ok(None);
-        };
+        }
         // The variant decides whether fields are normalised.
         let variant = model_config.network.variant;
         let settings = json!({ "data": self.data_stage().hash, "latent": latent, "variant": variant });
@@ -232,8 +232,7 @@ impl Config {
 
     /// Names of the models whose latents are trained.
     pub fn autoencoder_models(&self) -> impl Iterator<Item = &str> {
-        let trained = |latent: &LatentConfig| matches!(latent, LatentConfig::Autoencoder { .. });
-        self.models.iter().filter(move |(_, model)| trained(&model.latent)).map(|(name, _)| name.as_str())
+        self.models.iter().filter(|(_, model)| model.latent.is_trained()).map(|(name, _)| name.as_str())
     }
 
     /// What drawing costs, closure by closure, on the machine that measured it.

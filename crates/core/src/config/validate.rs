@@ -2,8 +2,7 @@
 
 use super::closure::is_reserved;
 use super::{
-    Config, FilterConfig, FlowConfig, Hold, LatentConfig, LatentTraining, Law, LearningRate, MissingTerm,
-    RolloutConfig, TrainConfig, Variant,
+    Config, FilterConfig, FlowConfig, Hold, Law, LearningRate, MissingTerm, RolloutConfig, TrainConfig, TransportKind,
 };
 use crate::error::{Error, Result};
 
@@ -142,31 +141,18 @@ impl Config {
             let what = "letters, digits, `-` and `_` make a name; those of closures that need no model are taken";
             return Err(Error::config(format!("models.{name}"), what));
         }
-        let n = match &model.latent {
-            LatentConfig::Identity => self.data.n,
-            LatentConfig::Spectral { n } => *n,
-            LatentConfig::Autoencoder { n, width, training, .. } => {
-                at_least(&field("latent.width"), *width, 1)?;
-                if halvings(self.data.n, *n).is_none() {
-                    let what = format!(
-                        "{n}; must be even, at least 4, at most half of data.n = {}, which must halve to at least it",
-                        self.data.n
-                    );
-                    return Err(Error::config(field("latent.n"), what));
-                }
-                if let LatentTraining::TwoPhase { train, kl } = training {
-                    check(&field("latent.training.kl"), *kl, *kl >= 0.0, "must not be negative")?;
-                    validate_train(&field("latent.training.train"), train)?;
-                } else if model.law != Law::Diffusion {
-                    return Err(Error::config(field("law"), "joint training is for the diffusion law"));
-                }
-                *n
-            }
-        };
-        if n < 4 || n % 2 == 1 || n > self.data.n {
-            let what = format!("{n}; must be even, at least 4 and at most data.n = {}", self.data.n);
-            return Err(Error::config(field("latent.n"), what));
+        model.latent.check(&field("latent"), self.data.n)?;
+        if let Some(train) = model.latent.first_phase() {
+            validate_train(&field("latent.training.train"), train)?;
         }
+        if model.latent.is_joint() && model.law != Law::Diffusion {
+            return Err(Error::config(field("law"), "joint training is for the diffusion law"));
+        }
+        if model.transport != TransportKind::default() && model.law != Law::Diffusion {
+            let what = format!("{:?}; the law {:?} is drawn without one, leave it out", model.transport, model.law);
+            return Err(Error::config(field("transport"), what));
+        }
+        let n = model.latent.n(self.data.n);
         let network = &model.network;
         at_least(&field("network.width"), network.width, 1)?;
         at_least(&field("network.layers"), network.layers, 1)?;
@@ -180,13 +166,8 @@ impl Config {
             return Err(Error::config(field("network.embed"), format!("{}; must be even", network.embed)));
         }
         validate_train(&field("train"), &model.train)?;
-        let sampler = &model.sampler;
-        at_least(&field("sampler.steps"), sampler.steps, 1)?;
-        if network.variant == Variant::Paper {
-            let below = sampler.tau_min > 0.0 && sampler.tau_min < sampler.tau_max && sampler.tau_max <= 1.0;
-            check(&field("sampler.tau_min"), sampler.tau_min, below, "0 < tau_min < tau_max <= 1 is needed")?;
-        }
-        Ok(())
+        at_least(&field("sampler.steps"), model.sampler.steps, 1)?;
+        model.check_sampler(&field("sampler"))
     }
 
     /// Checks the closed loop, which stands in the configuration at `path`.

@@ -3,10 +3,9 @@
 use ndarray::{Array3, ArrayView3, Axis};
 
 use super::ModelDenoiser;
-use crate::config::Variant;
 use crate::error::{Error, Result};
-use crate::nets::{Checkpoint, ConvProgram, Network};
-use crate::transport::VeSde;
+use crate::nets::{Checkpoint, ConvProgram, Role};
+use crate::transport::{Recipe, VeSde};
 
 /// What [`apply`] evaluates. Networks see the fields as given: nothing is normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,17 +37,17 @@ pub fn apply(
     if n != m || n == 0 {
         return Err(Error::shape("input fields", "(samples, n, n)", input.shape()));
     }
-    let conv = |role: &str, n: usize| -> Result<ConvProgram> {
+    let conv = |role: Role, n: usize| -> Result<ConvProgram> {
         let (network, weights) = checkpoint.network(role)?;
         ConvProgram::new(network, weights, n)
     };
     match operation {
-        Operation::Encode => run(&mut [conv("encode_h", n)?], input),
-        Operation::Decode => run(&mut [conv("decode_h", n)?], input),
+        Operation::Encode => run(&mut [conv(Role::EncodeH, n)?], input),
+        Operation::Decode => run(&mut [conv(Role::DecodeH, n)?], input),
         Operation::Reconstruct => {
-            let encoder = conv("encode_h", n)?;
+            let encoder = conv(Role::EncodeH, n)?;
             let latent = encoder.output_n();
-            run(&mut [encoder, conv("decode_h", latent)?], input)
+            run(&mut [encoder, conv(Role::DecodeH, latent)?], input)
         }
         Operation::Score { tau } => {
             let condition = condition.ok_or_else(|| Error::config("condition", "a score needs a condition"))?;
@@ -58,13 +57,9 @@ pub fn apply(
             if !(tau > 0.0 && tau <= 1.0) {
                 return Err(Error::config("tau", format!("{tau}; 0 < tau <= 1 is needed")));
             }
-            let (Network::Fno(desc), weights) = checkpoint.network("score")? else {
-                return Err(Error::config("checkpoint", "network `score` is no Fourier neural operator"));
-            };
-            let mut model = ModelDenoiser::new(desc, weights, n)?;
+            let (desc, weights) = checkpoint.fno(Role::Score)?;
+            let mut model = ModelDenoiser::new(desc, Recipe::new(&checkpoint.model).transport, weights, n)?;
             let sigma = VeSde::default().std(tau);
-            // The published network takes τ itself; the way through σ and back would cost digits that its Fourier features show.
-            let level = if desc.variant == Variant::Paper { tau } else { sigma };
             let mut out = Array3::zeros(input.dim());
             for ((x, w), mut out) in
                 input.axis_iter(Axis(0)).zip(condition.axis_iter(Axis(0))).zip(out.axis_iter_mut(Axis(0)))
@@ -72,7 +67,7 @@ pub fn apply(
                 let (x, w): (Vec<f32>, Vec<f32>) = (x.iter().copied().collect(), w.iter().copied().collect());
                 let mut score = vec![0.0; n * n];
                 model.condition(&w);
-                model.score(&x, level, sigma, &mut score);
+                model.score(&x, sigma, &mut score);
                 out.iter_mut().zip(score).for_each(|(out, score)| *out = score);
             }
             Ok(out)

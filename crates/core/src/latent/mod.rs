@@ -6,13 +6,15 @@
 //! network becomes the denoiser D(x, σ) of [`crate::transport`].
 //!
 //! # Scales
-//! Improved networks see fields in units of their training-set rms ([`Stats`]), and trained latents as (z − mean)/std
-//! ([`LatentStats`]). Published ones see fields as they are ([`field_scales`]), and latents as their statistics say: zero and
-//! one where nothing was normalised.
+//! Improved networks see fields in units of their training-set rms ([`crate::nets::Stats`]), and trained latents as (z − mean)/std
+//! ([`LatentStats`]). Published ones see fields as they are ([`Recipe::field_scales`]), and latents as their statistics say: zero
+//! and one where nothing was normalised.
 
 mod apply;
 mod denoiser;
 mod modes;
+
+use std::collections::BTreeMap;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -21,21 +23,43 @@ pub use denoiser::ModelDenoiser;
 pub use modes::ModeNoise;
 pub use modes::mode_std;
 
-use crate::config::{LatentConfig, Variant};
+use crate::config::{LatentConfig, ModelConfig};
 use crate::error::{Error, Result};
-use crate::nets::Stats;
-use crate::nets::{Checkpoint, ConvProgram, LatentStats};
+use crate::nets::{Checkpoint, Conv, ConvProgram, Fno, LatentStats, Network, Role};
+use crate::transport::Recipe;
 use modes::Truncation;
 
 /// A dimension of a latent space is active when its variance is above this share of the mean variance.
 pub const ACTIVE: f64 = 0.01;
 
-/// What ω and H are divided by before anything else sees them.
-pub fn field_scales(variant: Variant, stats: &Stats) -> (f64, f64) {
-    match variant {
-        Variant::Paper => (1.0, 1.0),
-        Variant::Gated => (stats.w_rms, stats.h_rms),
+/// The convolutional network of a trained latent's encoders and decoders for fields of `grid` points per side; `None` for latents
+/// without parameters.
+///
+/// # Errors
+/// Sizes that do not fit the grid.
+pub fn autoencoder(latent: &LatentConfig, grid: usize) -> Result<Option<Conv>> {
+    match *latent {
+        LatentConfig::Autoencoder { n, width, attention, padding, .. } => {
+            Conv::sized(width, attention, padding, grid, n).map(Some)
+        }
+        LatentConfig::Identity | LatentConfig::Spectral { .. } => Ok(None),
     }
+}
+
+/// The networks of a model on fields of `grid` points per side.
+///
+/// # Errors
+/// As [`autoencoder`].
+pub fn networks(model: &ModelConfig, grid: usize) -> Result<BTreeMap<Role, Network>> {
+    let fno = Fno::new(&model.network, model.law);
+    let role = if fno.noisy { Role::Score } else { Role::Regression };
+    let mut networks = BTreeMap::from([(role, Network::Fno(fno))]);
+    if let Some(conv) = autoencoder(&model.latent, grid)? {
+        let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv));
+        networks.extend([Role::EncodeW, Role::EncodeH].map(|role| (role, encoder.clone())));
+        networks.extend([Role::DecodeW, Role::DecodeH].map(|role| (role, decoder.clone())));
+    }
+    Ok(networks)
 }
 
 /// A latent space between (N, N) fields and n × n latent fields, row-major f32; owns its scratch, so calls do not allocate.
@@ -68,11 +92,11 @@ struct Autoencoder {
 }
 
 impl Space {
-    /// A space without trained parts on an `n` × `n` physical grid.
+    /// A space without trained parts on an `n` × `n` physical grid, for fields in units of `scales` (of ω, of H).
     ///
     /// # Errors
     /// [`Error::Config`] for autoencoders, which come from a checkpoint only, and for scales that are not positive.
-    pub fn fixed(latent: &LatentConfig, variant: Variant, n: usize, stats: &Stats) -> Result<Self> {
+    pub fn fixed(latent: &LatentConfig, n: usize, scales: (f64, f64)) -> Result<Self> {
         let (latent_n, kind) = match *latent {
             LatentConfig::Identity => (n, Kind::Identity),
             LatentConfig::Spectral { n: to } => (to, Kind::Spectral(Box::new(Truncation::new(n, to)?))),
@@ -80,7 +104,7 @@ impl Space {
                 return Err(Error::config("latent.kind", "an autoencoder is read from a checkpoint"));
             }
         };
-        Self::assemble(kind, n, latent_n, variant, stats, LatentStats::default())
+        Self::assemble(kind, n, latent_n, scales, LatentStats::default())
     }
 
     /// The space of a checkpoint.
@@ -88,11 +112,12 @@ impl Space {
     /// # Errors
     /// Networks that are missing or do not fit the grid; scales that are not positive.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        let (n, variant) = (checkpoint.n, checkpoint.model.network.variant);
-        let LatentConfig::Autoencoder { n: latent_n, .. } = checkpoint.model.latent else {
-            return Self::fixed(&checkpoint.model.latent, variant, n, &checkpoint.stats);
-        };
-        let program = |role: &str, n: usize, to: usize| {
+        let (n, latent_n, latent) = (checkpoint.n, checkpoint.latent_n(), &checkpoint.model.latent);
+        let scales = Recipe::new(&checkpoint.model).field_scales(&checkpoint.stats);
+        if !latent.is_trained() {
+            return Self::fixed(latent, n, scales);
+        }
+        let program = |role: Role, n: usize, to: usize| {
             let (network, weights) = checkpoint.network(role)?;
             let program = ConvProgram::new(network, weights, n)?;
             if program.output_n() == to {
@@ -102,24 +127,22 @@ impl Space {
             Err(Error::shape(format!("output of the network `{role}`"), format!("({to}, {to})"), &[found, found]))
         };
         let kind = Kind::Autoencoder(Box::new(Autoencoder {
-            encode_w: program("encode_w", n, latent_n)?,
-            encode_h: program("encode_h", n, latent_n)?,
-            decode_h: program("decode_h", latent_n, n)?,
+            encode_w: program(Role::EncodeW, n, latent_n)?,
+            encode_h: program(Role::EncodeH, n, latent_n)?,
+            decode_h: program(Role::DecodeH, latent_n, n)?,
             field: vec![0.0; n * n],
             latent: vec![0.0; latent_n * latent_n],
         }));
-        Self::assemble(kind, n, latent_n, variant, &checkpoint.stats, checkpoint.latent)
+        Self::assemble(kind, n, latent_n, scales, checkpoint.latent)
     }
 
     fn assemble(
         kind: Kind,
         n: usize,
         latent_n: usize,
-        variant: Variant,
-        stats: &Stats,
+        (w_scale, h_scale): (f64, f64),
         latent: LatentStats,
     ) -> Result<Self> {
-        let (w_scale, h_scale) = field_scales(variant, stats);
         for (what, value) in
             [("w_rms", w_scale), ("h_rms", h_scale), ("latent w_std", latent.w_std), ("latent h_std", latent.h_std)]
         {
@@ -154,7 +177,7 @@ impl Space {
     /// If `out` has another length.
     pub fn encode_w(&mut self, w: &ArrayView2<f64>, out: &mut [f32]) -> Result<()> {
         let (scale, mean, std) = (self.w_scale, self.stats.w_mean, self.stats.w_std);
-        self.encode(w, scale, (mean, std), |kind| &mut kind.encode_w, out)
+        self.encode(w, scale, (mean, std), |autoencoder| &mut autoencoder.encode_w, out)
     }
 
     /// Writes the normalised latent of `h` (N, N) to `out`, n² values.
@@ -166,7 +189,7 @@ impl Space {
     /// If `out` has another length.
     pub fn encode_h(&mut self, h: &ArrayView2<f64>, out: &mut [f32]) -> Result<()> {
         let (scale, mean, std) = (self.h_scale, self.stats.h_mean, self.stats.h_std);
-        self.encode(h, scale, (mean, std), |kind| &mut kind.encode_h, out)
+        self.encode(h, scale, (mean, std), |autoencoder| &mut autoencoder.encode_h, out)
     }
 
     fn encode(

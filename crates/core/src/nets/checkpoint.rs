@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Network;
-use crate::config::{LatentConfig, Law, ModelConfig};
+use super::{Conv, Fno, Network, Role};
+use crate::config::{Law, ModelConfig};
 use crate::error::{Error, Result};
 use crate::file::parts;
 
@@ -80,9 +80,9 @@ pub struct Checkpoint {
     pub stats: Stats,
     /// Scales of the training latents.
     pub latent: LatentStats,
-    /// Networks and their flat weights by role: `score` (diffusion) or `regression`; for trained latents `encode_w`, `decode_w`,
-    /// `encode_h` and `decode_h`.
-    pub networks: BTreeMap<String, (Network, Vec<f32>)>,
+    /// Networks and their flat weights by role: score (of the transport that [`Checkpoint::model`] names) or regression; for
+    /// trained latents the encoders and decoders.
+    pub networks: BTreeMap<Role, (Network, Vec<f32>)>,
     /// For [`Law::Gaussian`]: standard deviation of the residual mode by mode on the half spectrum (n, n/2 + 1) of the latent
     /// grid, √E|r̂|²/n in normalised units, so that white noise of unit variance times it has the residual's spectrum.
     pub residual: Option<Vec<f32>>,
@@ -97,7 +97,7 @@ struct Header {
     n: usize,
     stats: Stats,
     latent: LatentStats,
-    networks: BTreeMap<String, Network>,
+    networks: BTreeMap<Role, Network>,
     residual: Option<usize>,
     provenance: Provenance,
     /// The bits of [`Header::numbers`]: decimal numbers need not come back to the last digit.
@@ -118,22 +118,42 @@ impl Header {
 impl Checkpoint {
     /// Points per side of the latent grid.
     pub fn latent_n(&self) -> usize {
-        match self.model.latent {
-            LatentConfig::Identity => self.n,
-            LatentConfig::Spectral { n } | LatentConfig::Autoencoder { n, .. } => n,
-        }
+        self.model.latent.n(self.n)
     }
 
     /// A network and its weights by role.
     ///
     /// # Errors
     /// [`Error::Config`] where the checkpoint has none; the message lists what it has.
-    pub fn network(&self, role: &str) -> Result<(&Network, &[f32])> {
-        let found = self.networks.get(role).map(|(network, weights)| (network, weights.as_slice()));
+    pub fn network(&self, role: Role) -> Result<(&Network, &[f32])> {
+        let found = self.networks.get(&role).map(|(network, weights)| (network, weights.as_slice()));
         found.ok_or_else(|| {
-            let known: Vec<&str> = self.networks.keys().map(String::as_str).collect();
+            let known: Vec<&str> = self.networks.keys().map(|role| role.name()).collect();
             Error::config("checkpoint", format!("no network `{role}`; it has: {}", known.join(", ")))
         })
+    }
+
+    /// As [`Checkpoint::network`], for a Fourier neural operator of the architecture that the model names.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::network`], and [`Error::Config`] for another kind of network.
+    pub fn fno(&self, role: Role) -> Result<(&Fno, &[f32])> {
+        let wanted = self.model.network.variant;
+        match self.network(role)? {
+            (Network::Fno(desc), weights) if desc.variant == wanted => Ok((desc, weights)),
+            _ => Err(Error::config("checkpoint", format!("network `{role}` is no {wanted:?} Fourier neural operator"))),
+        }
+    }
+
+    /// As [`Checkpoint::network`], for an encoder or decoder.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::network`], and [`Error::Config`] for another kind of network.
+    pub fn conv(&self, role: Role) -> Result<(&Conv, &[f32])> {
+        match self.network(role)? {
+            (Network::Encoder(conv) | Network::Decoder(conv), weights) => Ok((conv, weights)),
+            _ => Err(Error::config("checkpoint", format!("network `{role}` is not convolutional"))),
+        }
     }
 
     /// Writes the checkpoint: magic and version, length of the header (u64, little-endian), JSON header, weights (f32,
@@ -157,7 +177,7 @@ impl Checkpoint {
             n: self.n,
             stats: self.stats,
             latent: self.latent,
-            networks: self.networks.iter().map(|(role, (network, _))| (role.clone(), network.clone())).collect(),
+            networks: self.networks.iter().map(|(role, (network, _))| (*role, network.clone())).collect(),
             residual: self.residual.as_ref().map(Vec::len),
             provenance: self.provenance.clone(),
             bits: Vec::new(),

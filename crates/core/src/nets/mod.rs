@@ -11,6 +11,7 @@ mod dft;
 mod fno;
 mod network;
 mod program;
+mod role;
 
 pub use checkpoint::{Checkpoint, LatentStats, Provenance, Stats};
 pub use conv::{Block, Conv, NORM_EPSILON, groups, scaled};
@@ -18,3 +19,4 @@ pub use dft::Dft;
 pub use fno::{Fno, HEAD};
 pub use network::{Init, Network, Param};
 pub use program::{ConvAdjoint, ConvProgram, FnoAdjoint, FnoProgram, FnoTape, Tape};
+pub use role::Role;

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::kl_of_dimension;
 use crate::latent::ACTIVE;
 
-/// Keeps ln finite for a dimension without variance, as published.
-const KL_EPSILON: f64 = 1e-8;
 /// Latents are collapsed when their effective rank is below this share of that of the fields they stand for …
 const RANK_SHARE: f64 = 0.25;
 /// … or when fewer than this share of their units is active.
@@ -15,7 +14,7 @@ const SHRUNK: f64 = 0.1;
 
 /// Statistics of latents over a set of samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct LatentDiagnostics {
     /// Mean over samples and dimensions.
     pub mean: f64,
     /// Standard deviation over samples and dimensions.
@@ -30,12 +29,12 @@ pub struct Spread {
     pub kl: f64,
 }
 
-impl Spread {
+impl LatentDiagnostics {
     /// Of samples of `dims` values each, one after the other.
     pub fn new(values: &[f32], dims: usize) -> Self {
         let samples = (values.len() / dims.max(1)).max(1);
         let (means, variance) = moments(values, dims);
-        let kl = means.iter().zip(&variance).map(|(&m, &v)| kl_term(m, v)).sum::<f64>() / dims as f64;
+        let kl = means.iter().zip(&variance).map(|(&m, &v)| kl_of_dimension(m, v)).sum::<f64>() / dims as f64;
         let mean = means.iter().sum::<f64>() / dims as f64;
         let square = values.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>() / values.len().max(1) as f64;
         let centred: Vec<f64> = values.iter().enumerate().map(|(i, &z)| f64::from(z) - means[i % dims]).collect();
@@ -48,7 +47,7 @@ impl Spread {
 
     /// Says so if the latents are collapsed, given the effective rank of the fields they stand for; and if they are too small
     /// for the noise levels, unless they are `normalised` before noise is added.
-    pub fn complaint(&self, name: &str, rank_of_fields: f64, normalised: bool) -> Option<String> {
+    pub fn warning(&self, name: &str, rank_of_fields: f64, normalised: bool) -> Option<String> {
         let dims = self.variance.len();
         let mut found = Vec::new();
         if self.rank < RANK_SHARE * rank_of_fields.min(dims as f64) {
@@ -67,7 +66,7 @@ impl Spread {
 }
 
 /// Mean and biased variance of each dimension.
-fn moments(values: &[f32], dims: usize) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn moments(values: &[f32], dims: usize) -> (Vec<f64>, Vec<f64>) {
     let samples = (values.len() / dims.max(1)).max(1) as f64;
     let mut means = vec![0.0; dims];
     values.iter().enumerate().for_each(|(i, &z)| means[i % dims] += f64::from(z) / samples);
@@ -77,10 +76,6 @@ fn moments(values: &[f32], dims: usize) -> (Vec<f64>, Vec<f64>) {
         .enumerate()
         .for_each(|(i, &z)| variance[i % dims] += (f64::from(z) - means[i % dims]).powi(2) / samples);
     (means, variance)
-}
-
-fn kl_term(mean: f64, variance: f64) -> f64 {
-    0.5 * (variance + mean * mean - 1.0 - (variance + KL_EPSILON).ln())
 }
 
 /// tr C² of C = ZᵀZ/samples, from the smaller of the two Gram matrices.
@@ -98,58 +93,28 @@ fn square_of_covariance(centred: &[f64], dims: usize, samples: usize) -> f64 {
     (total / (samples as f64).powi(2)).max(f64::MIN_POSITIVE)
 }
 
-/// The KL term of a batch and its derivative with respect to every latent value: (m + (z − m)(1 − 1/(v + ε)))/(dims · samples),
-/// since the mean and the (biased) variance of a dimension are functions of all samples of the batch.
-pub(super) fn kl_gradient(values: &[f32], dims: usize) -> (f64, Vec<f32>) {
-    let (means, variance) = moments(values, dims);
-    let kl = means.iter().zip(&variance).map(|(&m, &v)| kl_term(m, v)).sum::<f64>() / dims as f64;
-    let slope = |(i, &z): (usize, &f32)| {
-        let (m, v) = (means[i % dims], variance[i % dims]);
-        ((m + (f64::from(z) - m) * (1.0 - 1.0 / (v + KL_EPSILON))) / values.len() as f64) as f32
-    };
-    (kl, values.iter().enumerate().map(slope).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_spread_of_a_known_cloud() {
+    fn the_diagnostics_of_a_known_cloud() {
         // Two uncorrelated dimensions of variance 4 and 1, one constant: rank (4 + 1)²/(16 + 1).
         let cloud = [2.0, 1.0, 3.0, -2.0, 1.0, 3.0, 2.0, -1.0, 3.0, -2.0, -1.0, 3.0];
-        let spread = Spread::new(&cloud, 3);
-        assert_eq!(spread.variance, [4.0, 1.0, 0.0]);
-        assert!((spread.rank - 25.0 / 17.0).abs() < 1e-12);
-        assert_eq!(spread.active, 2);
-        let kl = (kl_term(0.0, 4.0) + kl_term(0.0, 1.0) + kl_term(3.0, 0.0)) / 3.0;
-        assert!((spread.kl - kl).abs() < 1e-12);
+        let latents = LatentDiagnostics::new(&cloud, 3);
+        assert_eq!(latents.variance, [4.0, 1.0, 0.0]);
+        assert!((latents.rank - 25.0 / 17.0).abs() < 1e-12);
+        assert_eq!(latents.active, 2);
+        let kl = (kl_of_dimension(0.0, 4.0) + kl_of_dimension(0.0, 1.0) + kl_of_dimension(3.0, 0.0)) / 3.0;
+        assert!((latents.kl - kl).abs() < 1e-12);
         // The same, by the other Gram matrix.
         let twice = [cloud, cloud].concat();
-        assert!((Spread::new(&twice, 3).rank - spread.rank).abs() < 1e-12);
-        let line = Spread { rank: 0.5, active: 0, ..spread.clone() };
-        let complaint = line.complaint("H", 3.0, true).unwrap();
-        assert!(complaint.contains("effective rank 0.5") && complaint.contains("0 of 3 units"), "{complaint}");
-        assert_eq!(spread.complaint("H", 3.0, true), None);
+        assert!((LatentDiagnostics::new(&twice, 3).rank - latents.rank).abs() < 1e-12);
+        let line = LatentDiagnostics { rank: 0.5, active: 0, ..latents.clone() };
+        let warning = line.warning("H", 3.0, true).unwrap();
+        assert!(warning.contains("effective rank 0.5") && warning.contains("0 of 3 units"), "{warning}");
+        assert_eq!(latents.warning("H", 3.0, true), None);
         let small: Vec<f32> = cloud.iter().map(|z| (z - 3.0) * 0.01).collect();
-        assert!(Spread::new(&small, 3).complaint("H", 3.0, false).unwrap().contains("shrunk to std 0.0"));
-    }
-
-    #[test]
-    fn the_gradient_of_the_kl_term_is_its_finite_difference() {
-        let values: Vec<f32> = (0..20).map(|i| ((i * 7) % 11) as f32 * 0.3 - 1.2).collect();
-        let (kl, gradient) = kl_gradient(&values, 4);
-        assert!((kl - Spread::new(&values, 4).kl).abs() < 1e-12);
-        for i in 0..20 {
-            let step = 1.0 / 256.0;
-            let moved = |by: f32| {
-                let mut values = values.clone();
-                values[i] += by;
-                kl_gradient(&values, 4).0
-            };
-            // Error of a central difference: step² times a third derivative of order one.
-            let slope = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
-            assert!((slope - f64::from(gradient[i])).abs() < 1e-4, "{i}: {slope} {}", gradient[i]);
-        }
+        assert!(LatentDiagnostics::new(&small, 3).warning("H", 3.0, false).unwrap().contains("shrunk to std 0.0"));
     }
 }
