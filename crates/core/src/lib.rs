@@ -30,7 +30,7 @@
 //! Each room depends only on those before it, from left to right: `error` → `rng` → `simd` → `config` → `file` → `pool` →
 //! `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
 //!
-//! - [`error`], [`rng`] (named random streams), [`simd`] (which vector unit), [`config`] (what is computed), [`file`] (files
+//! - [`error`], [`rng`] (named random streams), [`simd`] (which vector unit), [`config`] (what is computed), [`mod@file`] (files
 //!   written whole or not at all), [`pool`] (threads);
 //! - [`spectral`] (Fourier calculus; conventions of arrays), [`flow`] (the equation, its noise, the solvers);
 //! - [`kernels`] (loops on arrays, forwards and backwards), [`nets`] (networks as data and as programs);

@@ -63,7 +63,7 @@ fn widest() -> Unit {
 }
 
 /// Defines a function whose body is compiled three times: for the baseline instruction set, and for AVX2 and AVX-512 where they are
-/// found at run time ([`unit`]). Only what is written as `mul_add` is fused, and that everywhere (in software on processors without
+/// found at run time ([`unit()`]). Only what is written as `mul_add` is fused, and that everywhere (in software on processors without
 /// the instruction), so the bits are the same.
 #[macro_export]
 macro_rules! vectorised {
