@@ -12,9 +12,9 @@
 //! ```no_run
 //! let lab = lacuna::lab::Lab::open("smoke")?; // the smallest preset
 //! lab.train("spectral")?; // simulates the data first, if they are not there
-//! println!("{}", lab.offline()?); // are the learned laws right?
-//! println!("{}", lab.closed_loop()?); // do they hold in the running solver?
-//! lab.vorticity_panel()?; // figures/smoke/vorticity.png
+//! println!("{}", lab.show(Exhibit::Offline)?); // are the learned laws right?
+//! println!("{}", lab.show(Exhibit::ClosedLoop)?); // do they hold in the running solver?
+//! lab.show(Exhibit::Vorticity)?; // figures/smoke/vorticity.png
 //! # Ok::<(), lacuna::Error>(())
 //! ```
 //!
@@ -22,7 +22,8 @@
 //!
 //! # Map
 //! Each room depends only on those before it, from left to right. In crate `lacuna_core`, which this crate re-exports: `error` →
-//! `rng` → `simd` → `config` → `file` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
+//! `rng` → `simd` → `config` → `file` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent`
+//! → `closure`.
 //! In this crate: `stopwatch` → `artifact` → `data` → `import` → `nn` → `train` → `rollout` → `eval` → `plot` → `notebook` →
 //! `lab` → `cli`.
 //!
