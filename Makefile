@@ -102,7 +102,8 @@ doc: $(SYSTEM) ## API documentation, warnings are errors
 fmt: ## Format the Rust sources
 	$(CARGO) fmt --all
 
-lint: $(SYSTEM) ## Formatting and clippy, warnings are errors
+lint: $(SYSTEM) ## Formatting and clippy, warnings are errors; dependencies compiled once
+	@$(PYTHON) scripts/unify.py
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --lib --no-default-features --features notebook -- -D warnings
