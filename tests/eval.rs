@@ -160,7 +160,7 @@ fn a_draw_is_timed_in_milliseconds() {
     (config.eval.conditions, config.eval.samples) = (1, 2);
     let offline = Offline::measure(&config, &pairs(1, 1), &[AnyClosure::new(Sleeper)], &SeedTree::new(9)).unwrap();
     let found = offline.rows[1].ms_per_draw;
-    assert!(found >= ASLEEP && found < LATE * ASLEEP, "{found} ms");
+    assert!((ASLEEP..LATE * ASLEEP).contains(&found), "{found} ms");
 }
 
 #[test]
@@ -220,8 +220,8 @@ fn offline_scores_have_their_closed_forms() {
     /// Sampling of both pools moves their distance by less than about √2 times the floor, which the exact law against itself
     /// shows.
     const FLOORS: f64 = 1.5;
-    for row in 1..4 {
-        near("W1", row, expected[row], FLOORS * w1[0]);
+    for (row, &expected) in expected.iter().enumerate().skip(1) {
+        near("W1", row, expected, FLOORS * w1[0]);
     }
     // A tenth of the mean is far enough away for a factor of 3 to leave those bounds.
     assert!(expected[1] > 1.5 * FLOORS * w1[0], "{} beside the floor {}", expected[1], w1[0]);
