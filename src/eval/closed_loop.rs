@@ -283,7 +283,7 @@ const FAILURES: &str = "failures";
 
 fn score_columns(points: &[&Point], chosen: impl Fn(&LoopMetric) -> bool) -> Vec<Column> {
     let mut columns = Vec::new();
-    for metric in CLOSED_LOOP.into_iter().filter(|metric| chosen(metric)) {
+    for metric in CLOSED_LOOP.iter().filter(|metric| chosen(metric)) {
         let [values, errors] = estimates(metric.name, points.iter().map(|point| point.of(metric)));
         columns.push(values);
         columns.extend(metric.rule.has_errors().then_some(errors));

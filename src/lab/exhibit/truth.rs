@@ -90,7 +90,7 @@ pub(super) fn data_spectra(lab: &Lab) -> Result<Made> {
 /// Shells 1 … of a spectrum up to the dealiasing mask, beyond which nothing moves, where it is above a floor.
 fn curve(label: &str, spectrum: &[f64], n: usize, floor: f64) -> Series {
     let kept = spectrum.len().min(n / 3 + 1);
-    let (x, y) = (1..kept).filter(|&k| !(spectrum[k] <= floor)).map(|k| (k as f64, spectrum[k])).unzip();
+    let (x, y) = (1..kept).filter(|&k| spectrum[k] > floor).map(|k| (k as f64, spectrum[k])).unzip();
     Series::new(label, x, y)
 }
 
