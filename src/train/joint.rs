@@ -284,7 +284,7 @@ impl Objective for Joint<'_> {
             for part in parts {
                 let (own, after) = rest.split_at_mut(part.len());
                 rest = after;
-                add(part, own);
+                add(&part, own);
             }
         })?;
         let [z_w, z_h] = z;

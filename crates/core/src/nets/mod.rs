@@ -17,4 +17,4 @@ pub use conv::{Block, Conv, NORM_EPSILON, groups, scaled};
 pub use dft::Dft;
 pub use fno::{Fno, HEAD};
 pub use network::{Init, Network, Param};
-pub use program::{ConvAdjoint, ConvProgram, FnoAdjoint, FnoProgram, FnoTape, Tape};
+pub use program::{ConvProgram, FnoProgram, Pass, Prepared, WorkspacePool};
