@@ -29,6 +29,9 @@ impl Spare {
     }
 }
 
+/// Weights packed at the first use of a grid, for all chunks of a step: points per side, whether they go backwards.
+type Programs = Arc<Mutex<Vec<(usize, bool, Arc<Prepared>)>>>;
+
 /// The weights of one network on a device.
 ///
 /// On a device with autodiff they are the leaves whose gradients [`Weights::gradient`] collects; without, plain constants.
@@ -42,8 +45,7 @@ pub struct Weights {
     rounded: Option<Leaves>,
     device: Device,
     precision: Precision,
-    /// Packed at the first use of a grid, for all chunks of a step: points per side, whether they go backwards.
-    programs: Arc<Mutex<Vec<(usize, bool, Arc<Prepared>)>>>,
+    programs: Programs,
     spare: Spare,
 }
 

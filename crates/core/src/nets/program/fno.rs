@@ -11,7 +11,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use self::gated::Gated;
-use self::layers::{Coefficients, Spectral};
+use self::layers::Body;
+pub(super) use self::layers::Group;
 use self::paper::Paper;
 use super::workspace::{Buffer, Tape, Workspace};
 use crate::config::Variant;
@@ -29,42 +30,6 @@ pub(super) struct FnoLayers {
     pub(super) grid: Arc<Transforms>,
     pub(super) noisy: bool,
     body: Box<dyn Body>,
-}
-
-/// The layers of a variant. Fields are groups, (point, field) and (point, field, channel).
-trait Body: std::fmt::Debug + Send + Sync {
-    /// Runs the ω branch into `features`.
-    fn condition(&self, w: &[f32], features: &mut [f32], ws: &mut Workspace, tape: &mut Tape);
-
-    /// Evaluates the network on `x` after [`Body::condition`].
-    fn forward(&self, features: &[f32], input: Input, out: &mut [f32], ws: &mut Workspace, tape: &mut Tape);
-
-    /// Gradients of the inputs, given that of the output; adds those of all weights but the spectral ones.
-    fn backward(&self, group: &mut Group, g: &[f32], ws: &mut Workspace, gradient: &mut [f32]) -> Gradients;
-
-    /// The spectral convolutions in the order in which [`Body::backward`] meets them.
-    fn spectral(&self) -> Vec<&Spectral>;
-}
-
-/// x, (point, field), and a noise level for each field; both are ignored by regressions.
-type Input<'a> = (&'a [f32], &'a [f32]);
-
-/// What a forward pass over a group of fields leaves: its inputs, interleaved, and a tape for each of the two parts.
-#[derive(Debug, Clone)]
-pub(super) struct Group {
-    w: Buffer,
-    x: Buffer,
-    levels: Vec<f32>,
-    condition: Tape,
-    tape: Tape,
-    coefficients: Vec<Coefficients>,
-}
-
-/// Gradients with respect to the inputs of a group, interleaved.
-struct Gradients {
-    w: Buffer,
-    x: Option<Buffer>,
-    levels: Vec<f32>,
 }
 
 impl FnoLayers {

@@ -1,7 +1,8 @@
 //! Networks as programs on plain f32 arrays, forwards and, with a tape, backwards.
 //!
-//! Weights are packed when a program is made; work space grows in its first call, and every further one allocates nothing. A call
-//! uses the threads of the rayon pool that it is made in, and one outside of any.
+//! Weights are packed when a program is made; work space grows in its first call, and every further one allocates nothing, except
+//! for what crate `gemm` packs the largest products into. A call uses the threads of the rayon pool that it is made in, and one
+//! outside of any.
 
 mod conv;
 mod fno;

@@ -15,8 +15,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
-use super::layers::{Coefficients, Dense, Layout, NoiseEmbedding, Spectral, add_outer, multiply, multiply_back};
-use super::{Body, Gradients, Group, Input};
+use super::layers::{
+    Body, Coefficients, Dense, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral, add_outer, multiply,
+    multiply_back,
+};
 use crate::config::Padding;
 use crate::kernels::border::{frame, grow, inside};
 use crate::kernels::channels::{

@@ -12,6 +12,42 @@ use crate::kernels::matrix::{Matrix, transposed};
 use crate::kernels::spectral::{Filter, Transforms};
 use crate::nets::network::Named;
 
+/// The layers of a variant. Fields are groups, (point, field) and (point, field, channel).
+pub(super) trait Body: std::fmt::Debug + Send + Sync {
+    /// Runs the ω branch into `features`.
+    fn condition(&self, w: &[f32], features: &mut [f32], ws: &mut Workspace, tape: &mut Tape);
+
+    /// Evaluates the network on `x` after [`Body::condition`].
+    fn forward(&self, features: &[f32], input: Input, out: &mut [f32], ws: &mut Workspace, tape: &mut Tape);
+
+    /// Gradients of the inputs, given that of the output; adds those of all weights but the spectral ones.
+    fn backward(&self, group: &mut Group, g: &[f32], ws: &mut Workspace, gradient: &mut [f32]) -> Gradients;
+
+    /// The spectral convolutions in the order in which [`Body::backward`] meets them.
+    fn spectral(&self) -> Vec<&Spectral>;
+}
+
+/// x, (point, field), and a noise level for each field; both are ignored by regressions.
+pub(super) type Input<'a> = (&'a [f32], &'a [f32]);
+
+/// What a forward pass over a group of fields leaves: its inputs, interleaved, and a tape for each of the two parts.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Group {
+    pub(super) w: Buffer,
+    pub(super) x: Buffer,
+    pub(super) levels: Vec<f32>,
+    pub(super) condition: Tape,
+    pub(super) tape: Tape,
+    pub(super) coefficients: Vec<Coefficients>,
+}
+
+/// Gradients with respect to the inputs of a group, interleaved.
+pub(super) struct Gradients {
+    pub(super) w: Buffer,
+    pub(super) x: Option<Buffer>,
+    pub(super) levels: Vec<f32>,
+}
+
 /// Weights (from, to) and bias of a pointwise layer, and where they lie in the flat weights.
 #[derive(Debug)]
 pub(super) struct Dense {
@@ -97,7 +133,7 @@ pub(super) enum Layout {
 }
 
 /// Fourier coefficients of what a spectral convolution saw, and of the gradient of what it made.
-pub(in super::super) type Coefficients = (Buffer, Buffer);
+pub(super) type Coefficients = (Buffer, Buffer);
 
 impl Spectral {
     /// With the arrays called `names`.

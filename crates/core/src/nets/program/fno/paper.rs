@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
 use super::layers::{
-    Coefficients, Dense, Layout, NoiseEmbedding, Spectral, add_fields, add_outer, multiply, multiply_back,
+    Body, Coefficients, Dense, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral, add_fields, add_outer,
+    multiply, multiply_back,
 };
-use super::{Body, Gradients, Group, Input};
 use crate::kernels::activation::{gelu_back, gelu_outer, shift_gelu};
 use crate::kernels::channels::{channel_sums, lift, project, shift, weighted_sums};
 use crate::kernels::fork_join;
