@@ -14,7 +14,7 @@ use self::layers::{Conv3, Cutter, Layer, NormConv, Residual, UpConv};
 use super::workspace::{Tape, Workspace};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::product;
-use crate::kernels::matrix::{Matrix, transposed};
+use crate::kernels::matrix::Matrix;
 use crate::kernels::resize::{Resize, resampling};
 use crate::nets::network::Named;
 use crate::nets::{Block, Network, scaled};
@@ -26,8 +26,8 @@ pub(super) struct ConvLayers {
     pub(super) input: usize,
     pub(super) output: usize,
     layers: Vec<Box<dyn Layer>>,
-    /// The matrix (output, input) by which the input is resampled and added to the output, if it is, and its transpose.
-    resampling: Option<[Vec<f32>; 2]>,
+    /// The matrix (output, input) by which the input is resampled and added to the output, if it is.
+    resampling: Option<Vec<f32>>,
 }
 
 impl ConvLayers {
@@ -83,11 +83,7 @@ impl ConvLayers {
                 },
             });
         }
-        let resampling = desc.resamples().then(|| {
-            let matrix = resampling(n, at);
-            let transposed = transposed(&matrix, n);
-            [matrix, transposed]
-        });
+        let resampling = desc.resamples().then(|| resampling(n, at));
         Ok(Self { input: n, output: at, layers, resampling })
     }
 
@@ -97,11 +93,11 @@ impl ConvLayers {
         let made = self.layers.iter().fold(first, |h, layer| layer.forward(h, ws, tape));
         out.copy_from_slice(&made);
         ws.release(made);
-        if let Some([matrix, transposed]) = &self.resampling {
+        if let Some(matrix) = &self.resampling {
             let (n, m) = (self.input, self.output);
-            let mut half = ws.acquire(m * n);
-            product([m, n, n], Matrix::strided(matrix, n), Matrix::strided(input, n), &mut half, n, false);
-            product([m, n, m], Matrix::strided(&half, n), Matrix::strided(transposed, m), out, m, true);
+            let (matrix, mut half) = (Matrix::strided(matrix, n), ws.acquire(m * n));
+            product([m, n, n], matrix, Matrix::strided(input, n), &mut half, n, false);
+            product([m, n, m], Matrix::strided(&half, n), matrix.t(), out, m, true);
             ws.release(half);
         }
     }
@@ -120,11 +116,11 @@ impl ConvLayers {
         let d = self.layers.iter().rev().fold(last, |d, layer| layer.backward(d, ws, tape, gradient));
         d_input.copy_from_slice(&d);
         ws.release(d);
-        if let Some([matrix, transposed]) = &self.resampling {
+        if let Some(matrix) = &self.resampling {
             let (n, m) = (self.input, self.output);
-            let mut half = ws.acquire(m * n);
-            product([m, m, n], Matrix::strided(d_out, m), Matrix::strided(matrix, n), &mut half, n, false);
-            product([n, m, n], Matrix::strided(transposed, m), Matrix::strided(&half, n), d_input, n, true);
+            let (matrix, mut half) = (Matrix::strided(matrix, n), ws.acquire(m * n));
+            product([m, m, n], Matrix::strided(d_out, m), matrix, &mut half, n, false);
+            product([n, m, n], matrix.t(), Matrix::strided(&half, n), d_input, n, true);
             ws.release(half);
         }
     }
