@@ -20,15 +20,8 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
-    if weights.programs_fit() {
-        let (flat, field) = (weights.flat(), input.clone());
-        if !weights.device().is_autodiff() {
-            if let Some(out) = super::fused::evaluate(desc, encoder, flat, field) {
-                return out;
-            }
-        } else if let Some(out) = super::fused::conv(desc, encoder, flat, field) {
-            return resample(desc, input, out);
-        }
+    if let Some(out) = super::node::network(weights, vec![input.clone()], None) {
+        return out;
     }
     compose(desc, weights, input, encoder)
 }
@@ -39,11 +32,7 @@ pub fn compose(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) 
     let net = Net { desc, weights };
     let blocks = desc.blocks(encoder);
     let out = blocks.iter().fold(input.clone().unsqueeze_dim::<4>(1), |h, block| net.apply(block, h));
-    resample(desc, input, out.squeeze_dim::<3>(1))
-}
-
-/// Adds the resampled input where the description says so.
-fn resample(desc: &Conv, input: Tensor<3>, out: Tensor<3>) -> Tensor<3> {
+    let out = out.squeeze_dim::<3>(1);
     if !desc.resamples() {
         return out;
     }

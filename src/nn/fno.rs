@@ -21,9 +21,11 @@ use crate::nets::{Fno, HEAD};
 /// If a noisy network is called without `x` and `level`, or on shapes that do not fit each other.
 pub fn fno(desc: &Fno, weights: &Weights, x: Option<Tensor<3>>, w: Tensor<3>, level: Option<Tensor<1>>) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
-    if weights.programs_fit() {
+    {
         let noisy = desc.noisy.then(|| (x.clone().expect("a noisy input"), level.clone().expect("noise levels")));
-        if let Some(out) = super::fused::fno(desc, weights.flat(), w.clone(), noisy) {
+        let (x, level) = noisy.unzip();
+        let fields = std::iter::once(w.clone()).chain(x).collect();
+        if let Some(out) = super::node::network(weights, fields, level) {
             return out;
         }
     }
@@ -53,7 +55,7 @@ pub(crate) struct Prepared {
     product: Product,
     fourier: Fourier,
     /// Of the noise-level embedding (gated), (1, half).
-    frequencies: Option<Tensor<2>>,
+    noise_frequencies: Option<Tensor<2>>,
     /// x and y at every point (paper), (1, 2, n, n).
     coordinates: Option<Tensor<4>>,
 }
@@ -70,7 +72,7 @@ impl Prepared {
             weights: weights.clone(),
             product: weights.product(),
             fourier: Fourier::new(weights.product(), n, desc.modes, device),
-            frequencies: gated.then(|| constant(desc.frequencies(), [1, desc.embed / 2], device)),
+            noise_frequencies: gated.then(|| constant(desc.frequencies(), [1, desc.embed / 2], device)),
             coordinates: (!gated).then(|| constant(coordinates(), [1, 2, n, n], device)),
         }
     }
@@ -145,7 +147,7 @@ impl Prepared {
     /// γ and β of all layers, (batch, modulations).
     fn modulation(&self, level: Tensor<1>) -> Tensor<2> {
         let (e, out) = (self.desc.embed, self.desc.modulations());
-        let Some(frequencies) = &self.frequencies else { unreachable!("the gated variant has frequencies") };
+        let Some(frequencies) = &self.noise_frequencies else { unreachable!("the gated variant has frequencies") };
         let features = waves(level, frequencies.clone());
         let hidden = silu(self.linear("embed.0", features, e));
         self.linear("embed.1", hidden, out)

@@ -10,7 +10,7 @@ mod conv;
 mod fno;
 // The node is written against the graph of burn 0.22.1; GPU builds may take another release, and do not need it.
 #[cfg(not(feature = "cuda"))]
-mod fused;
+mod node;
 mod ops;
 mod weights;
 
@@ -18,19 +18,4 @@ pub use conv::{compose as compose_conv, decode, encode};
 pub(crate) use fno::Prepared;
 pub use fno::{compose as compose_fno, fno};
 pub(crate) use ops::{Product, values};
-pub use weights::Weights;
-
-/// Takes a gradient back that is needed no more: its memory waits for the next one, instead of going back to the system, which
-/// would hand it out again page by page.
-pub(crate) fn give(gradient: Vec<f32>) {
-    #[cfg(not(feature = "cuda"))]
-    fused::give(gradient);
-    #[cfg(feature = "cuda")]
-    drop(gradient);
-}
-
-/// Frees what the networks keep from one training step for the next.
-pub(crate) fn forget() {
-    #[cfg(not(feature = "cuda"))]
-    fused::forget();
-}
+pub use weights::{Spare, Weights};

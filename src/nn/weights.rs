@@ -2,24 +2,51 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use super::ops::{Product, values};
 use crate::config::Precision;
-use crate::nets::{Network, Param};
+use crate::kernels::{ObjectPool, Pooled};
+use crate::nets::{Network, Param, Prepared, WorkspacePool};
+
+/// What stays from one training step to the next: work spaces and gradients that wait for their next use. Clones are the same.
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "cuda", allow(dead_code))] // as Weights
+pub struct Spare {
+    workspaces: WorkspacePool,
+    gradients: ObjectPool<Vec<f32>>,
+}
+
+impl Spare {
+    /// `len` zeros.
+    #[cfg(not(feature = "cuda"))]
+    pub(super) fn gradient(&self, len: usize) -> Pooled<Vec<f32>> {
+        let mut gradient = self.gradients.acquire(|gradient| gradient.len() == len, || vec![0.0; len]);
+        gradient.fill(0.0);
+        gradient
+    }
+}
+
+/// Weights packed at the first use of a grid, for all chunks of a step: points per side, whether they go backwards.
+type Programs = Arc<Mutex<Vec<(usize, bool, Arc<Prepared>)>>>;
 
 /// The weights of one network on a device.
 ///
 /// On a device with autodiff they are the leaves whose gradients [`Weights::gradient`] collects; without, plain constants.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "cuda", allow(dead_code))] // programs, and what they need, run on a CPU only
 pub struct Weights {
+    network: Network,
     params: Vec<Param>,
     leaves: Leaves,
     /// The leaves rounded as operands of products.
     rounded: Option<Leaves>,
     device: Device,
     precision: Precision,
+    programs: Programs,
+    spare: Spare,
 }
 
 #[derive(Debug, Clone)]
@@ -55,7 +82,22 @@ impl Weights {
             let ranges = ranges.map(|(param, range)| (param.name.clone(), range)).collect();
             Leaves::Flat(leaf(&flat[..network.len()], true), ranges)
         };
-        Self { leaves, rounded: None, params, device: device.clone(), precision: Precision::F32 }
+        Self {
+            network: network.clone(),
+            leaves,
+            rounded: None,
+            params,
+            device: device.clone(),
+            precision: Precision::F32,
+            programs: Arc::default(),
+            spare: Spare::default(),
+        }
+    }
+
+    /// The same weights with work spaces and gradients from `spare`, to which they return.
+    #[must_use]
+    pub fn with_spare(self, spare: &Spare) -> Self {
+        Self { spare: spare.clone(), ..self }
     }
 
     /// The same weights for networks that multiply in `precision`; [`Weights::new`] makes them for f32.
@@ -86,6 +128,26 @@ impl Weights {
         self.precision == Precision::F32
     }
 
+    /// The weights packed for n × n points, with `adjoint` for both directions; who needs the same ones waits for who packs them.
+    /// `None` where the network does not fit the grid.
+    #[cfg(not(feature = "cuda"))]
+    pub(super) fn program(&self, n: usize, adjoint: bool) -> Option<Arc<Prepared>> {
+        let mut programs = self.programs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((.., program)) = programs.iter().find(|program| (program.0, program.1) == (n, adjoint)) {
+            return Some(Arc::clone(program));
+        }
+        let flat = super::node::flat(self.flat())?;
+        let made = Prepared::new(&self.network, flat.as_slice()?, n, adjoint, &self.spare.workspaces).ok()?;
+        let made = Arc::new(made);
+        programs.push((n, adjoint, Arc::clone(&made)));
+        Some(made)
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    pub(super) fn spare(&self) -> &Spare {
+        &self.spare
+    }
+
     /// How the networks multiply.
     pub(super) fn product(&self) -> Product {
         Product(self.precision)
@@ -104,8 +166,7 @@ impl Weights {
                 Leaves::Each(self.params.iter().map(each).collect())
             }
         };
-        let (params, device) = (self.params.clone(), self.device.clone().autodiff());
-        Self { leaves, rounded: None, params, device, precision: self.precision }
+        Self { leaves, rounded: None, device: self.device.clone().autodiff(), ..self.clone() }
     }
 
     /// The device the weights are on.
@@ -114,17 +175,18 @@ impl Weights {
     }
 
     /// The gradients, in the order of the flat weights; 0 where the loss does not depend on a weight, and for fixed arrays.
-    pub fn gradient(&self, grads: &mut Gradients) -> Vec<f32> {
+    pub fn gradient(&self, grads: &mut Gradients) -> Pooled<Vec<f32>> {
         let mut take = |leaf: &Tensor<1>| leaf.grad_remove(grads).map_or_else(|| vec![0.0; leaf.dims()[0]], values);
         let fixed = |param: &&Param| !param.trained();
-        match &self.leaves {
+        let gradient = match &self.leaves {
             Leaves::Flat(all, ranges) => {
                 let mut gradient = take(all);
                 self.params.iter().filter(fixed).for_each(|param| gradient[ranges[&param.name].clone()].fill(0.0));
                 gradient
             }
             Leaves::Each(leaves) => self.params.iter().flat_map(|param| take(&leaves[&param.name])).collect(),
-        }
+        };
+        self.spare.gradients.adopt(gradient)
     }
 
     /// All weights as one vector, in the order of [`Network::params`].

@@ -296,7 +296,7 @@ impl Objective for Joint<'_> {
             for part in parts {
                 let (own, after) = rest.split_at_mut(part.len());
                 rest = after;
-                add(part, own);
+                add(&part, own);
             }
         })?;
         for (buffer, new) in buffers.iter_mut().zip(z.iter().flat_map(|z| [mean(z), mean_square(z)])) {

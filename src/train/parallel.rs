@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::nn::Spare;
 use crate::pool::cores;
 
 /// Threads that work through the chunks of a batch.
 pub struct Workers {
     pools: Vec<rayon::ThreadPool>,
+    spare: Spare,
 }
 
 impl Workers {
@@ -27,7 +29,12 @@ impl Workers {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
             pool.map_err(|error| Error::Process { what: format!("cannot start a worker thread: {error}") })
         };
-        Ok(Self { pools: (0..count).map(pool).collect::<Result<_>>()? })
+        Ok(Self { pools: (0..count).map(pool).collect::<Result<_>>()?, spare: Spare::default() })
+    }
+
+    /// What networks keep from one step to the next.
+    pub fn spare(&self) -> &Spare {
+        &self.spare
     }
 
     /// `work(chunk)` for every chunk below `chunks`, in their order whatever the number of threads.
@@ -86,13 +93,6 @@ impl Workers {
         });
         let line = line.into_inner().unwrap_or_else(PoisonError::into_inner);
         line.failed.map_or(Ok(()), Err)
-    }
-}
-
-impl Drop for Workers {
-    /// The end of training: prepared networks are kept for no next step.
-    fn drop(&mut self) {
-        crate::nn::forget();
     }
 }
 

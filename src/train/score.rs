@@ -118,7 +118,7 @@ impl Objective for Score<'_> {
         gradient.fill(0.0);
         setup.workers.in_order(setup.chunks, work, |(loss, part)| {
             total += loss;
-            add(part, gradient);
+            add(&part, gradient);
         })?;
         Ok(total.into())
     }
@@ -142,7 +142,6 @@ impl Objective for Score<'_> {
 }
 
 /// Adds the gradient of a chunk.
-pub(super) fn add(part: Vec<f32>, gradient: &mut [f32]) {
-    gradient.iter_mut().zip(&part).for_each(|(sum, value)| *sum += value);
-    crate::nn::give(part);
+pub(super) fn add(part: &[f32], gradient: &mut [f32]) {
+    gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
 }

@@ -12,7 +12,7 @@ use super::noise::{NoisyBatch, NoisyTarget};
 use super::score::{loss_scale, square_error, sum};
 use crate::config::{Padding, Precision, SamplerKind, Variant};
 use crate::error::Result;
-use crate::nets::{Conv, ConvAdjoint, ConvProgram, Fno, FnoProgram, Network, Tape};
+use crate::nets::{Conv, ConvProgram, Fno, FnoProgram, Network, Prepared, WorkspacePool};
 use crate::nn::{Product, Weights, compose_conv, compose_fno, values};
 use crate::rng::SeedTree;
 use crate::transport::{Edm, FlowMatching, Published, Schedule, Scratch, Transport, sample};
@@ -260,7 +260,7 @@ fn slope_error(flat: &[f32], gradient: &[f32], value: f64, loss: &dyn Fn(&[f32])
     Ok(((moved(1.0)? - moved(-1.0)?) / (2.0 * along) / norm - 1.0).abs())
 }
 
-/// Encoder and decoder: values, and the gradient: against that of the programs where they have one, else against differences.
+/// Encoder and decoder: values, and the gradient against that of the programs.
 fn autoencoder(name: &str, desc: &Conv, place: Place, seeds: &SeedTree, checks: &mut Vec<Check>) -> Result<()> {
     for encoder in [true, false] {
         let role = if encoder { "encoder" } else { "decoder" };
@@ -296,24 +296,11 @@ fn autoencoder(name: &str, desc: &Conv, place: Place, seeds: &SeedTree, checks: 
             weights.gradient(&mut (out * tensor(&slope, m)).sum().backward())
         };
         let found = step(place);
-        let owner = std::sync::Arc::new(flat.clone());
-        if let Some(mut adjoint) = ConvAdjoint::new(desc, encoder, &owner, std::sync::Arc::clone(&owner) as _, n) {
-            let mut wanted = vec![0.0; flat.len()];
-            for (field, slope) in input.chunks_exact(n * n).zip(slope.chunks_exact(m * m)) {
-                let mut tape = Tape::default();
-                adjoint.forward(field, n, &mut tape);
-                adjoint.backward(slope, m, tape, &mut wanted);
-            }
-            let what = format!("{name}, {role}: gradient against the program");
-            checks.push(Check::new(what, distance(&found, &wanted), place.agreement()));
-        } else {
-            let loss = |flat: &[f32]| -> Result<f64> {
-                let product = |(&out, &slope): (&f32, &f32)| f64::from(out) * f64::from(slope);
-                Ok(program(flat)?.iter().zip(&slope).map(product).sum())
-            };
-            let what = format!("{name}, {role}: gradient against differences of the program");
-            checks.push(Check::new(what, slope_error(&flat, &found, loss(&flat)?, &loss)?, place.difference()));
-        }
+        let prepared = Prepared::new(&network, &flat, n, true, &WorkspacePool::default())?;
+        let mut wanted = vec![0.0; flat.len()];
+        prepared.backward(&slope, prepared.forward(&[&input]).1, &mut wanted);
+        let what = format!("{name}, {role}: gradient against the program");
+        checks.push(Check::new(what, distance(&found, &wanted), place.agreement()));
         if place.differs() {
             let what = format!("{name}, {role}: gradient against the CPU's");
             let wanted = step(Place { device: &Device::flex(), precision: Precision::F32 });

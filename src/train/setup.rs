@@ -40,7 +40,7 @@ impl Setup<'_> {
 
     /// Weights of a network on the device, without gradients.
     pub fn weights(&self, network: &Network, params: &[f32]) -> Weights {
-        Weights::new(network, params, &self.device).with_precision(self.precision)
+        Weights::new(network, params, &self.device).with_precision(self.precision).with_spare(self.workers.spare())
     }
 
     /// The samples of a batch that are in chunk `chunk`.

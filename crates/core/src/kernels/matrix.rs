@@ -1,8 +1,4 @@
-//! Matrix products on slices.
-
-use gemm::Parallelism;
-
-use super::panel;
+//! Matrices inside slices, and which products of them are wanted.
 
 /// A matrix inside a slice: element (i, j) at `i · rows + j · columns`.
 #[derive(Clone, Copy)]
@@ -74,7 +70,7 @@ pub(crate) struct Product<'a> {
 
 impl Product<'_> {
     /// Do the matrices lie in their slices, that of `out` in one of `len` values?
-    fn fits(&self, len: usize) -> bool {
+    pub(crate) fn fits(&self, len: usize) -> bool {
         let Self { size: [m, k, n], left, right, stride, .. } = *self;
         left.holds(m, k) && right.holds(k, n) && (m - 1) * stride + n <= len && stride >= n
     }
@@ -82,7 +78,7 @@ impl Product<'_> {
 
 /// Products along a field, all with the same sizes, and what their sums are made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Sweep<'a> {
+pub(crate) struct BatchedProduct<'a> {
     /// Products; from one to the next, `left` and `out` begin so much further.
     pub(crate) lines: usize,
     pub(crate) line: [usize; 2],
@@ -94,7 +90,7 @@ pub(crate) struct Sweep<'a> {
     pub(crate) bias: &'a [f32],
 }
 
-impl Sweep<'_> {
+impl BatchedProduct<'_> {
     /// One product.
     pub(crate) const ONE: Self = Self { lines: 1, line: [0; 2], parts: 1, part: [0; 2], bias: &[] };
 
@@ -127,68 +123,6 @@ impl Sweep<'_> {
             }
         }
     }
-}
-
-/// [`Product`] of these matrices.
-///
-/// # Panics
-/// If a matrix does not fit its slice.
-pub(crate) fn product(size: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], stride: usize, add: bool) {
-    multiply(Product { size, left, right, stride, add }, out);
-}
-
-fn multiply(product: Product, out: &mut [f32]) {
-    let Product { size: [m, k, n], left, right, stride, add } = product;
-    assert!(product.fits(out.len()), "matrix product {m} × {k} × {n} beyond its slices");
-    if panel::suits(product) {
-        return panel::multiply(product, out);
-    }
-    // SAFETY: the largest index of each matrix was just checked against its slice; `out` is not aliased, being borrowed mutably,
-    // and its rows do not overlap (stride ≥ n).
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            stride as isize,
-            add,
-            left.values.as_ptr(),
-            left.columns as isize,
-            left.rows as isize,
-            right.values.as_ptr(),
-            right.columns as isize,
-            right.rows as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
-}
-
-/// [`product`] along a field, of rows that follow one another in `out`, none added to what is there.
-///
-/// # Panics
-/// If a matrix does not fit its slice.
-pub(crate) fn products(size: [usize; 3], left: Matrix, right: Matrix, out: &mut [f32], along: Sweep) {
-    let [_, k, n] = size;
-    let first = Product { size, left, right, stride: n, add: false };
-    if panel::suits(first) && k <= panel::PIECE {
-        return panel::sweep(first, out, along);
-    }
-    along.each(first, out, multiply);
-}
-
-/// `out` ← `left` · `right`, row-major and `n` × `n`, as the programs multiply.
-///
-/// # Panics
-/// If a slice is shorter than n² values.
-pub fn square_product(n: usize, left: &[f32], right: &[f32], out: &mut [f32]) {
-    product([n; 3], Matrix::strided(left, n), Matrix::strided(right, n), out, n, false);
 }
 
 /// The transpose of a row-major (rows, columns) matrix.

@@ -1,6 +1,7 @@
 //! Band-limited resampling of fields with channels, and its adjoint.
 
-use super::matrix::{Matrix, product};
+use super::gemm::product;
+use super::matrix::Matrix;
 
 /// The matrix (to, from) of band-limited resampling along one axis: row i, column j is Σ_{|k| < m/2} e^{2πik(i/to − j/from)}/from,
 /// m the smaller of the two.
@@ -22,13 +23,11 @@ pub(crate) struct Resize {
     channels: usize,
     /// (to, from), for one axis.
     matrix: Vec<f32>,
-    half: Vec<f32>,
 }
 
 impl Resize {
     pub(crate) fn new(from: usize, to: usize, channels: usize) -> Self {
-        // Both directions pass through (max · min) points of one axis each.
-        Self { from, to, channels, matrix: resampling(from, to), half: vec![0.0; from * to * channels] }
+        Self { from, to, channels, matrix: resampling(from, to) }
     }
 
     /// Points per side read and made, and channels.
@@ -36,25 +35,28 @@ impl Resize {
         (self.from, self.to, self.channels)
     }
 
+    /// Values of scratch: both directions pass through points of one axis each.
+    pub(crate) fn scratch(&self) -> usize {
+        self.from * self.to * self.channels
+    }
+
     /// `out` ← M h Mᵀ, channel by channel.
-    pub(crate) fn forward(&mut self, h: &[f32], out: &mut [f32]) {
+    pub(crate) fn forward(&self, h: &[f32], half: &mut [f32], out: &mut [f32]) {
         let Self { from, to, channels: c, .. } = *self;
         let matrix = Matrix::strided(&self.matrix, from);
-        product([to, from, from * c], matrix, Matrix::strided(h, from * c), &mut self.half, from * c, false);
-        for (half, out) in self.half.chunks_exact(from * c).zip(out.chunks_exact_mut(to * c)) {
+        product([to, from, from * c], matrix, Matrix::strided(h, from * c), half, from * c, false);
+        for (half, out) in half.chunks_exact(from * c).zip(out.chunks_exact_mut(to * c)) {
             product([to, from, c], matrix, Matrix::strided(half, c), out, c, false);
         }
     }
 
-    /// The gradient with respect to h: Mᵀ d M.
-    pub(crate) fn backward(&mut self, d: &[f32]) -> Vec<f32> {
+    /// `d_h` ← Mᵀ d M, the gradient with respect to h.
+    pub(crate) fn backward(&self, d: &[f32], half: &mut [f32], d_h: &mut [f32]) {
         let Self { from, to, channels: c, .. } = *self;
         let transposed = Matrix::strided(&self.matrix, from).t();
-        for (half, d) in self.half.chunks_exact_mut(from * c).zip(d.chunks_exact(to * c)) {
+        for (half, d) in half.chunks_exact_mut(from * c).zip(d.chunks_exact(to * c)) {
             product([from, to, c], transposed, Matrix::strided(d, c), half, c, false);
         }
-        let mut out = vec![0.0; from * from * c];
-        product([from, to, from * c], transposed, Matrix::strided(&self.half, from * c), &mut out, from * c, false);
-        out
+        product([from, to, from * c], transposed, Matrix::strided(half, from * c), d_h, from * c, false);
     }
 }

@@ -4,10 +4,9 @@
 //! x, x, x + 1 for 2x + 1; columns likewise. So each of the four phases (a, b) of the output is a 2×2 convolution of the coarse
 //! field, its taps sums of the nine: 16 products instead of 36 for every coarse point.
 
-use super::matrix::transpose;
-use super::matrix::{Matrix, product};
-use super::stencil::BLOCK;
-use super::stencil::frame;
+use super::border::{BLOCK, frame};
+use super::gemm::product;
+use super::matrix::{Matrix, transpose};
 use crate::config::Padding;
 
 /// The coarse row or column, 0 or 1, that tap `tap` of phase `phase` sees.

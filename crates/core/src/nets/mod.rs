@@ -1,8 +1,8 @@
 //! Trained networks as data and as plain-array programs; nothing here needs a tensor library.
 //!
 //! A network is described once ([`Network`]: sizes only), its weights are a flat vector in the order of
-//! [`Network::params`], and two layers interpret the description: the programs of this room (f32 arrays, prepared once, no
-//! allocation per call), which rollouts and notebooks use, and the tensor room, which trains.
+//! [`Network::params`], and two layers interpret the description: the programs of this room (f32 arrays, forwards and backwards),
+//! which draw, and train on a CPU, and the compositions of the tensor room, which run on other devices.
 //! A [`Checkpoint`] is a description, its weights, and everything else that a draw needs, in one file.
 
 mod checkpoint;
@@ -18,5 +18,5 @@ pub use conv::{Block, Conv, NORM_EPSILON, groups, scaled};
 pub use dft::Dft;
 pub use fno::{Fno, HEAD};
 pub use network::{Init, Network, Param};
-pub use program::{ConvAdjoint, ConvProgram, FnoAdjoint, FnoProgram, FnoTape, Tape};
+pub use program::{ConvProgram, FnoProgram, Pass, Prepared, WorkspacePool};
 pub use role::Role;

@@ -137,57 +137,43 @@ impl Network {
     }
 }
 
-/// Weights by name, borrowed from a flat vector.
+/// Weights by name, and where they lie in the flat vector.
 pub(super) struct Named<'a> {
-    params: Vec<(Param, &'a [f32])>,
+    ranges: HashMap<String, Range<usize>>,
+    weights: &'a [f32],
 }
 
 impl<'a> Named<'a> {
     /// Cuts `weights` into the parameters of `network`.
     pub(super) fn new(network: &Network, weights: &'a [f32]) -> Result<Self> {
         network.check(weights)?;
-        let mut rest = weights;
-        let cut = |param: Param| {
-            let (values, after) = rest.split_at(param.len());
-            rest = after;
-            (param, values)
-        };
-        Ok(Self { params: network.params().into_iter().map(cut).collect() })
-    }
-
-    /// The values of the parameter `name`.
-    ///
-    /// # Panics
-    /// If the description has no such parameter: programs ask for names of their own description only.
-    pub(super) fn get(&self, name: &str) -> &'a [f32] {
-        let found = self.params.iter().find(|(param, _)| param.name == name);
-        found.unwrap_or_else(|| panic!("the description lists no parameter `{name}`")).1
-    }
-}
-
-/// Where each parameter lies in the flat weights.
-#[derive(Debug, Clone)]
-pub(super) struct Layout {
-    ranges: HashMap<String, Range<usize>>,
-}
-
-impl Layout {
-    /// The parameters of `network`.
-    pub(super) fn new(network: &Network) -> Self {
         let mut at = 0;
         let ranges = network.params().into_iter().map(|param| {
             let range = at..at + param.len();
             at = range.end;
             (param.name, range)
         });
-        Self { ranges: ranges.collect() }
+        Ok(Self { ranges: ranges.collect(), weights })
     }
 
-    /// The range of the parameter `name`.
+    /// Where the parameter `name` lies.
     ///
     /// # Panics
-    /// If the description has no such parameter, as [`Named::get`].
+    /// If the description has no such parameter: programs ask for names of their own description only.
     pub(super) fn range(&self, name: &str) -> Range<usize> {
         self.ranges.get(name).unwrap_or_else(|| panic!("the description lists no parameter `{name}`")).clone()
+    }
+
+    /// The values at `range`.
+    pub(super) fn at(&self, range: &Range<usize>) -> &'a [f32] {
+        &self.weights[range.clone()]
+    }
+
+    /// The values of the parameter `name`.
+    ///
+    /// # Panics
+    /// As [`Named::range`].
+    pub(super) fn get(&self, name: &str) -> &'a [f32] {
+        self.at(&self.range(name))
     }
 }

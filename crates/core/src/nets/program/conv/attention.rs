@@ -1,65 +1,146 @@
 //! Self-attention over all points.
 
-use super::{Norm, Skip};
-use crate::kernels::matrix::{Matrix, product};
-use crate::kernels::pointwise::{affine, shift, softmax};
-use crate::nets::network::Named;
+use super::super::workspace::{Buffer, Tape, Workspace};
+use super::layers::{Cutter, GroupNorm, Layer, Pointwise};
+use crate::kernels::activation::{softmax, softmax_back};
+use crate::kernels::channels::affine;
+use crate::kernels::gemm::product;
+use crate::kernels::matrix::Matrix;
 
-/// The doubled projections, multiplied out: q, k and v (channels, channels) with their biases, and the output.
-#[derive(Clone)]
+/// h + out(MHA(qkv(norm h))), MHA(q, k, v) = softmax(q kᵀ/√size) v for each head; tokens are points.
+///
+/// The projections are doubled as published. Forwards only they are multiplied out, which leaves `second` and `outer`.
+#[derive(Debug)]
 pub(super) struct Attention {
-    pub(super) norm: Norm,
+    norm: GroupNorm,
+    channels: usize,
     heads: usize,
-    qkv: [Skip; 3],
-    out: Skip,
-    parts: [Vec<f32>; 3],
-    scores: Vec<f32>,
+    /// (3·channels, channels), without bias.
+    first: Option<Pointwise>,
+    /// The packed projections of q, k and v.
+    second: [Pointwise; 3],
+    inner: Option<Pointwise>,
+    outer: Pointwise,
 }
 
 impl Attention {
-    pub(super) fn new(named: &Named, name: &str, c: usize, heads: usize, tokens: usize) -> Self {
-        let get = |part: &str| named.get(&format!("{name}.attention.1.{part}"));
-        let (first, second, bias) = (get("qkv_project.weight"), get("mha.in_proj_weight"), get("mha.in_proj_bias"));
-        let rows = |values: &'_ [f32], part: usize| values[part * c * c..(part + 1) * c * c].to_vec();
-        let qkv = [0, 1, 2].map(|part| Skip {
-            weight: composed(&rows(first, part), &rows(second, part), c),
-            bias: bias[part * c..(part + 1) * c].to_vec(),
-        });
-        let (inner, outer) = (get("mha.out_proj.weight"), get("out_project.weight"));
-        let inner_bias = get("mha.out_proj.bias");
-        let bias = outer.chunks_exact(c).map(|row| row.iter().zip(inner_bias).map(|(w, b)| w * b).sum());
-        Self {
-            norm: Norm::new(named, &format!("{name}.attention.0"), c),
-            heads,
-            qkv,
-            out: Skip { weight: composed(inner, outer, c), bias: bias.collect() },
-            parts: [0, 1, 2].map(|_| vec![0.0; tokens * c]),
-            scores: vec![0.0; tokens * tokens],
+    pub(super) fn new(cut: &Cutter, name: &str, c: usize, heads: usize) -> Self {
+        let range = |part: &str| cut.named.range(&format!("{name}.attention.1.{part}"));
+        let norm = GroupNorm::new(cut, &format!("{name}.attention.0"));
+        let (first, outer) = (range("qkv_project.weight"), range("out_project.weight"));
+        let (weight, bias) = (range("mha.in_proj_weight"), range("mha.in_proj_bias"));
+        let (inner, inner_bias) = (range("mha.out_proj.weight"), range("mha.out_proj.bias"));
+        let rows = |range: &std::ops::Range<usize>, part: usize, size: usize| {
+            range.start + part * size..range.start + (part + 1) * size
+        };
+        if cut.adjoint {
+            let second =
+                [0, 1, 2].map(|part| Pointwise::new(cut, rows(&weight, part, c * c), Some(rows(&bias, part, c)), c));
+            let inner = Some(Pointwise::new(cut, inner, Some(inner_bias), c));
+            let (first, outer) = (Some(Pointwise::new(cut, first, None, c)), Pointwise::new(cut, outer, None, c));
+            return Self { norm, channels: c, heads, first, second, inner, outer };
         }
+        let at = |range: &std::ops::Range<usize>| cut.named.at(range);
+        let second = [0, 1, 2].map(|part| {
+            let [first, second] = [&first, &weight].map(|range| at(&rows(range, part, c * c)));
+            Pointwise::composed(composed(first, second, c), at(&rows(&bias, part, c)).to_vec())
+        });
+        let bias = at(&outer).chunks_exact(c).map(|row| row.iter().zip(at(&inner_bias)).map(|(w, b)| w * b).sum());
+        let outer = Pointwise::composed(composed(at(&inner), at(&outer), c), bias.collect());
+        Self { norm, channels: c, heads, first: None, second, inner: None, outer }
     }
 
-    /// h ← h + attention(norm(h)).
-    pub(super) fn run(&mut self, h: &mut [f32], inner: &mut [f32], n: usize) {
-        let (tokens, c) = (n * n, self.norm.weight.len());
-        let (h, inner) = (&mut h[..tokens * c], &mut inner[..tokens * c]);
-        self.norm.measure(h);
-        affine(h, &self.norm.scale, &self.norm.offset, inner);
-        for (part, Skip { weight, bias }) in self.parts.iter_mut().zip(&self.qkv) {
-            product([tokens, c, c], Matrix::strided(inner, c), Matrix::strided(weight, c), part, c, false);
-            shift(part, bias);
+    fn scale(&self) -> f32 {
+        ((self.channels / self.heads) as f32).sqrt().recip()
+    }
+}
+
+impl Layer for Attention {
+    fn forward(&self, h: Buffer, ws: &mut Workspace, tape: &mut Tape) -> Buffer {
+        let c = self.channels;
+        let (tokens, wide, size) = (h.len() / c, 3 * c, c / self.heads);
+        self.norm.measure(&h, ws, tape);
+        let mut seen = ws.acquire(tokens * c);
+        affine(&h, &ws.channels[0], &ws.channels[1], &mut seen);
+        let mut qkv = ws.acquire(tokens * wide);
+        if let Some(projection) = &self.first {
+            let mut first = ws.acquire(tokens * wide);
+            projection.forward(&seen, c, tokens, &mut first, wide, false);
+            for (part, projection) in self.second.iter().enumerate() {
+                projection.forward(&first[part * c..], wide, tokens, &mut qkv[part * c..], wide, false);
+            }
+            tape.push(seen, ws);
+            tape.push(first, ws);
+        } else {
+            for (part, projection) in self.second.iter().enumerate() {
+                projection.forward(&seen, c, tokens, &mut qkv[part * c..], wide, false);
+            }
+            ws.release(seen);
         }
-        let [q, k, v] = &self.parts;
-        let size = c / self.heads;
-        for at in (0..c).step_by(size) {
-            let (q, k, v) = (&q[at..], &k[at..], &v[at..]);
-            let keys = Matrix::strided(k, c).t();
-            product([tokens, size, tokens], Matrix::strided(q, c), keys, &mut self.scores, tokens, false);
-            softmax(&mut self.scores, tokens, 1.0 / (size as f32).sqrt());
-            let scores = Matrix::strided(&self.scores, tokens);
-            product([tokens, tokens, size], scores, Matrix::strided(v, c), &mut inner[at..], c, false);
+        // One head after the other in the same place, unless all are kept.
+        let step = if tape.keep { tokens * tokens } else { 0 };
+        let (mut all, mut mixed) = (ws.acquire(step * (self.heads - 1) + tokens * tokens), ws.acquire(tokens * c));
+        for head in 0..self.heads {
+            let scores = &mut all[head * step..][..tokens * tokens];
+            let [q, k, v] = [0, 1, 2].map(|part| Matrix::strided(&qkv[part * c + head * size..], wide));
+            product([tokens, size, tokens], q, k.t(), scores, tokens, false);
+            softmax(scores, tokens, self.scale());
+            product([tokens, tokens, size], Matrix::strided(scores, tokens), v, &mut mixed[head * size..], c, false);
         }
-        product([tokens, c, c], Matrix::strided(inner, c), Matrix::strided(&self.out.weight, c), h, c, true);
-        shift(h, &self.out.bias);
+        tape.push(qkv, ws);
+        tape.push(all, ws);
+        let mut out = ws.copy(&h);
+        if let Some(projection) = &self.inner {
+            let mut inner = ws.acquire(tokens * c);
+            projection.forward(&mixed, c, tokens, &mut inner, c, false);
+            self.outer.forward(&inner, c, tokens, &mut out, c, true);
+            tape.push(mixed, ws);
+            tape.push(inner, ws);
+        } else {
+            self.outer.forward(&mixed, c, tokens, &mut out, c, true);
+            ws.release(mixed);
+        }
+        tape.push(h, ws);
+        out
+    }
+
+    fn backward(&self, mut d: Buffer, ws: &mut Workspace, tape: &mut Tape, gradient: &mut [f32]) -> Buffer {
+        let (Some(first_projection), Some(inner_projection)) = (&self.first, &self.inner) else {
+            unreachable!("prepared to go backwards")
+        };
+        let (h, inner, mixed, all, qkv) = (tape.pop(), tape.pop(), tape.pop(), tape.pop(), tape.pop());
+        let (first, seen) = (tape.pop(), tape.pop());
+        let c = self.channels;
+        let (tokens, wide, size) = (h.len() / c, 3 * c, c / self.heads);
+        let (mut d_inner, mut d_mixed) = (ws.acquire(tokens * c), ws.acquire(tokens * c));
+        self.outer.backward(&d, c, tokens, &inner, c, &mut d_inner, false, gradient);
+        inner_projection.backward(&d_inner, c, tokens, &mixed, c, &mut d_mixed, false, gradient);
+        let (mut d_qkv, mut d_scores) = (ws.acquire(tokens * wide), ws.acquire(tokens * tokens));
+        for (head, scores) in all.chunks_exact(tokens * tokens).enumerate() {
+            let at = |part: usize| part * c + head * size;
+            let [q, k, v] = [0, 1, 2].map(|part| Matrix::strided(&qkv[at(part)..], wide));
+            let d_head = Matrix::strided(&d_mixed[head * size..], c);
+            product([tokens, size, tokens], d_head, v.t(), &mut d_scores, tokens, false);
+            let weights = Matrix::strided(scores, tokens).t();
+            product([tokens, tokens, size], weights, d_head, &mut d_qkv[at(2)..], wide, false);
+            softmax_back(scores, tokens, self.scale(), &mut d_scores);
+            let slopes = Matrix::strided(&d_scores, tokens);
+            product([tokens, tokens, size], slopes, k, &mut d_qkv[at(0)..], wide, false);
+            product([tokens, tokens, size], slopes.t(), q, &mut d_qkv[at(1)..], wide, false);
+        }
+        let mut d_first = ws.acquire(tokens * wide);
+        for (part, projection) in self.second.iter().enumerate() {
+            let (d_part, seen) = (&d_qkv[part * c..], &first[part * c..]);
+            projection.backward(d_part, wide, tokens, seen, wide, &mut d_first[part * c..], false, gradient);
+        }
+        let mut d_seen = d_mixed;
+        first_projection.backward(&d_first, wide, tokens, &seen, c, &mut d_seen, false, gradient);
+        tape.pop_numbers(self.norm.numbers(), &mut ws.statistics);
+        self.norm.backward(&h, false, &mut d_seen, ws, gradient);
+        // The residual path is already in `d`.
+        d.iter_mut().zip(&*d_seen).for_each(|(d, d_seen)| *d += d_seen);
+        ws.release_all([h, inner, mixed, all, qkv, first, seen, d_inner, d_seen, d_qkv, d_scores, d_first]);
+        d
     }
 }
 

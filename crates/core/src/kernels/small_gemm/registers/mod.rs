@@ -1,4 +1,4 @@
-//! Panels by the registers of a processor, named one by one: written as loops over arrays the same sums left registers again, or
+//! Tiles by the registers of a processor, named one by one: written as loops over arrays the same sums left registers again, or
 //! waited for the additions that make addresses.
 
 mod avx2;
@@ -6,20 +6,20 @@ mod avx512;
 
 use std::hint::black_box;
 
-use super::super::matrix::{Product, Sweep};
+use super::super::matrix::{BatchedProduct, Product};
 use crate::simd::Unit;
 
-/// As [`super::sweep`].
+/// As [`super::batched`].
 ///
 /// # Safety
 /// The processor has the registers, and the matrices lie in their slices.
-pub(crate) type Sweeps = unsafe fn(Product<'_>, &mut [f32], Sweep<'_>);
+pub(crate) type Multiply = unsafe fn(Product<'_>, &mut [f32], BatchedProduct<'_>);
 
 /// The registers of a vector unit, if we name them.
-pub(crate) fn of(unit: Unit) -> Option<Sweeps> {
+pub(crate) fn of(unit: Unit) -> Option<Multiply> {
     match unit {
-        Unit::Avx512 => Some(avx512::sweep),
-        Unit::Avx2 => Some(avx2::sweep),
+        Unit::Avx512 => Some(avx512::batched),
+        Unit::Avx2 => Some(avx2::batched),
         Unit::Plain => None,
     }
 }
@@ -47,7 +47,10 @@ trait Register: Copy {
     unsafe fn store_masked(self, to: *mut f32, mask: Self::Mask);
 
     /// [`rows`], compiled for a processor with this register.
-    unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(block: Block<'_, Self>, at: &Places);
+    unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(
+        block: Block<'_, Self>,
+        at: &RowOffsets,
+    );
 }
 
 /// What a block's last register holds: columns in the lanes of a mask, in half of them, in all.
@@ -61,9 +64,9 @@ const UNROLLED: usize = 4;
 const TALLEST: usize = 16;
 
 /// Where the rows of a tile begin in `left`.
-type Places = [usize; TALLEST];
+type RowOffsets = [usize; TALLEST];
 
-/// Places of the matrices in memory, and their steps.
+/// Where the matrices lie in memory, and their steps.
 #[derive(Clone, Copy)]
 struct Block<'a, V: Register> {
     rows: usize,
@@ -78,7 +81,7 @@ struct Block<'a, V: Register> {
     add: bool,
     /// The lanes of the last register that hold columns.
     mask: V::Mask,
-    along: Sweep<'a>,
+    along: BatchedProduct<'a>,
 }
 
 impl<'a, V: Register> Block<'a, V> {
@@ -86,7 +89,7 @@ impl<'a, V: Register> Block<'a, V> {
     ///
     /// # Safety
     /// The processor has the registers.
-    unsafe fn new(first: Product<'a>, out: &mut [f32], along: Sweep<'a>) -> Self {
+    unsafe fn new(first: Product<'a>, out: &mut [f32], along: BatchedProduct<'a>) -> Self {
         let Product { size: [rows, depth, n], left, right, stride, add } = first;
         Self {
             rows,
@@ -109,7 +112,7 @@ impl<'a, V: Register> Block<'a, V> {
     /// # Safety
     /// There are so many.
     unsafe fn after(self, width: usize) -> Self {
-        let along = Sweep { bias: self.along.bias.get(width..).unwrap_or_default(), ..self.along };
+        let along = BatchedProduct { bias: self.along.bias.get(width..).unwrap_or_default(), ..self.along };
         // SAFETY: as the caller says.
         unsafe { Self { right: self.right.add(width), out: self.out.add(width), along, ..self } }
     }
@@ -150,13 +153,13 @@ unsafe fn steps<V: Register, const Q: usize, const R: usize, const T: usize>(blo
 /// one.
 unsafe fn lines<V: Register, const Q: usize, const R: usize, const T: usize, const S: usize>(block: Block<'_, V>) {
     // Told to be unrelated, or the compiler makes each from the one before while the sums wait.
-    let places = black_box(std::array::from_fn(|i| i * block.steps[0]));
+    let row_offsets = black_box(std::array::from_fn(|i| i * block.steps[0]));
     let [left, out] = block.along.line;
     for line in 0..block.along.lines {
         // SAFETY: as many lines lie in the matrices.
         unsafe {
             let (left, out) = (block.left.add(line * left), block.out.add(line * out));
-            V::rows::<Q, R, T, S>(Block { left, out, ..block }, &places);
+            V::rows::<Q, R, T, S>(Block { left, out, ..block }, &row_offsets);
         }
     }
 }
@@ -165,16 +168,16 @@ unsafe fn lines<V: Register, const Q: usize, const R: usize, const T: usize, con
 #[inline(always)]
 unsafe fn rows<V: Register, const Q: usize, const R: usize, const T: usize, const S: usize>(
     mut block: Block<'_, V>,
-    places: &Places,
+    row_offsets: &RowOffsets,
 ) {
     while block.rows > 0 {
         // SAFETY: as many rows are left.
         unsafe {
             let done = match block.rows {
-                rest if rest >= R => parts::<V, Q, R, T, S>(block, places),
-                8.. if Q == 1 => parts::<V, Q, 8, T, S>(block, places),
-                4.. => parts::<V, Q, 4, T, S>(block, places),
-                _ => parts::<V, Q, 1, T, S>(block, places),
+                rest if rest >= R => parts::<V, Q, R, T, S>(block, row_offsets),
+                8.. if Q == 1 => parts::<V, Q, 8, T, S>(block, row_offsets),
+                4.. => parts::<V, Q, 4, T, S>(block, row_offsets),
+                _ => parts::<V, Q, 1, T, S>(block, row_offsets),
             };
             block.rows -= done;
             (block.left, block.out) = (block.left.add(done * block.steps[0]), block.out.add(done * block.stride));
@@ -186,19 +189,19 @@ unsafe fn rows<V: Register, const Q: usize, const R: usize, const T: usize, cons
 #[inline(always)]
 unsafe fn parts<V: Register, const Q: usize, const R: usize, const T: usize, const S: usize>(
     mut block: Block<'_, V>,
-    places: &Places,
+    row_offsets: &RowOffsets,
 ) -> usize {
-    let Sweep { parts, part: [left, right], bias, .. } = block.along;
+    let BatchedProduct { parts, part: [left, right], bias, .. } = block.along;
     for _ in 1..parts {
         // SAFETY: as many parts lie in the matrices.
         unsafe {
-            tile::<V, Q, R, T, S>(block, places, &[]);
+            tile::<V, Q, R, T, S>(block, row_offsets, &[]);
             (block.left, block.right) = (block.left.add(left), block.right.add(right));
         }
         block.add = true;
     }
     // SAFETY: as the caller says.
-    unsafe { tile::<V, Q, R, T, S>(block, places, bias) };
+    unsafe { tile::<V, Q, R, T, S>(block, row_offsets, bias) };
     R
 }
 
@@ -206,7 +209,7 @@ unsafe fn parts<V: Register, const Q: usize, const R: usize, const T: usize, con
 #[inline(always)]
 unsafe fn tile<V: Register, const Q: usize, const R: usize, const T: usize, const S: usize>(
     block: Block<'_, V>,
-    places: &Places,
+    row_offsets: &RowOffsets,
     bias: &[f32],
 ) {
     let Block { depth, out, stride, add, mask, .. } = block;
@@ -216,12 +219,12 @@ unsafe fn tile<V: Register, const Q: usize, const R: usize, const T: usize, cons
         let mut k = 0;
         while k + UNROLLED <= depth {
             for more in 0..UNROLLED {
-                term::<V, Q, R, T, S>(&block, places, k + more, &mut sums);
+                term::<V, Q, R, T, S>(&block, row_offsets, k + more, &mut sums);
             }
             k += UNROLLED;
         }
         while k < depth {
-            term::<V, Q, R, T, S>(&block, places, k, &mut sums);
+            term::<V, Q, R, T, S>(&block, row_offsets, k, &mut sums);
             k += 1;
         }
         for (i, sums) in sums.into_iter().enumerate() {
@@ -243,7 +246,7 @@ unsafe fn tile<V: Register, const Q: usize, const R: usize, const T: usize, cons
 #[inline(always)]
 unsafe fn term<V: Register, const Q: usize, const R: usize, const T: usize, const S: usize>(
     block: &Block<'_, V>,
-    places: &Places,
+    row_offsets: &RowOffsets,
     k: usize,
     sums: &mut [[V; Q]; R],
 ) {
@@ -255,7 +258,7 @@ unsafe fn term<V: Register, const Q: usize, const R: usize, const T: usize, cons
         }
         for (i, sums) in sums.iter_mut().enumerate() {
             let at = match S {
-                0 => places[i] + k,
+                0 => row_offsets[i] + k,
                 1 => i + k * block.steps[1],
                 _ => i * S + k,
             };

@@ -1,17 +1,13 @@
-//! Elementwise loops, compiled for the vector unit that the processor has.
-//!
-//! The functions are polynomials without branches, so that loops over them vectorise. A multiplication and an addition are fused
-//! where the code says so and nowhere else, so that the bits do not depend on the vector width.
+//! Loops over fields with channels, (point, channel), each followed by what its adjoint needs.
 
-use super::lanes::{LANES, both, each, exps};
-pub(crate) use crate::simd::vectorised;
+use crate::simd::vectorised;
 
 /// Channels summed together.
-const MAX_SUMS: usize = 64;
+pub(crate) const MAX_SUMS: usize = 64;
 /// So many channels and fewer are summed in rows of repeated channels.
-const FEW: usize = 8;
-/// Points summed in one run.
-const RUN: usize = 64;
+pub(crate) const FEW: usize = 8;
+/// Points summed in one run of f32.
+pub(crate) const RUN: usize = 64;
 /// Longest row of repeated channels: many vectors, few of them cut short.
 pub(crate) const ROW: usize = 256;
 
@@ -59,7 +55,6 @@ macro_rules! known {
         $body
     }};
 }
-pub(crate) use known;
 
 /// Calls `$columns::<L>`(channel, …) for runs of L channels, whole registers first.
 macro_rules! by_channels {
@@ -74,65 +69,6 @@ macro_rules! by_channels {
             };
         }
     }};
-}
-pub(crate) use by_channels;
-
-/// exp(x), as [`exps`].
-#[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
-    exps(&[x])[0]
-}
-
-/// Φ(x), the distribution function of the normal law, to 2e-7; exactly 0 and 1 from ±5.75 on.
-///
-/// Φ(x) − ½ = x P(x²)/Q(x²), minimax fit with |x| as its weight, whose own error is 1.4e-8.
-#[inline(always)]
-pub(crate) fn normal_cdf(x: f32) -> f32 {
-    const END: f32 = 5.75;
-    const P: [f32; 5] = [6.388_238e-6, 1.823_604_8e-4, 4.758_952_7e-3, 3.523_899e-2, 0.398_942_2];
-    const P_TOP: f32 = 2.131_378_1e-8;
-    const Q: [f32; 5] = [7.768_193e-5, 1.961_48e-3, 2.943_076_2e-2, 0.254_996_4, 1.0];
-    const Q_TOP: f32 = 1.158_166_6e-6;
-    let t = x * x;
-    let (mut p, mut q) = (P_TOP, Q_TOP);
-    for k in 0..P.len() {
-        p = p.mul_add(t, P[k]);
-        q = q.mul_add(t, Q[k]);
-    }
-    // Written so that NaN stays NaN.
-    if t >= END * END { 0.5 + 0.5f32.copysign(x) } else { x.mul_add(p / q, 0.5) }
-}
-
-/// x/(1 + exp(−x)).
-#[inline(always)]
-pub(crate) fn silu(x: f32) -> f32 {
-    silus(&[x])[0]
-}
-
-#[inline(always)]
-fn silus<const L: usize>(x: &[f32; L]) -> [f32; L] {
-    both(x, &exps(&each(x, |x| -x)), |x, exp| x / (1.0 + exp))
-}
-
-/// Exact GELU, x Φ(x).
-#[inline(always)]
-pub(crate) fn gelu(x: f32) -> f32 {
-    x * normal_cdf(x)
-}
-
-vectorised! {
-    /// u ← u + shift, out ← GELU(u), `shift` per channel.
-    pub(crate) fn shift_gelu(u: &mut [f32], shift: &[f32], out: &mut [f32]) {
-        let mut buffer = [0.0; ROW];
-        let shift = tile(shift, &mut buffer);
-        let c = shift.len();
-        for (u, out) in u.chunks_mut(c).zip(out.chunks_mut(c)) {
-            for ((u, out), shift) in u.iter_mut().zip(out).zip(shift) {
-                *u += shift;
-                *out = gelu(*u);
-            }
-        }
-    }
 }
 
 vectorised! {
@@ -164,21 +100,12 @@ vectorised! {
 }
 
 vectorised! {
-    /// out ← SiLU(scale ⊙ h + shift), per channel.
-    pub(crate) fn affine_silu(h: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
-        let mut buffers = [[0.0; ROW]; 2];
-        let [first, second] = &mut buffers;
-        let (scale, shift) = (tile(scale, first), tile(shift, second));
+    /// out ← out + scale ⊙ h, per channel.
+    pub(crate) fn add_scaled(h: &[f32], scale: &[f32], out: &mut [f32]) {
         let c = scale.len();
-        for (out, h) in out.chunks_mut(c).zip(h.chunks(c)) {
-            let ((out, out_rest), (h, h_rest)) = (out.as_chunks_mut::<LANES>(), h.as_chunks());
-            let whole = h.len() * LANES;
-            for (((out, h), scale), shift) in out.iter_mut().zip(h).zip(scale.as_chunks().0).zip(shift.as_chunks().0) {
-                *out = silus(&both(&both(scale, h, |scale, h| scale * h), shift, |h, shift| h + shift));
-            }
-            let (scale_rest, shift_rest) = (&scale[whole..], &shift[whole..]);
-            for (((out, h), scale), shift) in out_rest.iter_mut().zip(h_rest).zip(scale_rest).zip(shift_rest) {
-                *out = silu(scale * h + shift);
+        for (out, h) in out.chunks_exact_mut(c).zip(h.chunks_exact(c)) {
+            for ((out, h), scale) in out.iter_mut().zip(h).zip(scale) {
+                *out += scale * h;
             }
         }
     }
@@ -221,6 +148,26 @@ vectorised! {
 }
 
 vectorised! {
+    /// Backwards through [`gate`]: with d the gradient of p = (a + bias_a) ⊙ (b + bias_b), the rows (a, b) become
+    /// their gradients and d becomes p.
+    pub(crate) fn gate_back(ab: &mut [f32], bias_ab: &[f32], d: &mut [f32]) {
+        let c = bias_ab.len() / 2;
+        known!(c, {
+            let (bias_a, bias_b) = bias_ab[..2 * c].split_at(c);
+            for (ab, d) in ab.chunks_exact_mut(2 * c).zip(d.chunks_exact_mut(c)) {
+                let (a, b) = ab.split_at_mut(c);
+                for k in 0..c {
+                    let (left, right) = (a[k] + bias_a[k], b[k] + bias_b[k]);
+                    a[k] = d[k] * right;
+                    b[k] = d[k] * left;
+                    d[k] = left * right;
+                }
+            }
+        });
+    }
+}
+
+vectorised! {
     /// out ← h · weight + bias: one value per point and field, weights (field, channel), one bias per field. Eight partial sums, so
     /// that the order does not depend on the vector width.
     pub(crate) fn project(h: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
@@ -237,6 +184,20 @@ vectorised! {
                 }
                 let tail: f32 = rest.iter().zip(last).map(|(h, w)| h * w).sum();
                 *out = sums.iter().sum::<f32>() + tail + bias;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// d ← g ⊗ weight: one g per point and field, weights (field, channel).
+    pub(crate) fn outer(g: &[f32], weight: &[f32], fields: usize, d: &mut [f32]) {
+        let c = weight.len() / fields;
+        for (d, g) in d.chunks_exact_mut(fields * c).zip(g.chunks_exact(fields)) {
+            for ((d, weight), g) in d.chunks_exact_mut(c).zip(weight.chunks_exact(c)).zip(g) {
+                for (d, weight) in d.iter_mut().zip(weight) {
+                    *d = g * weight;
+                }
             }
         }
     }
@@ -274,87 +235,48 @@ vectorised! {
 }
 
 vectorised! {
-    /// sums ← sums + Σ over points of (h − mean)², per channel, in runs like [`channel_sums`].
-    pub(crate) fn channel_squares(h: &[f32], mean: &[f32], sums: &mut [f32]) {
-        let c = sums.len();
-        if c <= FEW {
-            let mut buffer = [0.0; ROW];
-            let (mean, width) = (tile(mean, &mut buffer), MAX_SUMS / c * c);
-            for run in h.chunks(RUN * width) {
-                let mut part = [0.0f32; MAX_SUMS];
-                for row in run.chunks(width) {
-                    for ((part, h), mean) in part.iter_mut().zip(row).zip(mean) {
-                        *part += (h - mean) * (h - mean);
-                    }
-                }
-                fold(&part[..width], sums);
-            }
-            return;
-        }
+    /// sums ← sums + Σ over points of g h: one g per point and field, sums (field, channel), in runs like the channel sums.
+    pub(crate) fn weighted_sums(h: &[f32], g: &[f32], fields: usize, sums: &mut [f32]) {
+        let c = sums.len() / fields;
         let mut part = [0.0f32; MAX_SUMS];
-        for first in (0..c).step_by(MAX_SUMS) {
-            let width = MAX_SUMS.min(c - first);
-            let mean = &mean[first..first + width];
-            for run in h.chunks(RUN * c) {
-                part[..width].fill(0.0);
-                for row in run.chunks_exact(c) {
-                    for ((part, h), mean) in part[..width].iter_mut().zip(&row[first..first + width]).zip(mean) {
-                        *part += (h - mean) * (h - mean);
+        for field in 0..fields {
+            for first in (0..c).step_by(MAX_SUMS) {
+                let width = MAX_SUMS.min(c - first);
+                let sums = &mut sums[field * c + first..][..width];
+                for (run, g) in h.chunks(RUN * fields * c).zip(g.chunks(RUN * fields)) {
+                    part[..width].fill(0.0);
+                    for (row, g) in run.chunks_exact(fields * c).zip(g.chunks_exact(fields)) {
+                        let (row, g) = (&row[field * c + first..][..width], g[field]);
+                        for (part, h) in part[..width].iter_mut().zip(row) {
+                            *part += g * h;
+                        }
                     }
+                    sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
                 }
-                sums[first..first + width].iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             }
         }
     }
 }
 
 vectorised! {
-    /// Rows of length `length` become exp(scale·(s − max)), normalised to sum one.
-    pub(crate) fn softmax(scores: &mut [f32], length: usize, scale: f32) {
-        for row in scores.chunks_exact_mut(length) {
-            let top = row.iter().fold(f32::NEG_INFINITY, |top, &s| if s > top { s } else { top });
-            row.iter_mut().for_each(|s| *s = exp(scale * (*s - top)));
-            let norm = 1.0 / row.iter().sum::<f32>();
-            row.iter_mut().for_each(|s| *s *= norm);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_of_any_length_meet_the_numbers_of_their_channels() {
-        for (c, points) in [(3, 11), (8, 9), (20, 7), (24, 31), (70, 3), (150, 2)] {
-            let wave =
-                |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
-            let (h, scale, shift) = (wave(0.7, c * points), wave(1.3, c), wave(0.4, c));
-            let mut out = vec![0.0; c * points];
-            affine_silu(&h, &scale, &shift, &mut out);
-            for (at, (out, h)) in out.into_iter().zip(h).enumerate() {
-                assert_eq!(out, silu(scale[at % c] * h + shift[at % c]), "{c} channels, {at}");
+    /// sums ← sums + Σ over points of a ⊙ b, per channel, in runs like the channel sums.
+    pub(crate) fn product_sums(a: &[f32], b: &[f32], sums: &mut [f32]) {
+        let c = sums.len();
+        let mut part = [0.0f32; MAX_SUMS];
+        for first in (0..c).step_by(MAX_SUMS) {
+            let width = MAX_SUMS.min(c - first);
+            let sums = &mut sums[first..first + width];
+            for (a, b) in a.chunks(RUN * c).zip(b.chunks(RUN * c)) {
+                part[..width].fill(0.0);
+                for (a, b) in a.chunks_exact(c).zip(b.chunks_exact(c)) {
+                    let (a, b) = (&a[first..first + width], &b[first..first + width]);
+                    for ((part, a), b) in part[..width].iter_mut().zip(a).zip(b) {
+                        *part += a * b;
+                    }
+                }
+                sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             }
         }
     }
-
-    #[test]
-    fn approximations_keep_their_bounds() {
-        // Bounds of the documentation; references in f64.
-        for i in -40_000..40_000 {
-            let x = i as f32 * 2e-3;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 2e-7, "exp {x}");
-            let exact = f64::from(x) / (1.0 + f64::from(-x).exp());
-            assert!((f64::from(silu(x)) - exact).abs() <= 4e-7 * exact.abs(), "silu {x}");
-        }
-        // Φ(1), Φ(½), Φ(2): Abramowitz & Stegun, table 26.1, as precise as f32 is.
-        for (x, value) in [(1.0, 0.841_344_8), (0.5, 0.691_462_46), (2.0, 0.977_249_86), (0.0, 0.5), (9.0, 1.0)] {
-            assert!((normal_cdf(x) - value).abs() < 3e-7 && (normal_cdf(-x) - (1.0 - value)).abs() < 3e-7, "cdf {x}");
-        }
-        assert!((575..4000).all(|i| gelu(-0.01 * i as f32) == 0.0 && gelu(0.01 * i as f32) == 0.01 * i as f32));
-        assert!(exp(f32::NEG_INFINITY) < 2e-38 && exp(1e30).is_finite());
-        // A broken field stays visible.
-        assert!(silu(f32::NAN).is_nan() && gelu(f32::NAN).is_nan());
-    }
 }
+pub(crate) use by_channels;

@@ -5,7 +5,7 @@ mod arrays;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 
-use super::matrix::{Matrix, Product, Sweep};
+use super::matrix::{BatchedProduct, Matrix, Product};
 #[cfg(target_arch = "x86_64")]
 use crate::simd;
 
@@ -23,7 +23,7 @@ pub(crate) const PIECE: usize = 512;
 /// Up to so many rows and columns a general product cuts pieces of the full length, beyond them equal ones.
 const SMALL: usize = 64;
 
-/// Is a panel what makes this product fastest?
+/// Are register tiles what makes this product fastest?
 pub(crate) fn suits(Product { size: [_, k, n], left, right, .. }: Product) -> bool {
     let (narrow, short) = (n < WIDE, k <= LONG);
     let few = match named() {
@@ -46,7 +46,7 @@ fn in_rows(matrix: Matrix) -> bool {
     matrix.rows == 1 || matrix.columns == 1
 }
 
-/// The product by panels: the fused sums over k from the first to the last, with the bits of a general product, whatever the
+/// The product by register tiles: the fused sums over k from the first to the last, with the bits of a general product, whatever the
 /// processor.
 ///
 /// # Panics
@@ -57,7 +57,7 @@ pub(crate) fn multiply(product: Product, out: &mut [f32]) {
     for first in (0..k).step_by(piece) {
         let (size, right) = ([m, piece.min(k - first), n], right.below(first));
         let product = Product { size, left: left.after(first), right, add: add || first > 0, ..product };
-        sweep(product, out, Sweep::ONE);
+        batched(product, out, BatchedProduct::ONE);
     }
 }
 
@@ -65,20 +65,20 @@ pub(crate) fn multiply(product: Product, out: &mut [f32]) {
 ///
 /// # Panics
 /// If a matrix does not fit its slice.
-pub(crate) fn sweep(first: Product, out: &mut [f32], along: Sweep) {
+pub(crate) fn batched(first: Product, out: &mut [f32], along: BatchedProduct) {
     let Product { size: [m, k, n], left, right, .. } = first;
     let whole = along.fits(first, out.len()) && right.columns == 1 && in_rows(left);
-    assert!(whole, "panel {m} × {k} × {n} beyond its slices");
+    assert!(whole, "product {m} × {k} × {n} beyond its slices");
     #[cfg(target_arch = "x86_64")]
-    if let Some(sweep) = registers::of(simd::unit()) {
+    if let Some(batched) = registers::of(simd::unit()) {
         // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
-        return unsafe { sweep(first, out, along) };
+        return unsafe { batched(first, out, along) };
     }
     by_arrays(first, out, along);
 }
 
-/// [`sweep`] on any processor.
-fn by_arrays(first: Product, out: &mut [f32], along: Sweep) {
+/// [`batched`] on any processor.
+fn by_arrays(first: Product, out: &mut [f32], along: BatchedProduct) {
     along.each(first, out, arrays::multiply);
 }
 
@@ -90,23 +90,26 @@ mod tests {
         (0..len).map(|i| (step * i as f32).sin()).collect()
     }
 
-    type Sweeps = fn(Product<'_>, &mut [f32], Sweep<'_>);
+    type Multiply = fn(Product<'_>, &mut [f32], BatchedProduct<'_>);
 
     /// On any processor, on this one, and on one like it whose registers are narrower.
-    const ALL: [(&str, Sweeps); 3] = [("arrays", by_arrays), ("this processor's", sweep), ("AVX2, if there", by_avx2)];
+    const ALL: [(&str, Multiply); 3] =
+        [("arrays", by_arrays), ("this processor's", batched), ("AVX2, if there", by_avx2)];
 
-    fn by_avx2(first: Product, out: &mut [f32], along: Sweep) {
+    fn by_avx2(first: Product, out: &mut [f32], along: BatchedProduct) {
         #[cfg(target_arch = "x86_64")]
         if simd::unit() >= simd::Unit::Avx2 {
             assert!(along.fits(first, out.len()));
             // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
-            return registers::of(simd::Unit::Avx2).into_iter().for_each(|sweep| unsafe { sweep(first, out, along) });
+            return registers::of(simd::Unit::Avx2)
+                .into_iter()
+                .for_each(|batched| unsafe { batched(first, out, along) });
         }
         by_arrays(first, out, along);
     }
 
     #[test]
-    fn every_panel_is_the_fused_sum_to_the_last_bit() {
+    fn every_tile_is_the_fused_sum_to_the_last_bit() {
         let shapes = [
             [1, 1, 4],
             [13, 40, 63],
@@ -134,11 +137,11 @@ mod tests {
             for left in strided.into_iter().chain([Matrix::strided(&stored, m).t()]) {
                 let sum =
                     |i: usize, j: usize| (0..k).fold(0.0, |sum, l| left.get(i, l).mul_add(right[l * pitch + j], sum));
-                for (name, sweep) in ALL {
+                for (name, batched) in ALL {
                     let (mut more, mut made) = (vec![0.5; m * stride], vec![f32::NAN; m * stride]);
                     let adding = Product { size: [m, k, n], left, right: rows, stride, add: true };
-                    sweep(adding, &mut more, Sweep::ONE);
-                    sweep(Product { add: false, ..adding }, &mut made, Sweep::ONE);
+                    batched(adding, &mut more, BatchedProduct::ONE);
+                    batched(Product { add: false, ..adding }, &mut made, BatchedProduct::ONE);
                     for (at, (more, made)) in more.into_iter().zip(made).enumerate() {
                         let (i, j) = (at / stride, at % stride);
                         let right = if j < n {
@@ -161,7 +164,7 @@ mod tests {
             let stride = n + 3;
             let first = Product { size: [m, k, n], left, right, stride, add: true };
             for bias in [&bias[..], &[]] {
-                let along = Sweep { lines: 2, line: [m * 8, m * stride], parts: 3, part: [5, k * n], bias };
+                let along = BatchedProduct { lines: 2, line: [m * 8, m * stride], parts: 3, part: [5, k * n], bias };
                 let mut oracle = vec![0.25; 2 * m * stride];
                 for (at, out) in oracle.chunks_mut(m * stride).enumerate() {
                     for part in 0..3 {
@@ -172,9 +175,9 @@ mod tests {
                         row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
                     }
                 }
-                for (name, sweep) in ALL {
+                for (name, batched) in ALL {
                     let mut out = vec![0.25; 2 * m * stride];
-                    sweep(first, &mut out, along);
+                    batched(first, &mut out, along);
                     assert!(out == oracle, "{name}: {m} × {k} × {n}");
                 }
             }

@@ -6,11 +6,12 @@
 
 use std::f64::consts::TAU;
 
-use super::pointwise::{by_channels, vectorised};
+use super::channels::by_channels;
+use crate::simd::vectorised;
 
 /// cos 2πkj/n and sin 2πkj/n, k = 0, 1, …, times a factor for each k.
 #[derive(Debug, Clone)]
-pub(crate) struct Waves {
+pub(crate) struct RealDft {
     n: usize,
     wavenumbers: usize,
     /// (j ≤ n/2, wavenumber): cosine and sine.
@@ -19,7 +20,7 @@ pub(crate) struct Waves {
 
 /// Where lines of points and their coefficients lie, in values.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lines {
+pub(crate) struct StridedLines {
     /// Columns transformed together.
     pub(crate) width: usize,
     /// From a point to the next.
@@ -28,7 +29,7 @@ pub(crate) struct Lines {
     pub(crate) wave: usize,
 }
 
-impl Waves {
+impl RealDft {
     /// For lines of `n` points, an even number.
     pub(crate) fn new(n: usize, wavenumbers: usize, factor: impl Fn(usize) -> f64) -> Self {
         let entry = |j: usize, k: usize| {
@@ -51,23 +52,23 @@ impl Waves {
     }
 
     /// `waves` ← coefficients of the lines `points`.
-    pub(crate) fn analyse(&self, lines: Lines, points: &[f32], waves: &mut [f32]) {
+    pub(crate) fn analyse(&self, lines: StridedLines, points: &[f32], waves: &mut [f32]) {
         analyse(&self.table, [self.n, self.wavenumbers], lines, points, waves);
     }
 
     /// `points` ← the lines with the coefficients `waves`.
-    pub(crate) fn synthesise(&self, lines: Lines, waves: &[f32], points: &mut [f32]) {
+    pub(crate) fn synthesise(&self, lines: StridedLines, waves: &[f32], points: &mut [f32]) {
         synthesise(&self.table, [self.n, self.wavenumbers], lines, false, waves, points);
     }
 
     /// `points` ← `points` + the lines with the coefficients `waves`.
-    pub(crate) fn add(&self, lines: Lines, waves: &[f32], points: &mut [f32]) {
+    pub(crate) fn add(&self, lines: StridedLines, waves: &[f32], points: &mut [f32]) {
         synthesise(&self.table, [self.n, self.wavenumbers], lines, true, waves, points);
     }
 }
 
 vectorised! {
-    fn analyse(table: &[[f32; 2]], size: [usize; 2], lines: Lines, points: &[f32], waves: &mut [f32]) {
+    fn analyse(table: &[[f32; 2]], size: [usize; 2], lines: StridedLines, points: &[f32], waves: &mut [f32]) {
         by_channels!(lines.width, analyse_columns, table, size, lines, points, waves);
     }
 }
@@ -78,7 +79,7 @@ fn analyse_columns<const L: usize>(
     column: usize,
     table: &[[f32; 2]],
     size: [usize; 2],
-    lines: Lines,
+    lines: StridedLines,
     points: &[f32],
     waves: &mut [f32],
 ) -> usize {
@@ -104,7 +105,7 @@ fn analyse_tile<const L: usize, const K: usize>(
     table: &[[f32; 2]],
     [n, wavenumbers]: [usize; 2],
     first: usize,
-    lines: Lines,
+    lines: StridedLines,
     points: &[f32],
     waves: &mut [f32],
 ) -> usize {
@@ -140,7 +141,7 @@ vectorised! {
     fn synthesise(
         table: &[[f32; 2]],
         size: [usize; 2],
-        lines: Lines,
+        lines: StridedLines,
         add: bool,
         waves: &[f32],
         points: &mut [f32],
@@ -155,7 +156,7 @@ fn synthesise_columns<const L: usize>(
     column: usize,
     table: &[[f32; 2]],
     [n, wavenumbers]: [usize; 2],
-    lines: Lines,
+    lines: StridedLines,
     add: bool,
     waves: &[f32],
     points: &mut [f32],
@@ -179,7 +180,7 @@ fn synthesise_tile<const L: usize, const J: usize>(
     table: &[[f32; 2]],
     [n, wavenumbers]: [usize; 2],
     first: usize,
-    lines: Lines,
+    lines: StridedLines,
     onto: bool,
     waves: &[f32],
     points: &mut [f32],
@@ -261,10 +262,10 @@ mod tests {
     #[test]
     fn coefficients_are_the_sums_that_define_them() {
         for (n, wavenumbers, width) in SIZES {
-            let lines = Lines { width, point: width + 3, wave: 2 * width + 1 };
+            let lines = StridedLines { width, point: width + 3, wave: 2 * width + 1 };
             let points = wave(n * lines.point, 0.7);
             let mut waves = vec![f32::NAN; wavenumbers * lines.wave];
-            Waves::new(n, wavenumbers, factor).analyse(lines, &points, &mut waves);
+            RealDft::new(n, wavenumbers, factor).analyse(lines, &points, &mut waves);
             for k in 0..wavenumbers {
                 for column in 0..width {
                     let sum = |wave: fn(f64) -> f64| -> f64 {
@@ -284,7 +285,7 @@ mod tests {
     fn synthesis_is_the_adjoint_of_analysis() {
         for (n, wavenumbers, width) in SIZES {
             let (mut lines, transform) =
-                (Lines { width, point: width, wave: 2 * width }, Waves::new(n, wavenumbers, factor));
+                (StridedLines { width, point: width, wave: 2 * width }, RealDft::new(n, wavenumbers, factor));
             let (points, waves) = (wave(n * width, 0.7), wave(wavenumbers * 2 * width, 0.4));
             let (mut made, mut found) = (vec![f32::NAN; n * width], vec![f32::NAN; waves.len()]);
             transform.synthesise(lines, &waves, &mut made);
@@ -307,13 +308,13 @@ mod tests {
     #[test]
     fn columns_have_the_same_bits_in_any_company() {
         let (n, wavenumbers, width) = (16, 6, 29);
-        let transform = Waves::new(n, wavenumbers, factor);
+        let transform = RealDft::new(n, wavenumbers, factor);
         let points = wave(n * width, 0.7);
         let mut waves = vec![0.0; wavenumbers * 2 * width];
-        transform.analyse(Lines { width, point: width, wave: 2 * width }, &points, &mut waves);
+        transform.analyse(StridedLines { width, point: width, wave: 2 * width }, &points, &mut waves);
         for column in 0..width {
             let mut alone = vec![0.0; wavenumbers * 2];
-            transform.analyse(Lines { width: 1, point: width, wave: 2 }, &points[column..], &mut alone);
+            transform.analyse(StridedLines { width: 1, point: width, wave: 2 }, &points[column..], &mut alone);
             assert!((0..wavenumbers).all(|k| alone[2 * k] == waves[2 * k * width + column]));
             assert!((0..wavenumbers).all(|k| alone[2 * k + 1] == waves[(2 * k + 1) * width + column]));
         }

@@ -1,7 +1,7 @@
-//! Panels by loops over arrays, for any vector unit.
+//! Tiles by loops over arrays, for any vector unit.
 
 use super::super::matrix::{Matrix, Product};
-use super::super::pointwise::vectorised;
+use crate::simd::vectorised;
 
 vectorised! {
     /// As [`super::multiply`].

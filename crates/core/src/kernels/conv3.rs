@@ -1,13 +1,11 @@
-//! 3×3 convolutions of one field, channels-last.
+//! 3×3 convolutions of one field, channels-last: forwards, the gradient of the input, the gradient of the kernel.
 
-use super::matrix::transpose;
-use super::matrix::{Matrix, Sweep, products};
-use super::pointwise::{ROW, tile};
+use super::border::{BLOCK, fold, frame, grow};
+use super::channels::{ROW, tile};
+use super::gemm::{product, products};
+use super::matrix::{BatchedProduct, Matrix, transpose};
 use super::winograd::{self, Winograd};
 use crate::config::Padding;
-
-/// Rows that are read or written side by side when weights are packed.
-pub(crate) const BLOCK: usize = 16;
 
 /// A 3×3 convolution of fields of n × n points, its weights as its sums need them.
 #[derive(Debug, Clone)]
@@ -16,11 +14,11 @@ pub(crate) struct Kernel {
     pub(crate) to: usize,
     pub(crate) n: usize,
     pub(crate) stride: usize,
-    pub(crate) form: Form,
+    form: Form,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Form {
+enum Form {
     /// (3, 3·from, to): one matrix for each of the three x offsets; and [`paired`] where a point fills half a register.
     Taps(Vec<f32>, Option<Vec<f32>>),
     /// Unstrided convolutions of many channels on even grids.
@@ -90,14 +88,6 @@ impl Kernel {
         self.n / self.stride
     }
 
-    /// Values of scratch that [`Kernel::apply`] needs.
-    pub(crate) fn scratch(&self) -> usize {
-        match self.form {
-            Form::Taps(..) => 0,
-            Form::Tiles(_) => winograd::scratch(self.n, [self.from, self.to]),
-        }
-    }
-
     /// Convolves the framed `padded` ((n + 2)², from) into `out` ((n/stride)², to) and adds `bias`, if there is one. `wide` is
     /// scratch.
     ///
@@ -111,14 +101,19 @@ impl Kernel {
             Form::Tiles(tiles) => return tiles.apply(padded, n, bias, wide, out),
             Form::Taps(packed, pairs) => (packed, pairs),
         };
-        let along =
-            Sweep { lines: made, line: [stride * line, made * to], parts: 3, part: [line, 3 * from * to], bias };
+        let along = BatchedProduct {
+            lines: made,
+            line: [stride * line, made * to],
+            parts: 3,
+            part: [line, 3 * from * to],
+            bias,
+        };
         let left = Matrix::strided(padded, stride * from);
         match pairs {
             Some(pairs) if stride == 1 && n.is_multiple_of(2) => {
                 let mut buffer = [0.0; ROW];
                 let bias = if bias.is_empty() { bias } else { &tile(bias, &mut buffer)[..2 * to] };
-                let along = Sweep { part: [line, 8 * from * to], bias, ..along };
+                let along = BatchedProduct { part: [line, 8 * from * to], bias, ..along };
                 let left = Matrix::strided(padded, 2 * from);
                 products([made / 2, 4 * from, 2 * to], left, Matrix::strided(pairs, 2 * to), out, along);
             }
@@ -141,43 +136,136 @@ fn paired(packed: &[f32], from: usize, to: usize) -> Vec<f32> {
     pairs
 }
 
-/// Fills the frame of the (n + 2)² field `padded`, whose inside is set.
-pub(crate) fn frame(padded: &mut [f32], n: usize, channels: usize, padding: Padding) {
-    let (line, c) = ((n + 2) * channels, channels);
-    match padding {
-        Padding::Zero => {
-            padded[..line].fill(0.0);
-            padded[(n + 1) * line..][..line].fill(0.0);
-            for row in padded.chunks_exact_mut(line).take(n + 2) {
-                row[..c].fill(0.0);
-                row[line - c..].fill(0.0);
+/// Scratch; buffers grow to what the largest convolution needs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConvGradient {
+    /// What the convolution saw; its frame is set here.
+    pub(crate) padded: Vec<f32>,
+    /// Gradient of what it made (unstrided), of what it saw (strided).
+    pub(crate) d_padded: Vec<f32>,
+    /// Scratch of unstrided convolutions.
+    pub(crate) wide: Vec<f32>,
+    /// Gradient of the packed kernel.
+    packed: Vec<f32>,
+    /// Windows of some rows of a strided convolution, (points, 3·from).
+    columns: Vec<f32>,
+}
+
+/// With so many output channels or fewer, the matrices of kernel gradients have them as rows: as columns they would leave vector
+/// registers half empty.
+const NARROW: usize = 16;
+
+/// Windows of a strided convolution that are copied together: enough for a product, and few enough to stay in the caches.
+const WINDOWS: usize = 256;
+
+impl ConvGradient {
+    /// Forgets the gradient of the last kernel and makes room for the next one's.
+    pub(crate) fn begin(&mut self, kernel: &Kernel) {
+        let &Kernel { from, to, n, .. } = kernel;
+        let framed = (n + 2) * (n + 2);
+        grow(&mut self.padded, framed * from);
+        grow(&mut self.d_padded, framed * from.max(to));
+        self.packed.clear();
+        let len = match &kernel.form {
+            Form::Taps(packed, _) => packed.len(),
+            Form::Tiles(tiles) => tiles.gradient_len(),
+        };
+        self.packed.resize(len, 0.0);
+    }
+
+    /// Makes `d`, the gradient of what the convolution saw, of the insides of `padded` and `d_padded`; adds to the gradient of the
+    /// kernel.
+    pub(crate) fn unstrided(&mut self, kernel: &Kernel, adjoint: &Kernel, padding: Padding, d: &mut [f32]) {
+        let &Kernel { from, to, n, .. } = kernel;
+        let Self { padded, d_padded, wide, packed, .. } = self;
+        frame(padded, n, from, padding);
+        let (line, d_line) = ((n + 2) * from, (n + 2) * to);
+        let matrices = packed.chunks_exact_mut(3 * from * to).enumerate();
+        match &kernel.form {
+            Form::Tiles(tiles) => tiles.gradient(padded, n, &d_padded[d_line + to..], d_line, wide, packed),
+            Form::Taps(..) if to <= NARROW => {
+                for (i, packed) in matrices {
+                    for x in 0..n {
+                        let left = Matrix::strided(&d_padded[(x + 1) * d_line + to..], to).t();
+                        let right = Matrix::strided(&padded[(x + i) * line..], from);
+                        product([to, n, 3 * from], left, right, packed, 3 * from, true);
+                    }
+                }
+            }
+            Form::Taps(..) => {
+                // With zeros around it, the gradient meets the window of point p at p + n + 3 in rows of n + 2 points.
+                frame(d_padded, n, to, Padding::Zero);
+                let right = Matrix::strided(&d_padded[(n + 3) * to..], to);
+                for (i, packed) in matrices {
+                    let left = Matrix::strided(&padded[i * line..], from).t();
+                    product([3 * from, n * (n + 2) - 2, to], left, right, packed, to, true);
+                }
             }
         }
-        Padding::Periodic => {
-            for row in padded.chunks_exact_mut(line).skip(1).take(n) {
-                row.copy_within(n * c..(n + 1) * c, 0);
-                row.copy_within(c..2 * c, line - c);
+        frame(d_padded, n, to, padding);
+        adjoint.apply(d_padded, &[], wide, d);
+    }
+
+    /// Makes the inside of `d_padded`, the gradient of what the convolution saw, of the inside of `padded` and `d_out`, the gradient
+    /// of what it made; adds to the gradient of the kernel. `flipped` are its matrices transposed, (3, to, 3·from).
+    pub(crate) fn strided(&mut self, kernel: &Kernel, flipped: &[f32], d_out: &[f32], padding: Padding) {
+        let &Kernel { from, to, n, stride, .. } = kernel;
+        let (made, line, size) = (kernel.made(), (n + 2) * from, 3 * from * to);
+        let Self { padded, d_padded, packed, columns, .. } = self;
+        frame(padded, n, from, padding);
+        d_padded[..(n + 2) * line].fill(0.0);
+        let rows = (WINDOWS / made).clamp(1, made);
+        grow(columns, rows * made * 3 * from);
+        let place = |x: usize, i: usize, p: usize| (stride * (x + p / made) + i) * line + p % made * stride * from;
+        for (i, (packed, flipped)) in packed.chunks_exact_mut(size).zip(flipped.chunks_exact(size)).enumerate() {
+            for (x, d_out) in (0..made).step_by(rows).zip(d_out.chunks(rows * made * to)) {
+                let points = d_out.len() / to;
+                let columns = &mut columns[..points * 3 * from];
+                for (p, window) in columns.chunks_exact_mut(3 * from).enumerate() {
+                    window.copy_from_slice(&padded[place(x, i, p)..][..3 * from]);
+                }
+                let (windows, d) = (Matrix::strided(columns, 3 * from), Matrix::strided(d_out, to));
+                if to <= NARROW {
+                    product([to, points, 3 * from], d.t(), windows, packed, 3 * from, true);
+                } else {
+                    product([3 * from, points, to], windows.t(), d, packed, to, true);
+                }
+                product([points, to, 3 * from], d, Matrix::strided(flipped, 3 * from), columns, 3 * from, false);
+                for (p, window) in columns.chunks_exact(3 * from).enumerate() {
+                    let sums = &mut d_padded[place(x, i, p)..][..3 * from];
+                    sums.iter_mut().zip(window).for_each(|(sum, value)| *sum += value);
+                }
             }
-            padded.copy_within(n * line..(n + 1) * line, 0);
-            padded.copy_within(line..2 * line, (n + 1) * line);
+        }
+        if padding == Padding::Periodic {
+            fold(d_padded, n, from);
         }
     }
-}
 
-/// The inside of row `x` of a padded field.
-pub(crate) fn inside(padded: &mut [f32], x: usize, n: usize, channels: usize) -> &mut [f32] {
-    &mut padded[((x + 1) * (n + 2) + 1) * channels..][..n * channels]
-}
-
-/// Makes `buffer` at least `len` long.
-pub(crate) fn grow(buffer: &mut Vec<f32>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
+    /// Adds the gradient of the kernel to that of the weights, (to, from, 3, 3).
+    pub(crate) fn unpack(&self, kernel: &Kernel, weight: &mut [f32]) {
+        let &Kernel { from, to, .. } = kernel;
+        if let Form::Tiles(tiles) = &kernel.form {
+            return tiles.unpack(&self.packed, weight);
+        }
+        // Output channel, row of taps, window.
+        let [across, along] = if to <= NARROW { [3 * from, 1] } else { [1, to] };
+        for first in (0..to).step_by(BLOCK) {
+            for f in 0..from {
+                for tap in 0..9 {
+                    let at = tap / 3 * 3 * from * to + (tap % 3 * from + f) * along;
+                    for o in first..to.min(first + BLOCK) {
+                        weight[(o * from + f) * 9 + tap] += self.packed[at + o * across];
+                    }
+                }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::border::inside;
     use super::*;
 
     #[test]

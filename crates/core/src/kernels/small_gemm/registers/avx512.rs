@@ -6,14 +6,14 @@ use std::arch::x86_64::{
     _mm512_zextps256_ps512,
 };
 
-use super::{Block, Places, Product, Register, Sweep, last};
+use super::{BatchedProduct, Block, Product, Register, RowOffsets, last};
 
 const LANES: usize = <__m512 as Register>::LANES;
 /// Columns of the widest block: four registers.
 const WIDEST: usize = 4 * LANES;
 
-/// As [`super::Sweeps`].
-pub(crate) unsafe fn sweep(first: Product<'_>, out: &mut [f32], along: Sweep<'_>) {
+/// As [`super::Multiply`].
+pub(crate) unsafe fn batched(first: Product<'_>, out: &mut [f32], along: BatchedProduct<'_>) {
     let [.., mut n] = first.size;
     // SAFETY: as the caller says; the blocks of columns lie in the matrices, which lie in their slices.
     unsafe {
@@ -99,7 +99,7 @@ impl Register for __m512 {
     #[target_feature(enable = "avx512f")]
     unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(
         block: Block<'_, Self>,
-        at: &Places,
+        at: &RowOffsets,
     ) {
         unsafe { super::rows::<_, Q, R, T, S>(block, at) }
     }
