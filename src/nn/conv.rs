@@ -21,7 +21,8 @@ pub fn decode(desc: &Conv, weights: &Weights, latent: Tensor<3>) -> Tensor<3> {
 fn run(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) -> Tensor<3> {
     #[cfg(not(feature = "cuda"))]
     if let Some(out) = super::node::network(weights, vec![input.clone()], None) {
-        return out;
+        // The graph adds the gradients of the input in an order of its own: what is differentiated by the node are the layers.
+        return if weights.device().is_autodiff() { resample(desc, input, out) } else { out };
     }
     compose(desc, weights, input, encoder)
 }
@@ -32,7 +33,11 @@ pub fn compose(desc: &Conv, weights: &Weights, input: Tensor<3>, encoder: bool) 
     let net = Net { desc, weights };
     let blocks = desc.blocks(encoder);
     let out = blocks.iter().fold(input.clone().unsqueeze_dim::<4>(1), |h, block| net.apply(block, h));
-    let out = out.squeeze_dim::<3>(1);
+    resample(desc, input, out.squeeze_dim::<3>(1))
+}
+
+/// Adds the resampled input where the description says so.
+fn resample(desc: &Conv, input: Tensor<3>, out: Tensor<3>) -> Tensor<3> {
     if !desc.resamples() {
         return out;
     }

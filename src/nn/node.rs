@@ -15,7 +15,7 @@ use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Spare, Weights};
-use crate::nets::{Pass, Prepared};
+use crate::nets::{BatchProgram, Pass};
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
 
@@ -29,9 +29,9 @@ pub(super) fn network(weights: &Weights, fields: Vec<Tensor<3>>, level: Option<T
     if !weights.device().is_autodiff() {
         let mut inputs: Vec<TensorData> = fields.into_iter().map(Tensor::into_data).collect();
         inputs.extend(level.map(Tensor::into_data));
-        let prepared = weights.program(n, false)?;
-        let out = prepared.evaluate(&slices(&inputs)?);
-        return Some(Tensor::from_primitive::<Flex>(output(&prepared, out)));
+        let program = weights.program(n, false)?;
+        let out = program.evaluate(&slices(&inputs)?);
+        return Some(Tensor::from_primitive::<Flex>(output(&program, out)));
     }
     let mut parents = vec![weights.flat().try_into_primitive::<Tracked>().ok()?];
     for field in fields {
@@ -40,11 +40,11 @@ pub(super) fn network(weights: &Weights, fields: Vec<Tensor<3>>, level: Option<T
     if let Some(level) = level {
         parents.push(level.try_into_primitive::<Tracked>().ok()?);
     }
-    let prepared = weights.program(n, true)?;
+    let program = weights.program(n, true)?;
     // The number of parents is part of the node's type.
     let out = match parents.len() {
-        2 => attach::<2>(prepared, weights.spare(), parents.try_into().ok()?)?,
-        4 => attach::<4>(prepared, weights.spare(), parents.try_into().ok()?)?,
+        2 => attach::<2>(program, weights.spare(), parents.try_into().ok()?)?,
+        4 => attach::<4>(program, weights.spare(), parents.try_into().ok()?)?,
         _ => return None,
     };
     Some(Tensor::from_primitive::<Tracked>(out))
@@ -60,19 +60,19 @@ pub(super) fn flat(weights: Tensor<1>) -> Option<FloatTensor<Flex>> {
 
 /// Evaluates the network; `parents` are the weights and its inputs.
 fn attach<const N: usize>(
-    prepared: Arc<Prepared>,
+    program: Arc<BatchProgram>,
     spare: &Spare,
     parents: [FloatTensor<Tracked>; N],
 ) -> Option<FloatTensor<Tracked>> {
     let nodes = parents.each_ref().map(|parent| parent.node());
     let inputs: Vec<TensorData> = parents.into_iter().skip(1).map(|p| p.into_primitive().into_data()).collect();
-    let (out, pass) = prepared.forward(&slices(&inputs)?);
-    let out = output(&prepared, out);
+    let (out, pass) = program.forward(&slices(&inputs)?);
+    let out = output(&program, out);
     let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
-    let state = State { prepared, pass, spare: spare.clone(), shapes };
+    let state = State { program, pass, spare: spare.clone(), shapes };
     Some(match Node.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(state, out),
-        OpsKind::UnTracked(prepared) => prepared.finish(out),
+        OpsKind::Tracked(node) => node.finish(state, out),
+        OpsKind::UnTracked(node) => node.finish(out),
     })
 }
 
@@ -85,8 +85,8 @@ fn primitive(values: Vec<f32>, shape: Vec<usize>) -> FloatTensor<Flex> {
 }
 
 /// (batch, m, m).
-fn output(prepared: &Prepared, values: Vec<f32>) -> FloatTensor<Flex> {
-    let m = prepared.output_n();
+fn output(program: &BatchProgram, values: Vec<f32>) -> FloatTensor<Flex> {
+    let m = program.output_n();
     let batch = values.len() / (m * m);
     primitive(values, vec![batch, m, m])
 }
@@ -97,7 +97,7 @@ struct Node;
 /// What the way back needs.
 #[derive(Debug, Clone)]
 struct State {
-    prepared: Arc<Prepared>,
+    program: Arc<BatchProgram>,
     pass: Pass,
     spare: Spare,
     /// Of the inputs.
@@ -108,13 +108,12 @@ impl<const N: usize> Backward<Flex, N> for Node {
     type State = State;
 
     fn backward(self, ops: Ops<State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let State { prepared, pass, spare, shapes } = ops.state;
+        let State { program, pass, spare, shapes } = ops.state;
         let d_out = grads.consume::<Flex>(&ops.node).into_data();
         let Ok(d_out) = d_out.as_slice::<f32>() else { unreachable!("every tensor of this crate is f32") };
-        let mut d_weights = spare.gradient(prepared.weights());
-        let d_inputs = prepared.backward(d_out, pass, &mut d_weights);
-        let made =
-            std::iter::once((d_weights.keep(), vec![prepared.weights()])).chain(d_inputs.into_iter().zip(shapes));
+        let mut d_weights = spare.gradient(program.weights());
+        let d_inputs = program.backward(d_out, pass, &mut d_weights);
+        let made = std::iter::once((d_weights.keep(), vec![program.weights()])).chain(d_inputs.into_iter().zip(shapes));
         for (parent, (values, shape)) in ops.parents.into_iter().zip(made) {
             if let Some(node) = parent {
                 grads.register::<Flex>(node.id, primitive(values, shape));

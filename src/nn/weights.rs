@@ -9,7 +9,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use super::ops::{Product, values};
 use crate::config::Precision;
 use crate::kernels::{ObjectPool, Pooled};
-use crate::nets::{Network, Param, Prepared, WorkspacePool};
+use crate::nets::{BatchProgram, Network, Param, WorkspacePool};
 
 /// What stays from one training step to the next: work spaces and gradients that wait for their next use. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,7 @@ impl Spare {
 }
 
 /// Weights packed at the first use of a grid, for all chunks of a step: points per side, whether they go backwards.
-type Programs = Arc<Mutex<Vec<(usize, bool, Arc<Prepared>)>>>;
+type Programs = Arc<Mutex<Vec<(usize, bool, Arc<BatchProgram>)>>>;
 
 /// The weights of one network on a device.
 ///
@@ -131,13 +131,13 @@ impl Weights {
     /// The weights packed for n × n points, with `adjoint` for both directions; who needs the same ones waits for who packs them.
     /// `None` where the network does not fit the grid.
     #[cfg(not(feature = "cuda"))]
-    pub(super) fn program(&self, n: usize, adjoint: bool) -> Option<Arc<Prepared>> {
+    pub(super) fn program(&self, n: usize, adjoint: bool) -> Option<Arc<BatchProgram>> {
         let mut programs = self.programs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((.., program)) = programs.iter().find(|program| (program.0, program.1) == (n, adjoint)) {
             return Some(Arc::clone(program));
         }
         let flat = super::node::flat(self.flat())?;
-        let made = Prepared::new(&self.network, flat.as_slice()?, n, adjoint, &self.spare.workspaces).ok()?;
+        let made = BatchProgram::new(&self.network, flat.as_slice()?, n, adjoint, &self.spare.workspaces).ok()?;
         let made = Arc::new(made);
         programs.push((n, adjoint, Arc::clone(&made)));
         Some(made)

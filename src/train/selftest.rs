@@ -12,7 +12,7 @@ use super::noise::{NoisyBatch, NoisyTarget};
 use super::score::{loss_scale, square_error, sum};
 use crate::config::{Padding, Precision, SamplerKind, Variant};
 use crate::error::Result;
-use crate::nets::{Conv, ConvProgram, Fno, FnoProgram, Network, Prepared, WorkspacePool};
+use crate::nets::{BatchProgram, Conv, ConvProgram, Fno, FnoProgram, Network, WorkspacePool};
 use crate::nn::{Product, Weights, compose_conv, compose_fno, values};
 use crate::rng::SeedTree;
 use crate::transport::{Edm, FlowMatching, Published, Schedule, Scratch, Transport, sample};
@@ -296,9 +296,9 @@ fn autoencoder(name: &str, desc: &Conv, place: Place, seeds: &SeedTree, checks: 
             weights.gradient(&mut (out * tensor(&slope, m)).sum().backward())
         };
         let found = step(place);
-        let prepared = Prepared::new(&network, &flat, n, true, &WorkspacePool::default())?;
+        let program = BatchProgram::new(&network, &flat, n, true, &WorkspacePool::default())?;
         let mut wanted = vec![0.0; flat.len()];
-        prepared.backward(&slope, prepared.forward(&[&input]).1, &mut wanted);
+        program.backward(&slope, program.forward(&[&input]).1, &mut wanted);
         let what = format!("{name}, {role}: gradient against the program");
         checks.push(Check::new(what, distance(&found, &wanted), place.agreement()));
         if place.differs() {

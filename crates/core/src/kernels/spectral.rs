@@ -127,7 +127,7 @@ impl Transforms {
         let line = *modes * 2 * width;
         half.resize(*n * line, 0.0);
         mixed_half.resize(*n * line, 0.0);
-        let (there, back) = if adjoint { (&*y_back, &*y) } else { (&*y, &*y_back) };
+        let (there, back) = if adjoint { (y_back, y) } else { (y, y_back) };
         let (wave, mixed) = (*n * 2 * width, &mixed_half[..]);
         half.chunks_mut(part * line).enumerate().map(move |(i, half)| {
             let mixed = &mixed[i * part * 2 * width..];

@@ -18,5 +18,5 @@ pub use conv::{Block, Conv, NORM_EPSILON, groups, scaled};
 pub use dft::Dft;
 pub use fno::{Fno, HEAD};
 pub use network::{Init, Network, Param};
-pub use program::{ConvProgram, FnoProgram, Pass, Prepared, WorkspacePool};
+pub use program::{BatchProgram, ConvProgram, FnoProgram, Pass, WorkspacePool};
 pub use role::Role;

@@ -87,13 +87,14 @@ impl ConvLayers {
         Ok(Self { input: n, output: at, layers, resampling })
     }
 
-    /// Writes the network's output at `input`, n² values, to `out`.
+    /// Writes the network's output at `input`, n² values, to `out`; with a tape that of the layers alone, to which the resampled
+    /// input is added where the layers are one part of a graph.
     pub(super) fn forward(&self, input: &[f32], out: &mut [f32], ws: &mut Workspace, tape: &mut Tape) {
         let first = ws.copy(input);
         let made = self.layers.iter().fold(first, |h, layer| layer.forward(h, ws, tape));
         out.copy_from_slice(&made);
         ws.release(made);
-        if let Some(matrix) = &self.resampling {
+        if let Some(matrix) = self.resampling.as_ref().filter(|_| !tape.keep) {
             let (n, m) = (self.input, self.output);
             let (matrix, mut half) = (Matrix::strided(matrix, n), ws.acquire(m * n));
             product([m, n, n], matrix, Matrix::strided(input, n), &mut half, n, false);
@@ -116,13 +117,6 @@ impl ConvLayers {
         let d = self.layers.iter().rev().fold(last, |d, layer| layer.backward(d, ws, tape, gradient));
         d_input.copy_from_slice(&d);
         ws.release(d);
-        if let Some(matrix) = &self.resampling {
-            let (n, m) = (self.input, self.output);
-            let (matrix, mut half) = (Matrix::strided(matrix, n), ws.acquire(m * n));
-            product([m, m, n], Matrix::strided(d_out, m), matrix, &mut half, n, false);
-            product([n, m, n], matrix.t(), Matrix::strided(&half, n), d_input, n, true);
-            ws.release(half);
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::kernels::{ObjectPool, Pooled};
 
 /// A network with its weights packed, at one grid, for batches; any number of passes may be under way at the same time.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct BatchProgram {
     network: Network,
     n: usize,
     weights: usize,
@@ -61,7 +61,7 @@ enum Tapes {
     Fno(Vec<Group>),
 }
 
-impl Prepared {
+impl BatchProgram {
     /// Packs the given flat weights for fields of n × n points, with `adjoint` to go backwards, too; work spaces come from `pool`
     /// and return to it.
     ///
@@ -97,7 +97,8 @@ impl Prepared {
         self.run(inputs, false).0
     }
 
-    /// As [`Prepared::evaluate`], with what [`Prepared::backward`] needs.
+    /// As [`BatchProgram::evaluate`], with what [`BatchProgram::backward`] needs; of a network that adds its resampled input
+    /// ([`Conv::resamples`](super::Conv::resamples)), the layers alone.
     ///
     /// # Panics
     /// On another number of inputs.
@@ -174,12 +175,12 @@ mod tests {
         let mut weights = network.init(&mut SeedTree::new(3).child(seed).stream());
         // Nothing at its neutral start.
         weights.iter_mut().zip(wave(network.len(), 0.9)).for_each(|(weight, shift)| *weight += 0.01 * shift);
-        let prepared = Prepared::new(network, &weights, 8, true, pool).unwrap();
+        let program = BatchProgram::new(network, &weights, 8, true, pool).unwrap();
         let (w, x, levels) = (wave(64 * batch, 0.7), wave(64 * batch, 1.3), vec![0.3; batch]);
         let inputs: &[&[f32]] = if let Network::Fno(_) = network { &[&w, &x, &levels] } else { &[&w] };
-        let (out, pass) = prepared.forward(inputs);
+        let (out, pass) = program.forward(inputs);
         let mut gradient = vec![0.0; weights.len()];
-        let d = prepared.backward(&wave(out.len(), 0.4), pass, &mut gradient);
+        let d = program.backward(&wave(out.len(), 0.4), pass, &mut gradient);
         [out, d.concat(), gradient]
     }
 
