@@ -93,10 +93,14 @@ pub(crate) use lacuna_core::{file, kernels, pool, progress, simd};
 
 /// What a notebook or a short program needs.
 pub mod prelude {
-    pub use crate::closure::Closure;
+    pub use ndarray::{ArrayView2, ArrayViewMut2};
+
+    pub use crate::closure::{AnyClosure, Closure};
     pub use crate::config::Config;
-    pub use crate::lab::{Exhibit, Lab, Study};
+    pub use crate::eval::Table;
+    pub use crate::lab::{DataSummary, Exhibit, Lab, ReferenceSummary, RolloutSummary, Shown, Study, TrainSummary};
     pub use crate::notebook::OrFail;
+    pub use crate::plot::{Chart, Figure, Scale, Series};
     pub use crate::rng::{SeedTree, Stream};
     pub use crate::{Error, Result};
 }
@@ -105,6 +109,9 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Libraries whose types are part of this crate's, in the releases that it is built with: no cell needs a dependency of its own.
+pub use {ndarray, plotters, polars};
 
 /// The tensor library of the learning layer, for networks of your own in the release that this crate is built with.
 #[cfg(feature = "learn")]

@@ -3,6 +3,8 @@
 mod cli;
 mod closures;
 mod data;
+#[cfg(feature = "learn")]
+mod engine;
 mod eval;
 mod fields;
 mod flow;

@@ -81,7 +81,10 @@ impl LatentSpace {
     /// The checkpoint holds none.
     pub fn trained(model: &str, checkpoint: &Checkpoint) -> Result<Self> {
         let n = checkpoint.latent_n();
-        let (w, h) = (Coder::network(checkpoint, [Role::EncodeW, Role::DecodeW])?, Coder::network(checkpoint, [Role::EncodeH, Role::DecodeH])?);
+        let (w, h) = (
+            Coder::network(checkpoint, [Role::EncodeW, Role::DecodeW])?,
+            Coder::network(checkpoint, [Role::EncodeH, Role::DecodeH])?,
+        );
         Ok(Self { name: format!("{model} {n}²"), w, h })
     }
 

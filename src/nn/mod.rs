@@ -7,6 +7,8 @@
 //! Matrix products and convolutions are in f32 or, with [`Weights::with_precision`], in bf16 ([`crate::config::Precision`]).
 
 mod conv;
+#[cfg(not(feature = "cuda"))]
+mod cpu;
 mod fno;
 // The node is written against the graph of burn 0.22.1; GPU builds may take another release, and do not need it.
 #[cfg(not(feature = "cuda"))]

@@ -6,18 +6,17 @@
 
 use std::sync::Arc;
 
+use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};
 
+use super::cpu::Tracked;
 use super::{Spare, Weights};
 use crate::nets::{BatchProgram, Pass};
-
-type Tracked = Autodiff<Flex, NoCheckpointing>;
 
 /// The network of `weights` on `fields`, each (batch, n, n), and on one `level` for each sample if it has such an input; `None`
 /// where this path does not apply.
@@ -48,14 +47,6 @@ pub(super) fn network(weights: &Weights, fields: Vec<Tensor<3>>, level: Option<T
         _ => return None,
     };
     Some(Tensor::from_primitive::<Tracked>(out))
-}
-
-/// The values of the flat weights, to be packed.
-pub(super) fn flat(weights: Tensor<1>) -> Option<FloatTensor<Flex>> {
-    if weights.device().is_autodiff() {
-        return Some(weights.try_into_primitive::<Tracked>().ok()?.into_primitive());
-    }
-    weights.try_into_primitive::<Flex>().ok()
 }
 
 /// Evaluates the network; `parents` are the weights and its inputs.

@@ -136,7 +136,7 @@ impl Weights {
         if let Some((.., program)) = programs.iter().find(|program| (program.0, program.1) == (n, adjoint)) {
             return Some(Arc::clone(program));
         }
-        let flat = super::node::flat(self.flat())?;
+        let flat = super::cpu::flat(self.flat())?;
         let made = BatchProgram::new(&self.network, flat.as_slice()?, n, adjoint, &self.spare.workspaces).ok()?;
         let made = Arc::new(made);
         programs.push((n, adjoint, Arc::clone(&made)));

@@ -24,6 +24,7 @@ mod engine;
 mod joint;
 mod learn;
 mod log;
+mod moments;
 mod noise;
 mod objective;
 mod parallel;

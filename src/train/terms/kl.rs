@@ -1,7 +1,7 @@
 //! The published KL term.
 
 use super::LatentTerm;
-use crate::train::diagnostics::moments;
+use crate::train::moments::moments;
 
 /// Keeps ln finite for a dimension without variance, as published.
 const KL_EPSILON: f64 = 1e-8;

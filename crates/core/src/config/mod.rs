@@ -21,12 +21,12 @@ use crate::error::{Error, Result};
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
 pub use model::{
     LatentConfig, LatentLoss, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision,
-    SamplerConfig, SamplerKind, TrainConfig, TransportKind, Variant,
+    SamplerConfig, SamplerKind, TrainConfig, TransportKind, Variant, halvings,
 };
 pub use presets::Preset;
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
-pub use validate::{check_grid, halvings, whole_steps};
+pub use validate::{check_grid, whole_steps};
 
 /// Everything that determines a run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

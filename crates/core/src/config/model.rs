@@ -185,7 +185,7 @@ impl LatentConfig {
             if *width == 0 {
                 return refuse("width", format!("{width}; at least 1 is needed"));
             }
-            if super::halvings(grid, *n).is_none() {
+            if halvings(grid, *n).is_none() {
                 let what = format!(
                     "{n}; must be even, at least 4, at most half of data.n = {grid}, which must halve to at least it"
                 );
@@ -414,4 +414,15 @@ pub enum SamplerKind {
 impl SamplerKind {
     /// Every sampler.
     pub const ALL: [Self; 5] = [Self::EulerMaruyama, Self::Ancestral, Self::Heun, Self::Multistep, Self::Euler];
+}
+
+/// How often an autoencoder between `grid` and `latent` points per side halves the grid: as often as `latent` allows, a
+/// resizing does the rest. `None` for an odd latent, fewer than 4 points, more than half the grid, or a grid that cannot be
+/// halved as often.
+pub fn halvings(grid: usize, latent: usize) -> Option<usize> {
+    if latent < 4 || latent % 2 == 1 || 2 * latent > grid {
+        return None;
+    }
+    let levels = (grid / latent).ilog2();
+    grid.is_multiple_of(1 << levels).then_some(levels as usize)
 }

@@ -186,17 +186,6 @@ impl Config {
     }
 }
 
-/// How often an autoencoder between `grid` and `latent` points per side halves the grid: as often as `latent` allows, a
-/// resizing does the rest. `None` for an odd latent, fewer than 4 points, more than half the grid, or a grid that cannot be
-/// halved as often.
-pub fn halvings(grid: usize, latent: usize) -> Option<usize> {
-    if latent < 4 || latent % 2 == 1 || 2 * latent > grid {
-        return None;
-    }
-    let levels = (grid / latent).ilog2();
-    grid.is_multiple_of(1 << levels).then_some(levels as usize)
-}
-
 fn validate_train(path: &str, train: &TrainConfig) -> Result<()> {
     let field = |rest: &str| format!("{path}.{rest}");
     at_least(&field("steps"), train.steps, 1)?;
