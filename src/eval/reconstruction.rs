@@ -3,7 +3,7 @@
 use ndarray::{Array2, Array3, ArrayView2, s};
 use polars::prelude::Column;
 
-use super::metric::Estimate;
+use super::estimate::Estimate;
 use super::metrics::{d_mse, d_re, jackknife};
 use super::table::{Table, estimates};
 use crate::data::Pairs;
@@ -81,7 +81,10 @@ impl LatentSpace {
     /// The checkpoint holds none.
     pub fn trained(model: &str, checkpoint: &Checkpoint) -> Result<Self> {
         let n = checkpoint.latent_n();
-        let (w, h) = (Coder::network(checkpoint, [Role::EncodeW, Role::DecodeW])?, Coder::network(checkpoint, [Role::EncodeH, Role::DecodeH])?);
+        let (w, h) = (
+            Coder::network(checkpoint, [Role::EncodeW, Role::DecodeW])?,
+            Coder::network(checkpoint, [Role::EncodeH, Role::DecodeH])?,
+        );
         Ok(Self { name: format!("{model} {n}²"), w, h })
     }
 

@@ -182,7 +182,8 @@ pub unsafe extern "C" fn lacuna_seed(model: *const LacunaModel, seed: u64, path:
     guarded(-1, || {
         // SAFETY: the caller's promise.
         let path = unsafe { text("path", path) }?;
-        let node = path.split('/').filter(|part| !part.is_empty()).fold(SeedTree::new(seed), |node, part| node.child(part));
+        let node =
+            path.split('/').filter(|part| !part.is_empty()).fold(SeedTree::new(seed), |node, part| node.child(part));
         // SAFETY: the caller's promise.
         unsafe {
             with(model, |model| {

@@ -53,7 +53,8 @@ fn header(source: &str) -> String {
     let module: Vec<&str> = source.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
     let blank = module.iter().rposition(|line| line.is_empty()).unwrap();
     let mut out = comment(&module[..blank]);
-    out += "#ifndef LACUNA_H\n#define LACUNA_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+    out +=
+        "#ifndef LACUNA_H\n#define LACUNA_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
     out += "/* A trained closure with a random stream of its own. */\ntypedef struct LacunaModel LacunaModel;\n";
     let mut before = Vec::new();
     let mut rest = source;
