@@ -18,7 +18,7 @@ const KNOWN_ARROWS: [(&str, &str); 1] = [
 ];
 
 /// Circles of files that are still to be opened, each sorted.
-const KNOWN_CIRCLES: [&[&str]; 7] = [
+const KNOWN_CIRCLES: [&[&str]; 5] = [
     // `Matrix` and `Product`, and their multiplication.
     &[
         "kernels/matrix.rs",
@@ -34,10 +34,6 @@ const KNOWN_CIRCLES: [&[&str]; 7] = [
     &["nets/conv.rs", "nets/fno.rs", "nets/network.rs"],
     // What the two architectures share backwards.
     &["nets/program/fno/back.rs", "nets/program/fno/gated_back.rs", "nets/program/fno/paper_back.rs"],
-    // What a stage returns, and the stage.
-    &["lab/stages.rs", "lab/summary.rs"],
-    // `Scale`.
-    &["plot/axes.rs", "plot/chart.rs"],
     // `Loss`.
     &["train/engine.rs", "train/log.rs"],
 ];

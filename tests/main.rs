@@ -12,6 +12,7 @@ mod house;
 #[cfg(feature = "learn")]
 mod lab;
 mod latent;
+mod ledger;
 mod networks;
 mod noise;
 mod oracle;

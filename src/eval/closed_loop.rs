@@ -4,9 +4,9 @@ use ndarray::{ArrayView2, s};
 use polars::prelude::Column;
 use rand::RngExt;
 
-use super::metric::{CLOSED_LOOP, Estimate, LoopMetric, LoopRule};
+use super::estimate::Estimate;
+use super::metric::{CLOSED_LOOP, Compared, LoopMetric, LoopRule, Point, Snapshot};
 use super::metrics::Gram;
-use super::sampling::thinned_points;
 use super::table::{Table, estimates, known};
 use crate::closure::{EXACT_LAW, NO_CLOSURE};
 use crate::error::{Error, Result};
@@ -40,62 +40,6 @@ pub struct RolloutScores {
     pub ms_per_draw: f64,
     /// By snapshot.
     pub points: Vec<Point>,
-}
-
-/// One rollout at one snapshot.
-#[derive(Debug, Clone)]
-pub struct Point {
-    /// Simulated time.
-    pub t: f64,
-    /// Members that have not failed.
-    pub alive: usize,
-    /// In the order of [`CLOSED_LOOP`].
-    scores: Vec<Estimate>,
-}
-
-impl Point {
-    /// A score.
-    pub fn of(&self, metric: &LoopMetric) -> Estimate {
-        let at = CLOSED_LOOP.iter().position(|listed| listed.name == metric.name);
-        at.map_or(Estimate::NONE, |at| self.scores[at])
-    }
-}
-
-/// Living members of a rollout and one realisation of the true flow, at one time.
-#[derive(Debug)]
-pub struct Snapshot<'a> {
-    /// The members' vorticity.
-    pub members: &'a [ArrayView2<'a, f32>],
-    /// That of the true flow.
-    pub outcome: ArrayView2<'a, f32>,
-    /// Root mean square of the true flow's vorticity.
-    pub scale: f64,
-    /// Inner products of the members' errors.
-    pub gram: Gram,
-}
-
-impl Snapshot<'_> {
-    /// Mean over thinned grid points of a score of the members' values and the true one.
-    pub fn pointwise(&self, score: impl Fn(&mut [f64], f64) -> f64) -> f64 {
-        let (mut values, mut sum, mut count) = (vec![0.0; self.members.len()], 0.0, 0);
-        for at in thinned_points(self.outcome.nrows()) {
-            values.iter_mut().zip(self.members).for_each(|(value, member)| *value = f64::from(member[at]));
-            sum += score(&mut values, f64::from(self.outcome[at]));
-            count += 1;
-        }
-        sum / f64::from(count)
-    }
-}
-
-/// A rollout beside no closure and the exact law, at one time; those that were not run are missing.
-#[derive(Debug, Clone, Copy)]
-pub struct Compared<'a> {
-    /// The rollout.
-    pub own: &'a Point,
-    /// That without closure.
-    pub none: Option<&'a Point>,
-    /// That of the exact law.
-    pub exact: Option<&'a Point>,
 }
 
 /// Compares rollouts with the true stochastic flow from the same start state: the scores of [`CLOSED_LOOP`] at every snapshot.
@@ -154,7 +98,8 @@ pub(super) fn alive(ensemble: &Ensemble, k: usize) -> Vec<ArrayView2<'_, f32>> {
 fn point(reference: &Reference, ensemble: &Ensemble, k: usize, rng: &mut Stream) -> Point {
     let members = alive(ensemble, k);
     let m = members.len();
-    let mut point = Point { t: reference.times[k], alive: m, scores: vec![Estimate::NONE; CLOSED_LOOP.len()] };
+    let scores = CLOSED_LOOP.iter().map(|metric| (metric.name, Estimate::NONE)).collect();
+    let mut point = Point { t: reference.times[k], alive: m, scores };
     if m == 0 {
         return point;
     }
@@ -169,7 +114,7 @@ fn point(reference: &Reference, ensemble: &Ensemble, k: usize, rng: &mut Stream)
         .collect();
     let share = 1.0 / snapshots.len() as f64;
     let mean = |of: &dyn Fn(&Snapshot) -> f64| snapshots.iter().map(|snapshot| share * of(snapshot)).sum::<f64>();
-    for (score, metric) in point.scores.iter_mut().zip(CLOSED_LOOP) {
+    for ((_, score), metric) in point.scores.iter_mut().zip(CLOSED_LOOP) {
         *score = match &metric.rule {
             LoopRule::Mean { of, replicate } => {
                 let error = replicate.filter(|_| m > 1).map_or(f64::NAN, |replicate| {
@@ -198,7 +143,7 @@ fn compare(rollouts: &mut [RolloutScores]) {
             let scores: Vec<Estimate> = (0..rollouts.len())
                 .map(|c| of(&Compared { own: point(c), none: none.map(point), exact: exact.map(point) }))
                 .collect();
-            rollouts.iter_mut().zip(scores).for_each(|(rollout, score)| rollout.points[k].scores[at] = score);
+            rollouts.iter_mut().zip(scores).for_each(|(rollout, score)| rollout.points[k].scores[at].1 = score);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::error::Result;
 /// Our side of the ledger: finished tables and where they come from.
 #[derive(Debug, Clone, Copy)]
 pub struct Ours<'a> {
-    /// [`super::offline`]'s table.
+    /// [`super::Offline::summary`]'s table.
     pub offline: Option<&'a Table>,
     /// Errors of reconstruction, by latent space: the closure's name and the size.
     pub reconstruction: Option<&'a Table>,

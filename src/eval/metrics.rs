@@ -9,6 +9,8 @@ use std::f64::consts::PI;
 
 use ndarray::{ArrayView2, Zip};
 
+use crate::spectral::Field;
+
 /// Mean square difference of two fields of N² points,
 ///
 /// ```text
@@ -223,6 +225,23 @@ pub fn jackknife<const K: usize>(blocks: &[[f64; K]], statistic: impl Fn(&[f64; 
     let mean = left_out.iter().sum::<f64>() / t;
     let variance = (t - 1.0) / t * left_out.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
     (value, variance.sqrt())
+}
+
+/// Mean root-mean-square distance between the fields of two sets.
+pub(super) fn mean_distance(a: &[Field], b: &[Field]) -> f64 {
+    let sum: f64 = a.iter().flat_map(|x| b.iter().map(move |y| d_mse(x.view(), y.view()).sqrt())).sum();
+    sum / (a.len() * b.len()) as f64
+}
+
+/// Half the mean distance between two different fields of a set.
+pub(super) fn half_mean_distance(a: &[Field]) -> f64 {
+    let pairs = a.iter().enumerate().flat_map(|(i, x)| a[..i].iter().map(move |y| d_mse(x.view(), y.view()).sqrt()));
+    pairs.sum::<f64>() / (a.len() * (a.len() - 1)) as f64
+}
+
+/// Wasserstein-1 distance of two sorted samples of equal size: the mean difference of their order statistics.
+pub(super) fn wasserstein(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() / a.len() as f64
 }
 
 #[cfg(test)]

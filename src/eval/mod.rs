@@ -5,6 +5,7 @@
 mod budget;
 mod closed_loop;
 mod cost;
+mod estimate;
 mod latents;
 mod ledger;
 pub mod metric;
@@ -21,13 +22,14 @@ mod study;
 mod table;
 
 pub use budget::{EnstrophyBudget, enstrophy_budget};
-pub use closed_loop::{ClosedLoop, Compared, Point, RolloutScores, Snapshot, closed_loop};
+pub use closed_loop::{ClosedLoop, RolloutScores, closed_loop};
 pub use cost::{cost, device};
+pub use estimate::Estimate;
 pub use latents::{LatentStatistics, latent_statistics};
 pub use ledger::{Ours, ledger};
-pub use metric::{Estimate, Metric};
+pub use metric::{Compared, Condition, LawAt, Metric, Point, Pool, Snapshot};
 pub use missing_term::{MissingTermSplit, missing_term};
-pub use offline::{Condition, LawAt, Offline, OfflineScores, Pool};
+pub use offline::{Offline, OfflineScores};
 pub use polars::prelude::{Column, DataFrame};
 pub use ranks::{RankHistogram, rank_histogram};
 pub use reconstruction::{LatentSpace, Reconstruction, ReconstructionRow, reconstruction, reconstruction_spectra};

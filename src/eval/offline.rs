@@ -1,12 +1,13 @@
 //! Closures on test conditions: against the exact law of the missing physics where it is known, against the stored term
 //! otherwise.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use polars::prelude::Column;
 use rayon::prelude::*;
 
-use super::metric::{Against, Estimate, OFFLINE, OfflineMetric, Terms};
-use super::metrics::{d_mse, d_re, jackknife};
+use super::estimate::Estimate;
+use super::metric::{Against, Condition, LawAt, OFFLINE, OfflineMetric, Pool, Terms};
+use super::metrics::{half_mean_distance, jackknife};
 use super::sampling::{THINNING, check_pairs, draw, evenly_spaced, milliseconds};
 use super::shells::{NoiseSpectrum, ShellSums, Transfers, transfers};
 use super::table::{Table, estimates};
@@ -15,7 +16,7 @@ use crate::config::{Config, MissingTerm};
 use crate::data::Pairs;
 use crate::error::Result;
 use crate::rng::SeedTree;
-use crate::spectral::{Field, shell_spectrum};
+use crate::spectral::Field;
 
 /// Scores of closures on test conditions.
 #[derive(Debug, Clone)]
@@ -45,59 +46,6 @@ impl OfflineScores {
     pub fn of(&self, metric: &OfflineMetric) -> Estimate {
         self.scores.iter().find(|(name, _)| *name == metric.name).map_or(Estimate::NONE, |(_, estimate)| *estimate)
     }
-}
-
-/// Draws of a closure at one condition, beside what the data hold and what the exact law says. Squares are means over the grid.
-#[derive(Debug)]
-pub struct Condition<'a> {
-    /// ω.
-    pub w: &'a Field,
-    /// The stored H.
-    pub h: &'a Field,
-    /// ‖H‖².
-    pub h2: f64,
-    /// Side of the square.
-    pub length: f64,
-    /// M draws.
-    pub samples: &'a [Field],
-    /// Their mean.
-    pub average: Field,
-    /// Their unbiased variance, 0 where all are the same field.
-    pub variance: f64,
-    /// D_MSE and D_RE of single samples, then of their mean, against the stored H.
-    pub published: [f64; 4],
-    /// The closure's own conditional mean, if it has one and the exact law is known to compare it with.
-    pub own_mean: Option<Field>,
-    /// The exact law at this condition, where it is known.
-    pub law: Option<LawAt<'a>>,
-}
-
-/// The exact law at a condition.
-#[derive(Debug, Clone, Copy)]
-pub struct LawAt<'a> {
-    /// Its mean.
-    pub mean: &'a Field,
-    /// Its pointwise standard deviation.
-    pub std: f64,
-    /// M outcomes drawn from it.
-    pub outcomes: &'a [Field],
-    /// Half the mean distance of two of them: its own energy score.
-    pub half_mean_distance: f64,
-    /// [`Condition::published`] of draws from it.
-    pub published: [f64; 4],
-}
-
-/// Pointwise values of a closure's draws at all conditions of a trajectory.
-#[derive(Debug)]
-pub struct Pool<'a> {
-    /// Number of conditions.
-    pub conditions: f64,
-    /// Sum of ‖H‖² over them.
-    pub h2: f64,
-    /// The values, sorted.
-    pub values: &'a [f64],
-    /// As many of the exact law, sorted.
-    pub exact: &'a [f64],
 }
 
 /// What one trajectory says about one closure.
@@ -304,60 +252,6 @@ fn add(sums: &mut [f64; 3], terms: [f64; 3]) {
     sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
 }
 
-impl<'a> Condition<'a> {
-    fn new(w: &'a Field, h: &'a Field, length: f64, samples: &'a [Field]) -> Self {
-        let m = samples.len() as f64;
-        let average = samples.iter().fold(Array2::zeros(h.dim()), |sum, x| sum + x) / m;
-        // The mean of equal fields differs from them by round-off, which is no spread.
-        let variance = if agree(samples) {
-            0.0
-        } else {
-            samples.iter().map(|x| d_mse(average.view(), x.view())).sum::<f64>() / (m - 1.0)
-        };
-        let over = |score: fn(ArrayView2<f64>, ArrayView2<f64>) -> f64| {
-            samples.iter().map(|x| score(h.view(), x.view())).sum::<f64>() / m
-        };
-        let published = [over(d_mse), over(d_re), d_mse(h.view(), average.view()), d_re(h.view(), average.view())];
-        let h2 = h.iter().map(|h| h * h).sum::<f64>() / h.len() as f64;
-        Self { w, h, h2, length, samples, average, variance, published, own_mean: None, law: None }
-    }
-
-    /// Adds the unbiased shell spectrum of the draws about their mean.
-    fn add_fluctuation(&self, sums: &mut ShellSums<1>) {
-        sums.conditions += 1.0;
-        if agree(self.samples) {
-            return;
-        }
-        let factor = 1.0 / (self.samples.len() as f64 - 1.0);
-        for sample in self.samples {
-            let spectrum = shell_spectrum((sample - &self.average).view());
-            sums.by_shell[0].iter_mut().zip(spectrum).for_each(|(sum, x)| *sum += factor * x);
-        }
-    }
-}
-
-/// Are all draws one and the same field?
-fn agree(samples: &[Field]) -> bool {
-    samples.len() > 1 && samples[1..].iter().all(|sample| sample == samples[0])
-}
-
 fn thinned(field: &Field) -> impl Iterator<Item = f64> + '_ {
     field.slice(ndarray::s![..;THINNING, ..;THINNING]).into_iter().copied()
-}
-
-/// Mean root-mean-square distance between the fields of two sets.
-pub(super) fn mean_distance(a: &[Field], b: &[Field]) -> f64 {
-    let sum: f64 = a.iter().flat_map(|x| b.iter().map(move |y| d_mse(x.view(), y.view()).sqrt())).sum();
-    sum / (a.len() * b.len()) as f64
-}
-
-/// Half the mean distance between two different fields of a set.
-pub(super) fn half_mean_distance(a: &[Field]) -> f64 {
-    let pairs = a.iter().enumerate().flat_map(|(i, x)| a[..i].iter().map(move |y| d_mse(x.view(), y.view()).sqrt()));
-    pairs.sum::<f64>() / (a.len() * (a.len() - 1)) as f64
-}
-
-/// Wasserstein-1 distance of two sorted samples of equal size: the mean difference of their order statistics.
-pub(super) fn wasserstein(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() / a.len() as f64
 }

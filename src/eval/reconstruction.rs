@@ -3,7 +3,7 @@
 use ndarray::{Array2, Array3, ArrayView2, s};
 use polars::prelude::Column;
 
-use super::metric::Estimate;
+use super::estimate::Estimate;
 use super::metrics::{d_mse, d_re, jackknife};
 use super::table::{Table, estimates};
 use crate::data::Pairs;

@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 use polars::prelude::Column;
 
-use super::metric::Estimate;
+use super::estimate::Estimate;
 use super::metrics::jackknife;
 use super::table::{Table, UNCERTAINTY, estimates, known};
 use crate::error::Result;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayView3, Axis};
 use polars::prelude::Column;
 
-use super::metric::Estimate;
+use super::estimate::Estimate;
 use super::table::{Table, estimates};
 use crate::error::Result;
 use crate::rollout::{Ensemble, Reference};

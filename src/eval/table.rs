@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use polars::prelude::{AnyValue, Column, DataFrame};
 
-use super::metric::Estimate;
+use super::estimate::Estimate;
 use crate::error::{Error, Result};
 
 /// Suffix of a column that holds the standard error of the column to its left.

@@ -22,6 +22,7 @@ mod scores;
 mod stages;
 mod studies;
 mod summary;
+mod variations;
 
 use std::path::{Path, PathBuf};
 

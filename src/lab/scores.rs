@@ -2,7 +2,7 @@
 //! them, so that a second run changes nothing.
 
 use super::Lab;
-use super::stages::CHECKPOINT;
+use crate::artifact::files::CHECKPOINT;
 use crate::artifact::{Artifact, write_atomically};
 use crate::closure::{AnyClosure, Learned};
 use crate::config::{SamplerConfig, Stage};

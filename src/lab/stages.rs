@@ -8,6 +8,7 @@ use polars::prelude::Column;
 
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
+use crate::artifact::files::CHECKPOINT;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
 use crate::config::{ClosureKind, ClosureRef, ModelConfig, Stage, StageKind};
 use crate::data::{self, Dataset};
@@ -20,9 +21,6 @@ use crate::rollout::OnDevice;
 use crate::rollout::{self, Ensemble, Reference};
 #[cfg(feature = "learn")]
 use crate::train::{Controls, train_until};
-
-/// File names in results.
-pub(super) use crate::artifact::files::{CHECKPOINT, LOG};
 
 /// Prints a progress line at once, also where standard output is a pipe.
 pub(super) fn say(line: &str) {

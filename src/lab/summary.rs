@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::artifact::Artifact;
+use crate::artifact::files::CHECKPOINT;
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -114,7 +115,7 @@ pub struct TrainSummary {
 
 impl TrainSummary {
     pub(super) fn new(model: &str, artifact: &Artifact) -> Result<Self> {
-        let checkpoint = artifact.path(super::stages::CHECKPOINT);
+        let checkpoint = artifact.path(CHECKPOINT);
         let loaded = crate::nets::Checkpoint::load(&checkpoint)?;
         Ok(Self {
             model: model.into(),

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::Made;
 use crate::artifact::Artifact;
+use crate::artifact::files::CHECKPOINT;
 use crate::error::{Error, Result};
 use crate::eval::{self, LatentSpace, Table};
-use crate::lab::stages::CHECKPOINT;
 use crate::lab::{Lab, wide};
 use crate::latent::{ACTIVE, Space};
 use crate::nets::Checkpoint;

@@ -167,7 +167,9 @@ impl Need {
                 (config.autoencoder_models().next().is_some(), "no model has a trained latent space")
             }
             Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
-            Self::FrontierPoint => (!super::studies::frontier_settings(config).is_empty(), "study.frontier is empty"),
+            Self::FrontierPoint => {
+                (!super::variations::frontier_settings(config).is_empty(), "study.frontier is empty")
+            }
         };
         (!there).then_some(what)
     }
@@ -265,7 +267,7 @@ impl<'a> Exhibit<'a> {
             Self::Spectra,
             Self::Statistics,
             Self::Compare(&[]),
-            Self::HoldStudy(super::studies::HELD),
+            Self::HoldStudy(super::variations::HELD),
             Self::Frontier,
             Self::Ledger,
         ]);
@@ -275,6 +277,25 @@ impl<'a> Exhibit<'a> {
     /// Why it does not apply to a configuration, if it does not.
     pub fn missing(&self, config: &Config) -> Option<&'static str> {
         self.needs().iter().find_map(|need| need.missing(config))
+    }
+}
+
+impl Study {
+    /// The exhibits that show it beside those of the configuration that it varies.
+    pub fn exhibits(self) -> &'static [Exhibit<'static>] {
+        match self {
+            Self::Horizon => &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Statistics],
+            Self::LargeEnsemble => &[Exhibit::ClosedLoop, Exhibit::SpreadCurves, Exhibit::Ranks],
+            Self::Les => &[
+                Exhibit::Fields,
+                Exhibit::Offline,
+                Exhibit::ClosedLoop,
+                Exhibit::ErrorCurves,
+                Exhibit::Spectra,
+                Exhibit::Statistics,
+                Exhibit::Cost,
+            ],
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::eval::metric::ERROR_OF_MEAN;
 use crate::eval::{self, Ours, Study};
 use crate::lab::Lab;
 use crate::lab::scores::{OFFLINE, named};
-use crate::lab::studies::{frontier_settings, frontier_variations, hold_settings, hold_variations};
+use crate::lab::variations::{frontier_settings, frontier_variations, hold_settings, hold_variations};
 use crate::plot::{Chart, Figure, Scale, Series};
 use crate::rollout::EnsembleRun;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use polars::prelude::Column;
 
 use super::Made;
+use crate::artifact::files::LOG;
 use crate::error::Result;
 use crate::eval::Table;
-use crate::lab::stages::LOG;
 use crate::lab::{Lab, LogKind, TrainSummary, read_log};
 use crate::plot::{self, Series};
 
