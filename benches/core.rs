@@ -40,8 +40,9 @@ fn network(criterion: &mut Criterion) {
         let field: Vec<f32> = (0..n * n).map(|i| (0.1 * i as f32).sin()).collect();
         let mut out = vec![0.0; n * n];
         group.bench_function(BenchmarkId::new("condition", n), |b| b.iter(|| program.condition(black_box(&field))));
-        group
-            .bench_function(BenchmarkId::new("eval", n), |b| b.iter(|| program.eval(black_box(&field), 0.1, &mut out)));
+        group.bench_function(BenchmarkId::new("eval", n), |b| {
+            b.iter(|| program.forward(black_box(&field), 0.1, &mut out))
+        });
     }
     group.finish();
 }

@@ -89,7 +89,9 @@ mod stopwatch;
 pub mod train;
 
 pub use lacuna_core::{closure, config, error, flow, latent, nets, rng, spectral, transport};
-pub(crate) use lacuna_core::{file, kernels, pool, progress, simd};
+pub(crate) use lacuna_core::{file, pool, progress};
+#[cfg(any(feature = "learn", feature = "cli"))]
+pub(crate) use lacuna_core::{kernels, simd};
 
 /// What a notebook or a short program needs.
 pub mod prelude {

@@ -11,33 +11,6 @@ const MOST_LINES: usize = 500;
 /// Most re-exports in a row between a path and its item.
 const REEXPORTS: usize = 5;
 
-/// Imports against the order of rooms, as (room, room to its right).
-const KNOWN_ARROWS: [(&str, &str); 1] = [
-    // The validation of a grid.
-    ("config", "spectral"),
-];
-
-/// Circles of files that are still to be opened, each sorted.
-const KNOWN_CIRCLES: [&[&str]; 5] = [
-    // `Matrix` and `Product`, and their multiplication.
-    &[
-        "kernels/matrix.rs",
-        "kernels/panel/arrays.rs",
-        "kernels/panel/mod.rs",
-        "kernels/panel/registers/avx2.rs",
-        "kernels/panel/registers/avx512.rs",
-        "kernels/panel/registers/mod.rs",
-    ],
-    // `BLOCK` and `grow`.
-    &["kernels/stencil.rs", "kernels/winograd.rs"],
-    // `Param`, and the networks that have some.
-    &["nets/conv.rs", "nets/fno.rs", "nets/network.rs"],
-    // What the two architectures share backwards.
-    &["nets/program/fno/back.rs", "nets/program/fno/gated_back.rs", "nets/program/fno/paper_back.rs"],
-    // `Loss`.
-    &["train/engine.rs", "train/log.rs"],
-];
-
 /// A crate's sources.
 struct Crate {
     /// By module path: `[]` is lib.rs, `["flow", "core"]` is flow/core/mod.rs or flow/core.rs.
@@ -365,8 +338,7 @@ fn no_room_imports_one_to_its_right() {
                     None => path.first().filter(|room| whole.contains(room)),
                 };
                 let Some(room) = room else { continue };
-                let known = KNOWN_ARROWS.contains(&(module[0].as_str(), room.as_str()));
-                if place(room, &file.name) > here && !known {
+                if place(room, &file.name) > here {
                     upward.push(format!("{source}/{} imports {}", file.name, path.join("::")));
                 }
             }
@@ -401,16 +373,15 @@ fn no_files_import_each_other_in_a_circle() {
         ("d", BTreeSet::new()),
     ]);
     assert_eq!(circles(&triangle), BTreeSet::from([vec!["a", "b", "c"]]));
-    let mut unknown = Vec::new();
+    let mut found = Vec::new();
     for source in ["crates/core/src", "src"] {
         let house = Crate::read(source);
         let arrows = house.arrows();
         let number: usize = arrows.values().map(BTreeSet::len).sum();
         assert!(number > arrows.len(), "{number} arrows between {} files of {source}: none was read", arrows.len());
-        let found = circles(&arrows).into_iter().filter(|circle| !KNOWN_CIRCLES.contains(&circle.as_slice()));
-        unknown.extend(found.map(|circle| format!("{source}: {}", circle.join(", "))));
+        found.extend(circles(&arrows).into_iter().map(|circle| format!("{source}: {}", circle.join(", "))));
     }
-    assert!(unknown.is_empty(), "files that import each other:\n{}", unknown.join("\n"));
+    assert!(found.is_empty(), "files that import each other:\n{}", found.join("\n"));
 }
 
 #[test]

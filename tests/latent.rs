@@ -110,7 +110,7 @@ fn trained_latents_are_normalised_both_ways() {
     space.encode_w(&w.view(), &mut z).unwrap();
     let (network, weights) = made.network(Role::EncodeW).unwrap();
     let input: Vec<f32> = w.iter().map(|&w| (w / STATS.w_rms) as f32).collect();
-    ConvProgram::new(network, weights, 16).unwrap().eval(&input, &mut plain);
+    ConvProgram::new(network, weights, 16).unwrap().forward(&input, &mut plain);
     assert!(z.iter().zip(&plain).all(|(z, plain)| (z - (plain - 0.5) / 2.0).abs() < 1e-6));
 
     let mut h = Array2::zeros((16, 16));
@@ -118,7 +118,7 @@ fn trained_latents_are_normalised_both_ways() {
     let raw: Vec<f32> = z.iter().map(|z| 0.5 * z - 0.25).collect();
     let (network, weights) = made.network(Role::DecodeH).unwrap();
     let mut field = vec![0.0; 256];
-    ConvProgram::new(network, weights, 8).unwrap().eval(&raw, &mut field);
+    ConvProgram::new(network, weights, 8).unwrap().forward(&raw, &mut field);
     assert!(h.iter().zip(&field).all(|(h, field)| (h - STATS.h_rms * f64::from(*field)).abs() < SINGLE));
 
     // Draws run through all of it; a latent of the wrong size or a missing network is refused.
@@ -156,7 +156,7 @@ fn a_denoiser_is_its_network_preconditioned_or_a_score() {
             _ => (1.0, (1.0 + 2.0 * 30f64.ln() * 0.49).ln() / (2.0 * 30f64.ln()), 1.0, 0.7),
         };
         let input: Vec<f32> = x.iter().map(|x| x * scale as f32).collect();
-        program.eval(&input, level as f32, &mut raw);
+        program.forward(&input, level as f32, &mut raw);
         for ((out, x), raw) in out.iter().zip(&x).zip(&raw) {
             let wanted = skip as f32 * x + gain as f32 * raw;
             assert!((out - wanted).abs() < PHASE * (1.0 + raw.abs()), "{transport:?}: {out}, wanted {wanted}");

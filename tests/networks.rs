@@ -143,7 +143,7 @@ fn programs_are_the_naive_sums() {
                 program.condition(&w);
                 for level in [0.3, 0.02] {
                     let x = field(n, seed + 2);
-                    program.eval(&x, level, &mut out);
+                    program.forward(&x, level, &mut out);
                     let error = distance(&out, &naive.eval(noisy.then_some((&x, level)), &w));
                     assert!(error < SINGLE, "{variant:?} noisy {noisy} n {n}: {error}");
                 }
@@ -176,7 +176,7 @@ fn fourier_networks_do_not_depend_on_the_grid() {
         let mut program = FnoProgram::new(&desc, &flat, n).unwrap();
         let mut out = vec![0.0; n * n];
         program.condition(&smooth(0.4));
-        program.eval(&smooth(1.1), 0.1, &mut out);
+        program.forward(&smooth(1.1), 0.1, &mut out);
         out
     };
     let (coarse, fine) = (on(12), on(24));
@@ -194,7 +194,7 @@ fn gated_networks_commute_with_translations() {
     let mut eval = |w: &[f32], x: &[f32]| {
         let mut out = vec![0.0; n * n];
         program.condition(w);
-        program.eval(x, -0.4, &mut out);
+        program.forward(x, -0.4, &mut out);
         out
     };
     let (w, x) = (field(n, 1), field(n, 2));

@@ -39,7 +39,7 @@ fn both(desc: &Fno, n: usize) -> (Vec<f32>, Vec<f32>) {
     for (i, out) in out.chunks_mut(n * n).enumerate() {
         let at = i * n * n..(i + 1) * n * n;
         program.condition(&w[at.clone()]);
-        program.eval(&x[at], levels[i], out);
+        program.forward(&x[at], levels[i], out);
     }
     (values(tensors), out)
 }
@@ -92,15 +92,15 @@ fn convolutional_programs_and_tensors_agree() {
         let mut made = vec![0.0; latent * latent];
         let mut program = ConvProgram::new(&encoder, &flat_e, n).unwrap();
         // The second call finds the scratch of the first.
-        program.eval(&field(n, 9), &mut made);
-        program.eval(&input, &mut made);
+        program.forward(&field(n, 9), &mut made);
+        program.forward(&input, &mut made);
         let weights = Weights::new(&encoder, &flat_e, &device);
         let expected = values(compose_conv(&desc, &weights, tensor(&input, 1, n, &device), true));
         let error = distance(&made, &expected);
         assert!(error < SINGLE, "encoder {desc:?}: {error}");
 
         let mut made = vec![0.0; n * n];
-        ConvProgram::new(&decoder, &flat_d, latent).unwrap().eval(&z, &mut made);
+        ConvProgram::new(&decoder, &flat_d, latent).unwrap().forward(&z, &mut made);
         let weights = Weights::new(&decoder, &flat_d, &device);
         let expected = values(compose_conv(&desc, &weights, tensor(&z, 1, latent, &device), false));
         let error = distance(&made, &expected);

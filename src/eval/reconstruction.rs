@@ -52,8 +52,8 @@ impl Coder {
             Self::Truncation(n) => truncate(truncate(field, *n)?.view(), field.nrows()),
             Self::Network { scale, encoder, decoder, input, latent, out } => {
                 input.iter_mut().zip(field).for_each(|(to, value)| *to = (value / *scale) as f32);
-                encoder.eval(input, latent);
-                decoder.eval(latent, out);
+                encoder.forward(input, latent);
+                decoder.forward(latent, out);
                 let columns = field.ncols();
                 Ok(Array2::from_shape_fn(field.dim(), |(i, j)| f64::from(out[i * columns + j]) * *scale))
             }

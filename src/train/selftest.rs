@@ -201,7 +201,7 @@ fn operator(
         let mut out = vec![0.0; BATCH * size];
         for (k, out) in out.chunks_exact_mut(size).enumerate() {
             program.condition(&w[k * size..(k + 1) * size]);
-            program.eval(&x[k * size..(k + 1) * size], level[k], out);
+            program.forward(&x[k * size..(k + 1) * size], level[k], out);
         }
         Ok(out)
     };
@@ -278,7 +278,7 @@ fn autoencoder(name: &str, desc: &Conv, place: Place, seeds: &SeedTree, checks: 
             input
                 .chunks_exact(n * n)
                 .zip(out.chunks_exact_mut(m * m))
-                .for_each(|(field, out)| program.eval(field, out));
+                .for_each(|(field, out)| program.forward(field, out));
             Ok(out)
         };
         let wanted = program(&flat)?;

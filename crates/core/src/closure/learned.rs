@@ -188,7 +188,7 @@ impl Closure for Learned {
                 sample(*kind, schedule, &mut **denoiser, scratch, rng, z);
             }
             Body::Regression { program, noise } => {
-                program.eval(&[], 0.0, z);
+                program.forward(&[], 0.0, z);
                 if let Some(noise) = noise {
                     noise.add(rng, z);
                 }
@@ -201,7 +201,7 @@ impl Closure for Learned {
             Body::Diffusion { denoiser, schedule, scratch, start, .. } => {
                 conditional_mean(schedule, &mut **denoiser, scratch, &mut start.clone(), z);
             }
-            Body::Regression { program, .. } => program.eval(&[], 0.0, z),
+            Body::Regression { program, .. } => program.forward(&[], 0.0, z),
         })?;
         Ok(true)
     }

@@ -83,7 +83,7 @@ fn run(programs: &mut [ConvProgram], input: ArrayView3<f32>) -> Result<Array3<f3
         let mut values: Vec<f32> = field.iter().copied().collect();
         for program in &mut *programs {
             let mut next = vec![0.0; program.output_n() * program.output_n()];
-            program.eval(&values, &mut next);
+            program.forward(&values, &mut next);
             values = next;
         }
         out.iter_mut().zip(values).for_each(|(out, value)| *out = value);

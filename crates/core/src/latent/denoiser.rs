@@ -48,7 +48,7 @@ impl ModelDenoiser {
     fn network(&mut self, at: &Coefficients, y: impl Iterator<Item = f32>, out: &mut [f32]) {
         let scale = at.input as f32;
         self.input.iter_mut().zip(y).for_each(|(to, y)| *to = scale * y);
-        self.program.eval(&self.input, at.argument as f32, out);
+        self.program.forward(&self.input, at.argument as f32, out);
     }
 }
 

@@ -209,7 +209,7 @@ impl Space {
                 // The encoder is one field of `parts`, the scratch another; it is taken for the call.
                 let mut input = std::mem::take(&mut parts.field);
                 input.iter_mut().zip(field).for_each(|(to, value)| *to = (value / scale) as f32);
-                encoder(parts).eval(&input, out);
+                encoder(parts).forward(&input, out);
                 parts.field = input;
                 out.iter_mut().for_each(|z| *z = ((f64::from(*z) - mean) / std) as f32);
             }
@@ -235,7 +235,7 @@ impl Space {
                 let Autoencoder { decode_h, field, latent, .. } = &mut **parts;
                 let LatentStats { h_mean, h_std, .. } = self.stats;
                 latent.iter_mut().zip(z).for_each(|(to, &z)| *to = (f64::from(z) * h_std + h_mean) as f32);
-                decode_h.eval(latent, field);
+                decode_h.forward(latent, field);
                 h.iter_mut().zip(field.iter()).for_each(|(h, &value)| *h = f64::from(value) * scale);
             }
         }

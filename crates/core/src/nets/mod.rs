@@ -10,6 +10,7 @@ mod conv;
 mod dft;
 mod fno;
 mod network;
+mod param;
 mod program;
 mod role;
 
@@ -17,6 +18,7 @@ pub use checkpoint::{Checkpoint, LatentStats, Provenance, Stats};
 pub use conv::{Block, Conv, NORM_EPSILON, groups, scaled};
 pub use dft::Dft;
 pub use fno::{Fno, HEAD};
-pub use network::{Init, Network, Param};
+pub use network::Network;
+pub use param::{Init, Param};
 pub use program::{BatchProgram, ConvProgram, FnoProgram, Pass, WorkspacePool};
 pub use role::Role;

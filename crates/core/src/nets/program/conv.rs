@@ -155,10 +155,4 @@ impl ConvProgram {
         assert_eq!(out.len(), m * m, "output of a program that makes {m} × {m} points");
         self.layers.forward(input, out, &mut self.ws, &mut Tape::new(false));
     }
-
-    /// [`ConvProgram::forward`].
-    #[doc(hidden)]
-    pub fn eval(&mut self, input: &[f32], out: &mut [f32]) {
-        self.forward(input, out);
-    }
 }

@@ -209,12 +209,6 @@ impl FnoProgram {
         assert!(!noisy || x.len() == points, "x of {} values in a program for {1} × {1} points", x.len(), self.n());
         self.layers.body.forward(&self.features, (x, &[level]), out, &mut self.ws, &mut Tape::new(false));
     }
-
-    /// [`FnoProgram::forward`].
-    #[doc(hidden)]
-    pub fn eval(&mut self, x: &[f32], level: f32, out: &mut [f32]) {
-        self.forward(x, level, out);
-    }
 }
 
 #[cfg(test)]
