@@ -10,7 +10,8 @@
 //! [`lab::Lab`] is the object that notebooks and the command line talk to: a configuration, its results on disk, its figures.
 //!
 //! ```no_run
-//! let lab = lacuna::lab::Lab::open("smoke")?; // the smallest preset
+//! use lacuna::prelude::*;
+//! let lab = Lab::open("smoke")?; // the smallest preset
 //! lab.train("spectral")?; // simulates the data first, if they are not there
 //! println!("{}", lab.show(Exhibit::Offline)?); // are the learned laws right?
 //! println!("{}", lab.show(Exhibit::ClosedLoop)?); // do they hold in the running solver?
