@@ -143,3 +143,57 @@ fn simulate_never_replaces_a_device() {
     let error = lacuna::cli::simulate::run(&Simulate::parse_from(line.split_whitespace()).args).unwrap_err();
     assert!(error.to_string().contains("not a regular file"), "{error}");
 }
+
+/// Run by [`a_file_on_a_full_disk_is_whole_or_an_error`] in a process whose files cannot grow beyond a limit.
+#[test]
+#[ignore = "part of another test"]
+fn simulate_under_a_limit() {
+    use clap::Parser;
+    let Ok(root) = std::env::var("LACUNA_TEST_ROOT") else { return };
+    let line = format!("simulate --init {root}/init.h5 --dataset w --out {root}/out.h5 --steps 4 --every 1 --no-noise");
+    let outcome = lacuna::cli::simulate::run(&Simulate::parse_from(line.split_whitespace()).args);
+    std::process::exit(if outcome.is_ok() { 0 } else { REFUSED });
+}
+
+/// Exit code of a run that said what went wrong.
+const REFUSED: i32 = 3;
+
+/// The library that writes the file keeps small pieces back until it closes their data set: an error there must be one here.
+#[test]
+#[cfg(unix)]
+fn a_file_on_a_full_disk_is_whole_or_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let (init, out) = (root.path().join("init.h5"), root.path().join("out.h5"));
+    let file = hdf5::File::create(&init).unwrap();
+    file.new_dataset_builder().with_data(&rough(16, 1).insert_axis(ndarray::Axis(0))).create("w").unwrap();
+    file.close().unwrap();
+    let run = |kilobytes: usize| {
+        let limit = format!(
+            "trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" --exact simulate::simulate_under_a_limit --ignored"
+        );
+        let done = std::process::Command::new("bash")
+            .args(["-c", &limit])
+            .arg(std::env::current_exe().unwrap())
+            .env("LACUNA_TEST_ROOT", root.path())
+            .output()
+            .unwrap();
+        let made = out.exists().then(|| {
+            let file = lacuna::artifact::h5::open(&out).unwrap();
+            let fields: ndarray::Array4<f64> = file.dataset("vorticity").unwrap().read().unwrap();
+            std::fs::remove_file(&out).unwrap();
+            fields
+        });
+        (done.status.code(), made)
+    };
+    let (code, whole) = run(1024);
+    assert_eq!(code, Some(0));
+    let ends: Vec<_> = (1..=24).map(run).collect();
+    for (kilobytes, (code, made)) in ends.iter().enumerate() {
+        match code {
+            Some(0) => assert!(*made == whole, "limit {}: another file, and no error", kilobytes + 1),
+            other => assert!(*other == Some(REFUSED) && made.is_none(), "limit {}: {other:?}", kilobytes + 1),
+        }
+    }
+    let whole = ends.iter().filter(|(code, _)| *code == Some(0)).count();
+    assert!(0 < whole && whole < ends.len(), "{whole} of {} limits let a file through", ends.len());
+}

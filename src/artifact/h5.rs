@@ -27,7 +27,9 @@ pub fn error(path: &Path) -> impl Fn(hdf5::Error) -> Error + Copy + '_ {
 pub fn create<T>(path: &Path, fill: impl FnOnce(&hdf5::File) -> Result<T>) -> Result<T> {
     let part = temporary(path)?;
     let wrong = error(path);
-    let file = hdf5::File::create(part.path()).map_err(wrong)?;
+    // Without a sieve buffer: what it holds is written when a dataset is closed, where nobody hears of a full disk.
+    let file =
+        hdf5::File::with_options().with_fapl(|access| access.sieve_buf_size(0)).create(part.path()).map_err(wrong)?;
     let out = fill(&file)?;
     // Closing would write the rest, too, but a failure there can no longer be told from success by every driver.
     file.flush().map_err(wrong)?;

@@ -21,7 +21,7 @@ pub struct Table {
     /// One or two sentences: what is shown, in which units.
     pub caption: String,
     /// The data.
-    pub frame: DataFrame,
+    frame: DataFrame,
 }
 
 /// A table as text, ready for a layout: merged cells and the columns that hold numbers.
@@ -58,9 +58,33 @@ impl Table {
         Ok(Self { name: name.into(), caption: caption.into(), frame: DataFrame::new(height, columns).map_err(failed)? })
     }
 
+    /// The same table under another name.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.frame.height()
+    }
+
+    /// The data, as a frame of their own.
+    ///
+    /// # Errors
+    /// None: the columns make a frame.
+    pub fn frame(&self) -> Result<DataFrame> {
+        // Anew: a frame that has been asked for a name keeps a map of names, whose hash seed is another in every cell of a notebook.
+        DataFrame::new(self.rows(), self.frame.columns().to_vec()).map_err(failed)
+    }
+
+    /// The column of that name, found by looking at all of them ([`Table::frame`] says why).
+    fn column(&self, name: &str) -> Result<&Column> {
+        let columns = self.frame.columns();
+        columns.iter().find(|column| column.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = columns.iter().map(|column| column.name().as_str()).collect();
+            Error::Table(format!("{} has no column `{name}`; it has: {}", self.name, known.join(", ")))
+        })
     }
 
     /// A column of numbers; missing entries are NaN.
@@ -68,7 +92,7 @@ impl Table {
     /// # Errors
     /// No such column, or not numbers.
     pub fn numbers(&self, column: &str) -> Result<Vec<f64>> {
-        let column = self.frame.column(column).map_err(failed)?;
+        let column = self.column(column)?;
         (0..column.len())
             .map(|row| match column.get(row).map_err(failed)? {
                 // A column without any entry comes back from CSV as text.
@@ -83,7 +107,7 @@ impl Table {
     /// # Errors
     /// No such column.
     pub fn texts(&self, column: &str) -> Result<Vec<String>> {
-        let column = self.frame.column(column).map_err(failed)?;
+        let column = self.column(column)?;
         (0..column.len()).map(|row| Ok(exact(&column.get(row).map_err(failed)?))).collect()
     }
 
@@ -171,7 +195,7 @@ impl Table {
         for (title, &numeric) in cells.header.iter().zip(&cells.numeric) {
             let _ = write!(
                 out,
-                "<th style=\"text-align:{};padding:2px 10px;border-bottom:1px solid #888\">{}</th>",
+                "<th style=\"text-align:{};padding:2px 10px;white-space:nowrap;border-bottom:1px solid #888\">{}</th>",
                 align(numeric),
                 escape(title)
             );
@@ -180,8 +204,12 @@ impl Table {
         for row in &cells.rows {
             out.push_str("<tr>");
             for (cell, &numeric) in row.iter().zip(&cells.numeric) {
-                let _ =
-                    write!(out, "<td style=\"text-align:{};padding:2px 10px\">{}</td>", align(numeric), escape(cell));
+                let _ = write!(
+                    out,
+                    "<td style=\"text-align:{};padding:2px 10px;white-space:nowrap\">{}</td>",
+                    align(numeric),
+                    escape(cell)
+                );
             }
             out.push_str("</tr>");
         }

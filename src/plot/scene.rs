@@ -154,7 +154,11 @@ impl Scene {
         }
         // Shown at its natural size, whatever the coordinates are.
         let shown = format!("<svg width=\"{}\" height=\"{}\"", self.width * CSS, self.height * CSS);
-        let svg = text.replacen(&format!("<svg width=\"{width}\" height=\"{height}\""), &shown, 1);
+        let mut svg = text.replacen(&format!("<svg width=\"{width}\" height=\"{height}\""), &shown, 1);
+        // White ground, as under the PNG: on a dark page black curves and labels would vanish.
+        if let Some(end) = svg.find('>') {
+            svg.insert_str(end + 1, "\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>");
+        }
         Ok(Figure { name: self.name.clone(), svg: Some(svg), png: None })
     }
 

@@ -378,7 +378,7 @@ impl Lab {
         };
         let named = |name: &str| self.study.map_or(name.into(), |study| format!("{}-{name}", study.prefix()));
         if let Some(table) = &made.beside {
-            let table = Table { name: named(&table.name), ..table.clone() };
+            let table = table.clone().named(named(&table.name));
             self.gallery.put_table(&table, &source(&table.caption))?;
         }
         Ok(match made.shown {
@@ -388,7 +388,8 @@ impl Lab {
                 Shown::Figure(figure)
             }
             Shown::Table(table) => {
-                let table = Table { name: named(&table.name), ..table };
+                let name = named(&table.name);
+                let table = table.named(name);
                 self.gallery.put_table(&table, &source(&made.caption))?;
                 Shown::Table(table)
             }
