@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc ffi fmt lint check-notebooks stale readme clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -95,6 +95,14 @@ cuda: $(SYSTEM) ## Build target/cuda/release/lacuna for NVIDIA GPUs, without LLV
 
 cuda-check: $(SYSTEM) ## Does the code for NVIDIA GPUs compile? (without linking)
 	@scripts/cuda.sh check $(ARGS)
+
+ffi: build $(JUPYTER) ## The library for C, Fortran and Python; their loops against an ensemble of preset smoke (needs gfortran)
+	$(CARGO) build --release --workspace --lib
+	@$(PY) -m pip install --quiet --disable-pip-version-check numpy h5py
+	gfortran -O2 -J.cache -o .cache/closed_loop crates/ffi/fortran/lacuna.f90 examples/fortran/closed_loop.f90 \
+	  -Ltarget/release -llacuna_ffi -Wl,-rpath,$(CURDIR)/target/release
+	target/release/lacuna rollout --preset smoke --closure spectral
+	@$(PY) crates/ffi/check.py data spectral target/release/liblacuna_ffi.so .cache/closed_loop
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
