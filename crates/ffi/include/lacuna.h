@@ -33,8 +33,8 @@ void lacuna_close(LacunaModel *model);
 /* Points per side of the fields; -1 if that fails. */
 int lacuna_grid(const LacunaModel *model);
 
-/* Begins the random stream path of the seed tree of seed (member 3 of an ensemble draws from "rollout/3"): the same draws follow whenever it
- * is begun. 0, or -1 if that fails. */
+/* Begins the random stream path of the seed tree of seed (member 3 of an ensemble draws from "rollout/3"): the same draws
+ * follow whenever it is begun. 0, or -1 if that fails. */
 int lacuna_seed(const LacunaModel *model, uint64_t seed, const char *path);
 
 /* Writes a sample of H given the vorticity w at time t to h. 0, or -1 if that fails. */

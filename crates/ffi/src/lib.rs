@@ -172,8 +172,8 @@ pub unsafe extern "C" fn lacuna_grid(model: *const LacunaModel) -> c_int {
     guarded(-1, || unsafe { with(model, |model| Ok(model.closure.n() as c_int)) })
 }
 
-/// Begins the random stream `path` of the seed tree of `seed` (member 3 of an ensemble draws from "rollout/3"): the same draws follow whenever it
-/// is begun. 0, or -1 if that fails.
+/// Begins the random stream `path` of the seed tree of `seed` (member 3 of an ensemble draws from "rollout/3"): the same draws
+/// follow whenever it is begun. 0, or -1 if that fails.
 ///
 /// # Safety
 /// `model` is an open handle, `path` a string that ends with a zero.
