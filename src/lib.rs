@@ -38,10 +38,10 @@
 //! | `learn` | yes | `nn` and `train`: all that needs burn. Without it trained models still draw. |
 //! | `cli` | yes | the command line |
 //! | `notebook` | no | rich display in Jupyter; no dependency |
-//! | `cuda` | no | training, sampling and ensembles on an NVIDIA GPU (README, "On a GPU") |
+//! | `cuda` | no | training, sampling and ensembles on an NVIDIA GPU (docs/gpu.md) |
 //!
 //! # Performance
-//! Measured on two cores beside PyTorch (README, "Speed"; numbers in `bench/results`):
+//! Measured on two cores beside PyTorch (docs/speed.md; numbers in `bench/results`):
 //!
 //! - a solver step takes 1.5 to 1.8 times the time of its bare Fourier transforms, and a thirtieth to a sixtieth of that of the published
 //!   recipe with noise, a quarter to a sixth without;
