@@ -1,5 +1,8 @@
 //! `lacuna simulate`, as its users call it.
 
+use lacuna::config::{FlowConfig, NoiseConfig, Stepper};
+use lacuna::flow::Solver;
+use lacuna::rng::SeedTree;
 use lacuna::spectral::{Grid, irfft2, rfft2};
 
 use crate::fields::{TAU, distance, field, published_advection, rough};
@@ -65,6 +68,36 @@ fn simulate_follows_the_published_algorithm() {
                 assert!(distance(&ours, &state) < SIXTY_STEPS, "step {step}: {}", distance(&ours, &state));
             }
         }
+    }
+}
+
+#[test]
+fn every_option_is_the_setting_of_its_name() {
+    let options = "--viscosity 2e-3 --viscosity-order 2 --dt 5e-4 --stepper cn-ab2 --length 2 --friction 0.3 --forcing 0.2 \
+                   --sigma 3e-4 --kappa 7 --alpha 0.01 --seed 5";
+    let flow = FlowConfig {
+        n: 16,
+        length: 2.0,
+        viscosity: 2e-3,
+        viscosity_order: 2,
+        friction: 0.3,
+        dt: 5e-4,
+        stepper: Stepper::CnAb2,
+        forcing: 0.2,
+        noise: NoiseConfig { alpha: 0.01, kappa: 7.0, sigma: 3e-4 },
+        ..FlowConfig::default()
+    };
+    let starts = ndarray::stack![ndarray::Axis(0), rough(16, 1), rough(16, 2)];
+    let (outcome, written) = simulate(&starts, "batch", &format!("--steps 4 --every 4 {options}"));
+    outcome.unwrap();
+    let (w, t) = written.unwrap();
+    assert_eq!(t, [0.0, 4.0 * flow.dt]);
+    for (i, start) in starts.outer_iter().enumerate() {
+        let mut solver = Solver::new(&flow).unwrap();
+        solver.set_vorticity(start).unwrap();
+        let mut noise = SeedTree::new(5).child("simulate").child(i).stream();
+        (0..4).for_each(|_| solver.step(Some(&mut noise)).unwrap());
+        assert_eq!(w.slice(ndarray::s![i, 1, .., ..]), solver.vorticity());
     }
 }
 

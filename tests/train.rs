@@ -17,6 +17,7 @@ use lacuna::train::{
     CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, LOG_FILE, Run, TrainedModel, TrainingJob, Workers, train,
     train_until,
 };
+use lacuna::transport::{FlowMatching, Transport};
 use ndarray::Array3;
 
 use crate::engine::config;
@@ -181,7 +182,7 @@ fn the_logged_loss_is_the_sum_that_the_configuration_says() {
 #[test]
 fn flow_matching_learns_and_only_its_own_sampler_draws_from_it() {
     let mut model = tiny(LatentConfig::Spectral { n: 8 }, Law::Diffusion, 60);
-    (model.transport, model.sampler.kind) = (TransportKind::FlowMatching, SamplerKind::Euler);
+    (model.transport, model.sampler.kind) = (FlowMatching.kind(), SamplerKind::Euler);
     let folder = tempfile::tempdir().unwrap();
     let learned = learn(&model, folder.path(), 2, &mut never).unwrap();
     let (first, last) = validations(folder.path());
@@ -190,7 +191,7 @@ fn flow_matching_learns_and_only_its_own_sampler_draws_from_it() {
     let path = folder.path().join("checkpoint.lacuna");
     learned.checkpoint.save(&path).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
-    assert_eq!(checkpoint.model.transport, TransportKind::FlowMatching);
+    assert_eq!(checkpoint.model.transport, FlowMatching.kind());
     let w = pairs(1, "test").w.index_axis(ndarray::Axis(0), 0).mapv(f64::from);
     let mut h = w.clone();
     let mut closure = closure::Learned::new(&checkpoint, &checkpoint.model.sampler).unwrap();
@@ -200,12 +201,12 @@ fn flow_matching_learns_and_only_its_own_sampler_draws_from_it() {
     for kind in SamplerKind::ALL.into_iter().filter(|&kind| kind != SamplerKind::Euler) {
         let sampler = SamplerConfig { kind, ..checkpoint.model.sampler.clone() };
         let error = closure::Learned::new(&checkpoint, &sampler).err().unwrap().to_string();
-        assert!(error.contains("sampler.kind") && error.contains("flow matching"), "{error}");
+        assert!(error.contains("sampler.kind") && error.contains("flow-matching"), "{error}");
     }
     // Old checkpoints name no transport; they are those of the networks' variant.
     let text = |model: &ModelConfig| serde_json::to_string(model).unwrap();
     assert!(text(&model).contains(r#""transport":"flow-matching""#));
-    model.transport = TransportKind::Diffusion;
+    model.transport = TransportKind::default();
     assert!(!text(&model).contains("transport"));
     assert_eq!(serde_json::from_str::<ModelConfig>(&text(&model)).unwrap(), model);
 }

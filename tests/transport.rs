@@ -1,7 +1,7 @@
 //! Every sampler against laws whose denoiser is known in closed form.
 
 use lacuna::SeedTree;
-use lacuna::config::{Config, ModelConfig, Preset, SamplerConfig, SamplerKind, TransportKind, Variant};
+use lacuna::config::{Config, ModelConfig, Preset, SamplerConfig, SamplerKind, Variant};
 use lacuna::rng::Stream;
 use lacuna::transport::{
     FlowMatching, Preconditioning, Recipe, Schedule, ScoreDenoiser, Scratch, Transport, VeSde, conditional_mean, sample,
@@ -270,21 +270,27 @@ fn a_recipe_is_read_off_the_configuration_and_settings_without_effect_are_refuse
         change(config.models.get_mut("spectral").unwrap());
         config.validate().map_err(|error| error.to_string())
     };
-    let transport = |variant, transport| {
+    let transport = |variant, transport: &str| {
         let mut model = config.models["spectral"].clone();
-        (model.network.variant, model.transport) = (variant, transport);
+        (model.network.variant, model.transport) = (variant, transport.parse().unwrap());
         format!("{:?}", Recipe::new(&model).transport)
     };
-    assert_eq!(transport(Variant::Gated, TransportKind::Diffusion), "Edm");
-    assert_eq!(transport(Variant::Paper, TransportKind::Diffusion), "Published");
-    assert_eq!(transport(Variant::Gated, TransportKind::FlowMatching), "FlowMatching");
+    assert_eq!(transport(Variant::Gated, "diffusion"), "Edm");
+    assert_eq!(transport(Variant::Paper, "diffusion"), "Published");
+    assert_eq!(transport(Variant::Gated, "flow-matching"), "FlowMatching");
+    assert_eq!(transport(Variant::Paper, "flow-matching"), "FlowMatching");
+    let error = Config::load("smoke", None, &["models.spectral.transport=flow".into()]).unwrap_err().to_string();
+    assert!(
+        error.contains("models.spectral.transport") && error.contains("known: diffusion, flow-matching"),
+        "{error}"
+    );
     with(&|_| ()).unwrap();
     with(&|model| (model.network.variant, model.sampler.tau_max) = (Variant::Paper, 0.5)).unwrap();
     let error = with(&|model| model.sampler.tau_max = 0.5).unwrap_err();
     assert!(error.contains("models.spectral.sampler.tau_max") && error.contains("leave it at 0.4"), "{error}");
     let error = with(&|model| model.sampler.spread = 0.1).unwrap_err();
     assert!(error.contains("models.spectral.sampler.spread") && error.contains("euler"), "{error}");
-    let error = with(&|model| model.transport = TransportKind::FlowMatching).unwrap_err();
+    let error = with(&|model| model.transport = FlowMatching.kind()).unwrap_err();
     assert!(error.contains("models.spectral.sampler.kind") && error.contains("[Euler]"), "{error}");
-    with(&|model| (model.transport, model.sampler.kind) = (TransportKind::FlowMatching, SamplerKind::Euler)).unwrap();
+    with(&|model| (model.transport, model.sampler.kind) = (FlowMatching.kind(), SamplerKind::Euler)).unwrap();
 }

@@ -132,7 +132,7 @@ fn model(networks: &BTreeMap<Role, (Network, Vec<f32>)>) -> ModelConfig {
         || unreachable!("the paper preset has models"),
         |model| -> (_, SamplerConfig) { (model.train, model.sampler) },
     );
-    ModelConfig { latent, law: Law::Diffusion, network, train, sampler, transport: TransportKind::Diffusion }
+    ModelConfig { latent, law: Law::Diffusion, network, train, sampler, transport: TransportKind::default() }
 }
 
 fn describe_score(arrays: &BTreeMap<String, Array>) -> std::result::Result<Fno, String> {

@@ -90,9 +90,9 @@ impl Learned {
             }
         };
         let law = match model.law {
-            Law::Diffusion => transport.name(),
-            Law::Mean => "regression",
-            Law::Gaussian => "regression + Gaussian noise",
+            Law::Diffusion => transport.name().replace('-', " "),
+            Law::Mean => "regression".into(),
+            Law::Gaussian => "regression + Gaussian noise".into(),
         };
         let closure = Self {
             name: format!("{law} in {}", model.latent),

@@ -33,21 +33,32 @@ impl ModelConfig {
     }
 }
 
-/// Transports of the diffusion law ([`crate::transport`] has their equations). Models with the default do not write it down, so
-/// that their hashes are those from before there was a choice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TransportKind {
-    /// The denoising diffusion of the network's variant: EDM's for the gated one, the published SDE for the published one.
-    #[default]
-    Diffusion,
-    /// Flow matching with a Gaussian base.
-    FlowMatching,
+/// A transport of the diffusion law by its name, which is parsed: one of those that [`crate::transport`] lists, with their
+/// equations. Models with the default do not write it down, so that their hashes are those from before there was a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TransportKind(pub(crate) &'static str);
+
+impl Default for TransportKind {
+    /// The denoising diffusion of the network's variant.
+    fn default() -> Self {
+        Self("diffusion")
+    }
 }
 
 impl TransportKind {
+    /// The name.
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl<'de> Deserialize<'de> for TransportKind {
+    fn deserialize<D: serde::Deserializer<'de>>(text: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(text)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -147,7 +147,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
         network,
         train,
         sampler,
-        transport: TransportKind::Diffusion,
+        transport: TransportKind::default(),
     };
     // Width 4 reconstructs H at 16² to 0.015 and ω to 0.0095 after 250 joint steps; truncation, at which the networks begin,
     // leaves 0.039 of H. A joint step of batch 16 takes about 0.3 s of one core.
@@ -341,7 +341,7 @@ fn paper() -> Config {
         network: physical,
         train,
         sampler,
-        transport: TransportKind::Diffusion,
+        transport: TransportKind::default(),
     };
     Config {
         preset: "paper".into(),

@@ -149,7 +149,8 @@ impl Config {
             return Err(Error::config(field("law"), "joint training is for the diffusion law"));
         }
         if model.transport != TransportKind::default() && model.law != Law::Diffusion {
-            let what = format!("{:?}; the law {:?} is drawn without one, leave it out", model.transport, model.law);
+            let name = model.transport.name();
+            let what = format!("{name}; the law {:?} is drawn without one, leave it out", model.law);
             return Err(Error::config(field("transport"), what));
         }
         let n = model.latent.n(self.data.n);

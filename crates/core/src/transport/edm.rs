@@ -4,7 +4,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::schedule::decreasing;
 use super::{Coefficients, Level, Schedule, Transport};
-use crate::config::{SamplerConfig, SamplerKind};
+use crate::config::{SamplerConfig, SamplerKind, Variant};
 use crate::error::Result;
 use crate::rng::Stream;
 
@@ -100,6 +100,10 @@ pub struct Edm;
 impl Transport for Edm {
     fn name(&self) -> &'static str {
         "diffusion"
+    }
+
+    fn serves(&self, variant: Variant) -> bool {
+        variant == Variant::Gated
     }
 
     fn at(&self, sigma: f64) -> Coefficients {

@@ -29,7 +29,7 @@ impl FlowMatching {
 
 impl Transport for FlowMatching {
     fn name(&self) -> &'static str {
-        "flow matching"
+        "flow-matching"
     }
 
     fn at(&self, sigma: f64) -> Coefficients {

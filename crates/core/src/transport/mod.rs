@@ -30,6 +30,7 @@ mod sampler;
 mod schedule;
 
 use std::fmt::Debug;
+use std::str::FromStr;
 
 pub use edm::{Edm, NoiseLevels, Preconditioning, SIGMA_MAX, SIGMA_MIN};
 pub use flow_matching::FlowMatching;
@@ -92,8 +93,18 @@ impl Coefficients {
 
 /// A way from white noise to data, as plain numbers for each noise level.
 pub trait Transport: Debug + Send + Sync {
-    /// What draws by it are called in tables and figures.
+    /// Its name in configurations; with spaces, what draws by it are called in tables and figures.
     fn name(&self) -> &'static str;
+
+    /// Whether it is the one of its name for networks of this variant.
+    fn serves(&self, _variant: Variant) -> bool {
+        true
+    }
+
+    /// What a model's configuration calls it.
+    fn kind(&self) -> TransportKind {
+        TransportKind(self.name())
+    }
 
     /// The coefficients at noise level `sigma`.
     fn at(&self, sigma: f64) -> Coefficients;
@@ -175,13 +186,26 @@ pub trait Transport: Debug + Send + Sync {
     }
 }
 
+/// Every transport: a new one is a file of this room, and its line here.
+const ALL: [&dyn Transport; 3] = [&Edm, &Published, &FlowMatching];
+
+impl FromStr for TransportKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        ALL.iter().map(|transport| transport.kind()).find(|kind| kind.name() == name).ok_or_else(|| {
+            let mut known = ALL.map(Transport::name).to_vec();
+            known.dedup();
+            Error::config("transport", format!("unknown transport `{name}`; known: {}", known.join(", ")))
+        })
+    }
+}
+
 /// The transport of a model, for [`Recipe::new`].
 fn of(model: &ModelConfig) -> &'static dyn Transport {
-    match (model.transport, model.network.variant) {
-        (TransportKind::Diffusion, Variant::Gated) => &Edm,
-        (TransportKind::Diffusion, Variant::Paper) => &Published,
-        (TransportKind::FlowMatching, _) => &FlowMatching,
-    }
+    let mut named = ALL.into_iter().filter(|transport| transport.kind() == model.transport);
+    let found = named.find(|transport| transport.serves(model.network.variant));
+    found.unwrap_or_else(|| unreachable!("a transport of each name serves each variant"))
 }
 
 /// The conditional expectation D(y, σ) = E\[z | a z + b ξ = y\], σ = b/a: all that a sampler needs to know of a law.

@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use super::schedule::decreasing;
 use super::{Coefficients, Level, Schedule, Transport};
-use crate::config::{SamplerConfig, SamplerKind};
+use crate::config::{SamplerConfig, SamplerKind, Variant};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -71,6 +71,10 @@ impl Published {
 impl Transport for Published {
     fn name(&self) -> &'static str {
         "diffusion"
+    }
+
+    fn serves(&self, variant: Variant) -> bool {
+        variant == Variant::Paper
     }
 
     fn at(&self, sigma: f64) -> Coefficients {
