@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc ffi fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check doc ffi fmt lint check-notebooks stale readme clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -64,6 +64,16 @@ build: $(SYSTEM) ## Build the library and target/release/lacuna
 
 test: $(SYSTEM) ## Run every Rust test: unit, integration, documentation
 	$(CARGO) test --release --workspace $(ARGS)
+
+miri: ## Undefined behaviour in the kernels? Their unit tests under Miri, by the loops of any processor
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \
+	  echo "make miri needs: rustup toolchain install nightly --component miri --component rust-src" >&2; exit 1; }
+	CARGO_TARGET_DIR=target/miri MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test -p lacuna-core --lib kernels:: $(ARGS)
+
+valgrind: ## Reads and writes beyond their arrays? The kernels' unit tests under valgrind, by AVX2
+	@command -v valgrind >/dev/null || { echo "make valgrind needs valgrind" >&2; exit 1; }
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=1" \
+	  $(CARGO) test --release -p lacuna-core --lib kernels:: $(ARGS)
 
 figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless (ARGS=--all: also the one with burn)
 	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)

@@ -141,18 +141,20 @@ fn training_in_slices_ends_at_the_same_bits_as_in_one_go() {
     }
 }
 
-/// A processor without AVX-512 is what most people have.
+/// A processor without AVX-512 is what most people have. Networks of two channels multiply by matrices of two columns.
 #[cfg(feature = "learn")]
 #[test]
 fn narrower_vector_units_give_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    let steps = ["p-cdm.train", "two-phase.train", "two-phase.latent.training.train"];
-    let steps = steps.map(|train| format!("--set=models.{train}.steps=3"));
-    let steps: Vec<_> = steps.iter().map(String::as_str).collect();
+    let narrow = ["spectral.network.width=2", "spectral.network.embed=2"].map(String::from);
+    let steps = ["p-cdm.train", "spectral.train", "two-phase.train", "two-phase.latent.training.train"];
+    let settings = steps.map(|train| format!("{train}.steps=3")).into_iter().chain(narrow);
+    let settings: Vec<_> = settings.map(|setting| format!("--set=models.{setting}")).collect();
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
     let made = |vectors: &str| {
         let out = folder.path().join(format!("vectors-{vectors}"));
-        for model in ["two-phase", "p-cdm"] {
-            let arguments = tiny("train", &[&["--model", model], &steps[..]].concat());
+        for model in ["two-phase", "p-cdm", "spectral"] {
+            let arguments = tiny("train", &[&["--model", model], &settings[..]].concat());
             let output = program(&out, &arguments).env("LACUNA_VECTORS", vectors).output().unwrap();
             assert!(output.status.success(), "{}", text(&output.stderr));
         }
@@ -163,9 +165,9 @@ fn narrower_vector_units_give_the_same_bits() {
         };
         folders.filter_map(read).collect::<std::collections::BTreeMap<_, _>>()
     };
-    let [widest, narrow] = ["", "avx2"].map(made);
-    assert_eq!(widest.len(), 3, "autoencoder and two models");
-    assert!(widest == narrow, "other weights");
+    let [widest, avx2, plain] = ["", "avx2", "plain"].map(made);
+    assert_eq!(widest.len(), 4, "autoencoder and three models");
+    assert!(widest == avx2 && widest == plain, "other weights");
     let refused = program(folder.path(), &["plan"]).env("LACUNA_VECTORS", "wide").output().unwrap();
     assert!(text(&refused.stderr).contains("`LACUNA_VECTORS`: wide; known: avx2, plain"), "{}", text(&refused.stderr));
 }

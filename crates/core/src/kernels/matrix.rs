@@ -35,19 +35,9 @@ impl<'a> Matrix<'a> {
         Self { values: &self.values[values..], ..self }
     }
 
-    #[inline(always)]
+    /// Does the slice hold so many rows and columns, at least one of each?
     pub(crate) fn holds(&self, rows: usize, columns: usize) -> bool {
-        (rows - 1) * self.rows + (columns - 1) * self.columns < self.values.len()
-    }
-
-    /// Element (i, j).
-    ///
-    /// # Safety
-    /// [`Matrix::holds`] i + 1 rows and j + 1 columns.
-    #[inline(always)]
-    pub(crate) unsafe fn get_unchecked(&self, i: usize, j: usize) -> f32 {
-        // SAFETY: as the caller says.
-        unsafe { *self.values.get_unchecked(i * self.rows + j * self.columns) }
+        ends([(rows, self.rows), (columns, self.columns)]).is_some_and(|last| last < self.values.len())
     }
 
     /// Element (i, j).
@@ -55,6 +45,11 @@ impl<'a> Matrix<'a> {
     pub(crate) fn get(&self, i: usize, j: usize) -> f32 {
         self.values[i * self.rows + j * self.columns]
     }
+}
+
+/// Where the last of so many steps ends, all counts one or more; `None` where one is not or the sum is no number.
+fn ends<const N: usize>(counts: [(usize, usize); N]) -> Option<usize> {
+    counts.into_iter().try_fold(0usize, |end, (count, step)| end.checked_add(count.checked_sub(1)?.checked_mul(step)?))
 }
 
 /// `out` = `left` (m × k) · `right` (k × n), added to what is there if `add`; the rows of `out` begin `stride` values apart.
@@ -72,7 +67,8 @@ impl Product<'_> {
     /// Do the matrices lie in their slices, that of `out` in one of `len` values?
     pub(crate) fn fits(&self, len: usize) -> bool {
         let Self { size: [m, k, n], left, right, stride, .. } = *self;
-        left.holds(m, k) && right.holds(k, n) && (m - 1) * stride + n <= len && stride >= n
+        let out = ends([(m, stride), (n, 1)]).is_some_and(|last| last < len);
+        left.holds(m, k) && right.holds(k, n) && out && stride >= n
     }
 }
 
@@ -97,11 +93,10 @@ impl BatchedProduct<'_> {
     /// Do all matrices lie in their slices, those of `out` in one of `len` values?
     pub(crate) fn fits(&self, first: Product, len: usize) -> bool {
         let Self { lines, line, parts, part, bias } = *self;
-        let end = |line: usize, part: usize| (lines - 1) * line + (parts - 1) * part;
-        let (left, right, out) = (end(line[0], part[0]), end(0, part[1]), end(line[1], 0));
-        if left >= first.left.values.len() || right >= first.right.values.len() || out >= len {
-            return false;
-        }
+        let left = ends([(lines, line[0]), (parts, part[0])]).filter(|at| *at < first.left.values.len());
+        let right = ends([(parts, part[1])]).filter(|at| *at < first.right.values.len());
+        let out = ends([(lines, line[1])]).filter(|at| *at < len);
+        let (Some(left), Some(right), Some(out)) = (left, right, out) else { return false };
         let last = Product { left: first.left.from(left), right: first.right.from(right), ..first };
         last.fits(len - out) && (bias.is_empty() || bias.len() == first.size[2])
     }
@@ -142,5 +137,35 @@ pub(crate) fn transpose(values: &[f32], columns: usize, out: &mut [f32]) {
                 out[column * rows + row] = values[row * columns + column];
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_empty_or_beyond_all_numbers_fits_nowhere() {
+        let values = [0.0; 24];
+        let matrix = |stride: usize| Matrix::strided(&values, stride);
+        let product =
+            |size: [usize; 3], stride: usize| Product { size, left: matrix(4), right: matrix(6), stride, add: false };
+        let good = product([6, 4, 6], 6);
+        assert!(good.fits(36) && !good.fits(35) && !Product { stride: 5, ..good }.fits(36));
+        for size in [[0, 4, 6], [6, 0, 6], [6, 4, 0], [7, 4, 6], [6, 5, 6], [6, 4, 7]] {
+            assert!(!product(size, 6).fits(36), "{size:?}");
+        }
+        let far = 1 << 60;
+        assert!(
+            !product([17, 4, 6], far).fits(36) && !Product { left: matrix(far), size: [17, 4, 6], ..good }.fits(102)
+        );
+        assert!(BatchedProduct::ONE.fits(good, 36));
+        for (lines, line) in [(0, [4, 6]), (2, [1, 0]), (2, [0, 1]), (17, [far; 2])] {
+            assert!(!BatchedProduct { lines, line, ..BatchedProduct::ONE }.fits(good, 36), "{lines}, {line:?}");
+        }
+        for (parts, part) in [(0, [0; 2]), (2, [1, 0]), (2, [0, 1]), (17, [far; 2])] {
+            assert!(!BatchedProduct { parts, part, ..BatchedProduct::ONE }.fits(good, 36), "{parts}, {part:?}");
+        }
+        assert!(!BatchedProduct { bias: &values[..5], ..BatchedProduct::ONE }.fits(good, 36));
     }
 }

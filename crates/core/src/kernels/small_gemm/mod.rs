@@ -1,44 +1,31 @@
 //! Products of matrices with few columns or terms: sums in registers, nothing copied together first, which a general product
 //! begins with.
 
-mod arrays;
-#[cfg(target_arch = "x86_64")]
 mod registers;
+mod tiles;
 
 use super::matrix::{BatchedProduct, Matrix, Product};
 #[cfg(target_arch = "x86_64")]
 use crate::simd;
 
-/// Fewest columns for named registers and for arrays. A single one is summed by a general product in lanes.
-const LEAST: [usize; 2] = [2, 4];
-/// From so many columns on a general product is faster than arrays; named registers go on to [`MOST`] if the sums are short.
+/// Fewest columns. A single one is summed by a general product in lanes.
+const LEAST: usize = 2;
+/// From so many columns on a general product is faster unless the sums are short; then tiles go on to [`MOST`].
 const WIDE: usize = 64;
-/// Longest sums that arrays make faster than a general product; named registers make longer ones if there are fewer than
-/// [`WIDE`] columns.
+/// Longest short sums.
 const LONG: usize = 256;
-/// Most columns for named registers.
+/// Most columns.
 const MOST: usize = 128;
 /// Most terms of a sum made in one piece, as a general product cuts them.
 pub(crate) const PIECE: usize = 512;
 /// Up to so many rows and columns a general product cuts pieces of the full length, beyond them equal ones.
 const SMALL: usize = 64;
 
-/// Are register tiles what makes this product fastest?
+/// Are register tiles what makes this product fastest? The same on all processors: sums of one or two terms, on top of what is
+/// there, round otherwise in a general product.
 pub(crate) fn suits(Product { size: [_, k, n], left, right, .. }: Product) -> bool {
-    let (narrow, short) = (n < WIDE, k <= LONG);
-    let few = match named() {
-        true => n >= LEAST[0] && (narrow || short && n <= MOST),
-        false => n >= LEAST[1] && narrow && short,
-    };
+    let few = LEAST <= n && (n < WIDE || k <= LONG && n <= MOST);
     few && right.columns == 1 && in_rows(left)
-}
-
-/// Are the registers of this processor ones that we name?
-fn named() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return registers::of(simd::unit()).is_some();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
 }
 
 /// Does the matrix lie in rows or columns without gaps between their values?
@@ -69,17 +56,22 @@ pub(crate) fn batched(first: Product, out: &mut [f32], along: BatchedProduct) {
     let Product { size: [m, k, n], left, right, .. } = first;
     let whole = along.fits(first, out.len()) && right.columns == 1 && in_rows(left);
     assert!(whole, "product {m} × {k} × {n} beyond its slices");
-    #[cfg(target_arch = "x86_64")]
-    if let Some(batched) = registers::of(simd::unit()) {
-        // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
-        return unsafe { batched(first, out, along) };
-    }
-    by_arrays(first, out, along);
+    // SAFETY: the processor has the registers, and the matrices lie in their slices, as just tested.
+    unsafe { (by_unit())(first, out, along) };
 }
 
-/// [`batched`] on any processor.
-fn by_arrays(first: Product, out: &mut [f32], along: BatchedProduct) {
-    along.each(first, out, arrays::multiply);
+/// [`tiles::batched`].
+type Multiply = unsafe fn(Product<'_>, &mut [f32], BatchedProduct<'_>);
+
+/// Tiles of the widest registers that this processor has and `LACUNA_VECTORS` allows.
+fn by_unit() -> Multiply {
+    #[cfg(target_arch = "x86_64")]
+    match simd::unit() {
+        simd::Unit::Avx512 => return tiles::batched::<std::arch::x86_64::__m512>,
+        simd::Unit::Avx2 => return tiles::batched::<std::arch::x86_64::__m256>,
+        simd::Unit::Plain => {}
+    }
+    tiles::batched::<registers::Plain>
 }
 
 #[cfg(test)]
@@ -90,22 +82,23 @@ mod tests {
         (0..len).map(|i| (step * i as f32).sin()).collect()
     }
 
-    type Multiply = fn(Product<'_>, &mut [f32], BatchedProduct<'_>);
-
-    /// On any processor, on this one, and on one like it whose registers are narrower.
-    const ALL: [(&str, Multiply); 3] =
-        [("arrays", by_arrays), ("this processor's", batched), ("AVX2, if there", by_avx2)];
-
-    fn by_avx2(first: Product, out: &mut [f32], along: BatchedProduct) {
+    /// [`batched`] by the registers of every unit up to that of this processor.
+    fn by_all() -> Vec<(&'static str, impl Fn(Product, &mut [f32], BatchedProduct))> {
+        #[allow(unused_mut)]
+        let mut all: Vec<(_, Multiply)> = vec![("plain", tiles::batched::<registers::Plain>), ("widest", by_unit())];
         #[cfg(target_arch = "x86_64")]
         if simd::unit() >= simd::Unit::Avx2 {
-            assert!(along.fits(first, out.len()));
-            // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
-            return registers::of(simd::Unit::Avx2)
-                .into_iter()
-                .for_each(|batched| unsafe { batched(first, out, along) });
+            all.push(("AVX2", tiles::batched::<std::arch::x86_64::__m256>));
         }
-        by_arrays(first, out, along);
+        let checked = |(name, multiply): (_, Multiply)| {
+            let checked = move |first: Product, out: &mut [f32], along: BatchedProduct| {
+                assert!(along.fits(first, out.len()) && first.right.columns == 1 && in_rows(first.left));
+                // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
+                unsafe { multiply(first, out, along) }
+            };
+            (name, checked)
+        };
+        all.into_iter().map(checked).collect()
     }
 
     #[test]
@@ -137,7 +130,7 @@ mod tests {
             for left in strided.into_iter().chain([Matrix::strided(&stored, m).t()]) {
                 let sum =
                     |i: usize, j: usize| (0..k).fold(0.0, |sum, l| left.get(i, l).mul_add(right[l * pitch + j], sum));
-                for (name, batched) in ALL {
+                for (name, batched) in by_all() {
                     let (mut more, mut made) = (vec![0.5; m * stride], vec![f32::NAN; m * stride]);
                     let adding = Product { size: [m, k, n], left, right: rows, stride, add: true };
                     batched(adding, &mut more, BatchedProduct::ONE);
@@ -175,7 +168,7 @@ mod tests {
                         row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
                     }
                 }
-                for (name, batched) in ALL {
+                for (name, batched) in by_all() {
                     let mut out = vec![0.25; 2 * m * stride];
                     batched(first, &mut out, along);
                     assert!(out == oracle, "{name}: {m} × {k} × {n}");
