@@ -28,7 +28,6 @@ pub struct Offline {
     /// Enstrophy and energy that the mean closure term moves, by shell, where the exact law is known.
     pub transfers: Option<Transfers>,
     caption: String,
-    metrics: Vec<&'static OfflineMetric>,
 }
 
 /// Scores of one closure.
@@ -108,7 +107,6 @@ impl Offline {
                 Transfers::new(by_closure().map(|(c, name)| (name, blocks(c).map(|block| &block.transfer).collect())))
             }),
             caption: caption(law.is_some(), conditions, test.trajectories, config.eval.samples),
-            metrics,
             rows,
         })
     }
@@ -120,12 +118,24 @@ impl Offline {
     pub fn summary(&self) -> Result<Table> {
         let names: Vec<&str> = self.rows.iter().map(|row| row.closure.as_str()).collect();
         let mut columns = vec![Column::new("closure".into(), names)];
-        for metric in &self.metrics {
+        // Those that were not measured, too: tables of both problems have the same columns.
+        for metric in OFFLINE {
             columns.extend(estimates(metric.name, self.rows.iter().map(|row| row.of(metric))));
         }
         let costs: Vec<f64> = self.rows.iter().map(|row| row.ms_per_draw).collect();
         columns.push(Column::new("ms/draw".into(), costs));
         Table::new("offline", self.caption.clone(), columns)
+    }
+
+    /// A stored table of scores with the columns of [`Offline::summary`], whatever had been measured when it was stored.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn complete(table: &Table) -> Result<Table> {
+        let empty = Self { rows: Vec::new(), noise: None, transfers: None, caption: String::new() }.summary()?;
+        let titles: Vec<&str> = OFFLINE.iter().map(|metric| metric.name).collect();
+        let order: Vec<&str> = ["closure"].into_iter().chain(titles).chain(["ms/draw"]).collect();
+        Table::concat(&[table.clone(), empty])?.chosen(&order)
     }
 
     /// All tables: the scores and, where the exact law is known, the spectrum of the fluctuation and the transfers by shell.

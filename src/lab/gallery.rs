@@ -84,8 +84,8 @@ impl Gallery {
     /// # Errors
     /// I/O.
     pub fn put_table(&self, table: &Table, source: &Source) -> Result<()> {
-        let csv = (format!("{}.csv", table.name), table.to_csv()?.into_bytes());
-        let markdown = (format!("{}.md", table.name), table.to_markdown().into_bytes());
+        let csv = (format!("{}.csv", table.name), table.to_csv().into_bytes());
+        let markdown = (format!("{}.md", table.name), table.all().to_markdown().into_bytes());
         self.put([csv, markdown], source)
     }
 

@@ -6,7 +6,7 @@ use polars::prelude::Column;
 
 use super::Made;
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Config, Hold, RolloutConfig, SHORT};
+use crate::config::{Config, Hold, RolloutConfig};
 use crate::error::Result;
 use crate::eval::metric::ERROR_OF_MEAN;
 use crate::eval::{self, Ours, Study};
@@ -113,8 +113,6 @@ pub(super) fn ledger(lab: &Lab) -> Result<Made> {
         reconstruction: Some(&reconstruction),
         curves: Some(&scores.curves()?),
         summary: Some(&scores.summary()?),
-        preset: &config.preset,
-        config_hash: &config.hash()[..SHORT],
         artifacts: &artifacts,
     })?;
     parents.extend(rollouts);
