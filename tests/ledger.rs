@@ -20,13 +20,8 @@ fn the_ledger_shows_what_is_there_and_invents_nothing() {
     )
     .unwrap();
     let artifacts = BTreeMap::from([(format!("rollout/{NO_CLOSURE}"), "rollout-abc".to_string())]);
-    let ours = Ours {
-        offline: None,
-        reconstruction: None,
-        curves: Some(&curves),
-        summary: None,
-        artifacts: &artifacts,
-    };
+    let ours =
+        Ours { offline: None, reconstruction: None, curves: Some(&curves), summary: None, artifacts: &artifacts };
     let table = ledger(&ours).unwrap();
     let text = |column: &str| table.texts(column).unwrap();
     let (closures, quantities, remarks) = (text("closure"), text("quantity"), text("remark"));

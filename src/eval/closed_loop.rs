@@ -187,7 +187,8 @@ impl ClosedLoop {
             names::time(*start)
         );
         let rollouts = &self.rollouts;
-        let mut columns = vec![Column::new("closure".into(), rollouts.iter().map(|r| r.closure.as_str()).collect::<Vec<_>>())];
+        let mut columns =
+            vec![Column::new("closure".into(), rollouts.iter().map(|r| r.closure.as_str()).collect::<Vec<_>>())];
         columns.extend(self.final_columns(|_| true));
         Table::new("closed-loop", caption, columns)
     }
@@ -195,7 +196,8 @@ impl ClosedLoop {
     /// Members and failures, chosen scores at the final time, and costs.
     pub(super) fn final_columns(&self, chosen: impl Fn(&LoopMetric) -> bool) -> Vec<Column> {
         let last: Vec<&Point> = self.rollouts.iter().filter_map(|rollout| rollout.points.last()).collect();
-        let counts = |pick: fn(&RolloutScores) -> usize| self.rollouts.iter().map(|r| pick(r) as i64).collect::<Vec<_>>();
+        let counts =
+            |pick: fn(&RolloutScores) -> usize| self.rollouts.iter().map(|r| pick(r) as i64).collect::<Vec<_>>();
         let first = self.rollouts.iter().map(|r| r.failures.iter().flatten().copied().reduce(f64::min));
         let cost = |pick: fn(&RolloutScores) -> f64| self.rollouts.iter().map(|r| known(pick(r))).collect::<Vec<_>>();
         let mut columns = vec![

@@ -8,8 +8,8 @@ use super::metric::{
     D_MSE_MEAN, D_MSE_SINGLE, D_RE_MEAN, D_RE_SINGLE, ERROR_OF_MEAN, ERROR_OF_MEMBER, LoopMetric, OfflineMetric,
     STD_OVER_EXACT,
 };
-use super::reconstruction::{D_MSE, D_RE};
 use super::quantity::UNCERTAINTY;
+use super::reconstruction::{D_MSE, D_RE};
 use super::table::Table;
 use crate::closure::{EXACT_LAW, NO_CLOSURE};
 use crate::error::Result;

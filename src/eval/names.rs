@@ -37,7 +37,8 @@ const MEANS: [&str; 2] = ["/mean", " (mean)"];
 /// What follows begins with a sign that keys do not go on with: a hyphen, a comma, a slash, a bracket.
 pub fn base(key: &str) -> Option<(&'static str, &str)> {
     let parts = NAMES.iter().filter_map(|(known, _)| Some((*known, key.strip_prefix(known)?)));
-    let whole = parts.filter(|(_, rest)| rest.is_empty() || rest.starts_with(['-', ',', '/']) || rest.starts_with(" ("));
+    let whole =
+        parts.filter(|(_, rest)| rest.is_empty() || rest.starts_with(['-', ',', '/']) || rest.starts_with(" ("));
     whole.min_by_key(|(_, rest)| rest.len())
 }
 

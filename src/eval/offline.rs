@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::estimate::Estimate;
 use super::metric::{Against, Condition, LawAt, OFFLINE, OfflineMetric, Pool, Terms};
 use super::metrics::{half_mean_distance, jackknife};
+use super::quantity::UNCERTAINTY;
 use super::sampling::{THINNING, check_pairs, draw, evenly_spaced, milliseconds};
 use super::shells::{NoiseSpectrum, ShellSums, Transfers, transfers};
 use super::table::{Table, estimates};
@@ -127,15 +128,31 @@ impl Offline {
         Table::new("offline", self.caption.clone(), columns)
     }
 
-    /// A stored table of scores with the columns of [`Offline::summary`], whatever had been measured when it was stored.
+    /// Reads what [`Offline::summary`] made, also in releases that left out what was not measured.
     ///
     /// # Errors
-    /// None in practice.
-    pub fn complete(table: &Table) -> Result<Table> {
-        let empty = Self { rows: Vec::new(), noise: None, transfers: None, caption: String::new() }.summary()?;
-        let titles: Vec<&str> = OFFLINE.iter().map(|metric| metric.name).collect();
-        let order: Vec<&str> = ["closure"].into_iter().chain(titles).chain(["ms/draw"]).collect();
-        Table::concat(&[table.clone(), empty])?.chosen(&order)
+    /// Another table.
+    pub fn read(table: &Table) -> Result<Self> {
+        let (closures, costs) = (table.texts("closure")?, table.numbers("ms/draw")?);
+        let unknown = vec![f64::NAN; closures.len()];
+        let column = |title: &str| table.numbers(title).unwrap_or_else(|_| unknown.clone());
+        let columns: Vec<[Vec<f64>; 2]> = OFFLINE
+            .iter()
+            .map(|metric| [column(metric.name), column(&format!("{}{UNCERTAINTY}", metric.name))])
+            .collect();
+        let scores = |row: usize| {
+            let estimates = columns.iter().map(|[values, errors]| Estimate { value: values[row], error: errors[row] });
+            OFFLINE.iter().map(|metric| metric.name).zip(estimates).collect()
+        };
+        let rows = closures.into_iter().zip(costs).enumerate();
+        Ok(Self {
+            rows: rows
+                .map(|(row, (closure, ms_per_draw))| OfflineScores { closure, ms_per_draw, scores: scores(row) })
+                .collect(),
+            noise: None,
+            transfers: None,
+            caption: table.caption.clone(),
+        })
     }
 
     /// All tables: the scores and, where the exact law is known, the spectrum of the fluctuation and the transfers by shell.

@@ -146,7 +146,11 @@ static LISTED: &[Quantity] = &[
     count("active units", "dimensions with more than a hundredth of the mean variance"),
     number("KL", "", "the published KL term: distance of the latents' law from a standard normal one"),
     number("rough", "", "share of the variance beyond half of the latent grid's wavenumbers"),
-    number("amplification", "", "relative change of H per relative change of its latent by white noise; 1 for an isometry"),
+    number(
+        "amplification",
+        "",
+        "relative change of H per relative change of its latent by white noise; 1 for an isometry",
+    ),
     number("variance", "", "variance of the latent dimension relative to the mean over dimensions"),
     count("parameters", "trained numbers"),
     count("kept", "optimiser step whose weights were kept"),

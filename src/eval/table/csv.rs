@@ -1,7 +1,7 @@
 //! Tables as comma-separated values.
 
-use super::cell::{self, Cell, cells};
 use super::Table;
+use super::cell::{self, Cell, cells};
 use crate::error::{Error, Result};
 use crate::eval::quantity::{Kind, Quantity, machine, quantity, title};
 
@@ -46,9 +46,9 @@ impl Table {
                 let known = quantity(&name, &title).map(|quantity| of_column(&quantity, &title));
                 let kinds = known.into_iter().chain([Kind::Integer, Kind::Number, Kind::Flag]);
                 let said = entries.iter().any(|entry| !entry.is_empty());
-                let kind = kinds.filter(|_| said || known.is_some()).find(|kind| {
-                    entries.iter().all(|entry| read(*kind, entry).is_some())
-                });
+                let kind = kinds
+                    .filter(|_| said || known.is_some())
+                    .find(|kind| entries.iter().all(|entry| read(*kind, entry).is_some()));
                 let kind = kind.unwrap_or(Kind::Text);
                 cell::column(&title, kind, entries.iter().map(|entry| read(kind, entry).unwrap_or(Cell::Missing)))
             })
@@ -77,7 +77,11 @@ fn entry(kind: Kind, cell: &Cell) -> String {
 /// Text as CSV wants it.
 fn quoted(text: &str) -> String {
     let mistaken = text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok();
-    if mistaken || text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+    if mistaken || text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.into()
+    }
 }
 
 /// An entry as a cell of that kind; nothing if it is none.

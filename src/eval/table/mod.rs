@@ -95,7 +95,8 @@ impl Table {
         let known = || self.columns().map(|column| column.name().as_str());
         let found = self.columns().find(|column| column.name() == name);
         found.or_else(|| self.columns().find(|column| machine(column.name()) == name)).ok_or_else(|| {
-            let what = format!("{} has no column `{name}`; it has: {}", self.name, known().collect::<Vec<_>>().join(", "));
+            let what =
+                format!("{} has no column `{name}`; it has: {}", self.name, known().collect::<Vec<_>>().join(", "));
             Error::Table(what)
         })
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use polars::prelude::Column;
 
-use super::cell::{self, Cell, cells};
 use super::Table;
+use super::cell::{self, Cell, cells};
 use crate::error::{Error, Result};
 use crate::eval::quantity::{BETWEEN, Kind, Quantity, Role, UNCERTAINTY, machine, quantity};
 
@@ -58,9 +58,10 @@ impl Table {
                 _ if numbers => Kind::Number,
                 _ => return Err(Error::Table(format!("column `{title}` is {kinds:?} in the tables to put together"))),
             };
-            let entries = tables.iter().zip(&parts).flat_map(|(table, part)| {
-                part.map_or_else(|| vec![Cell::Missing; table.rows()], cells)
-            });
+            let entries = tables
+                .iter()
+                .zip(&parts)
+                .flat_map(|(table, part)| part.map_or_else(|| vec![Cell::Missing; table.rows()], cells));
             columns.push(cell::column(title, kind, entries));
         }
         first.with(columns)
@@ -73,7 +74,8 @@ impl Table {
     /// No such column.
     pub fn filter(&self, column: &str, wanted: impl Fn(Cell) -> bool) -> Result<Self> {
         let cells = cells(self.column(column)?);
-        let rows: Vec<usize> = cells.into_iter().enumerate().filter(|(_, cell)| wanted(cell.clone())).map(|(row, _)| row).collect();
+        let rows: Vec<usize> =
+            cells.into_iter().enumerate().filter(|(_, cell)| wanted(cell.clone())).map(|(row, _)| row).collect();
         self.rows_at(&rows)
     }
 
@@ -101,18 +103,13 @@ impl Table {
     /// # Errors
     /// No such column.
     pub fn select(&self, columns: &[&str]) -> Result<Self> {
-        Ok(self.chosen(columns)?.all())
-    }
-
-    /// [`Table::select`] that says nothing of what is shown.
-    pub(crate) fn chosen(&self, columns: &[&str]) -> Result<Self> {
         let mut chosen: Vec<Column> = Vec::new();
         for name in columns {
             let column = self.column(name)?;
             let errors = self.column(&format!("{}{UNCERTAINTY}", column.name())).ok();
             chosen.extend(std::iter::once(column).chain(errors).cloned());
         }
-        self.with(chosen)
+        Ok(self.with(chosen)?.all())
     }
 
     /// The columns of both tables in the rows whose entries agree in the columns `on`: every row of this table with every row of
@@ -208,7 +205,8 @@ impl Table {
         let mut lines: BTreeMap<&str, Vec<Cell>> = BTreeMap::new();
         let mut put = |name: &'static str, cell: Cell| lines.entry(name).or_default().push(cell);
         for row in 0..self.rows() {
-            let closure = ["closure", "model"].map(|name| at(name, row)).into_iter().find(|cell| *cell != Cell::Missing);
+            let closure =
+                ["closure", "model"].map(|name| at(name, row)).into_iter().find(|cell| *cell != Cell::Missing);
             let case: Vec<String> = known
                 .iter()
                 .filter(key)

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::cell::{self, Cell, cells};
 use super::Table;
+use super::cell::{self, Cell, cells};
 use crate::eval::names;
 use crate::eval::quantity::{BETWEEN, Kind, Role, UNCERTAINTY, quantity, stem};
 

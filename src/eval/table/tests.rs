@@ -52,7 +52,10 @@ fn readable_forms_show_what_matters_and_all_on_request() {
     assert_eq!(header(&markdown), "| seed | closure | members | error of mean |");
     assert!(markdown.contains("joint L-CDM"), "{markdown}");
     let all = table.all();
-    assert_eq!(header(&all.to_markdown()), "| seed | closure | members | error of mean | energy score | spread/exact |");
+    assert_eq!(
+        header(&all.to_markdown()),
+        "| seed | closure | members | error of mean | energy score | spread/exact |"
+    );
     let text = table.to_string();
     assert!(text.ends_with("preset smoke, configuration 123456789012; more columns: energy score (.all())"), "{text}");
     let short = table.clone().showing(1).to_string();
@@ -123,7 +126,11 @@ fn rows_are_chosen_sorted_and_joined() {
     let costs = Table::new(
         "cost",
         "",
-        vec![Column::new("closure".into(), ["joint"]), Column::new("members".into(), [9i64]), Column::new("draw".into(), [3.0])],
+        vec![
+            Column::new("closure".into(), ["joint"]),
+            Column::new("members".into(), [9i64]),
+            Column::new("draw".into(), [3.0]),
+        ],
     );
     let joined = table.join(&costs.unwrap(), &["closure"]).unwrap();
     assert_eq!((joined.rows(), joined.numbers("members cost").unwrap()), (2, vec![9.0, 9.0]));
