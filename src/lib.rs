@@ -96,14 +96,17 @@ pub(crate) use lacuna_core::{kernels, simd};
 
 /// What a notebook or a short program needs.
 pub mod prelude {
-    pub use ndarray::{ArrayView2, ArrayViewMut2};
+    pub use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+    pub use rand::RngExt;
 
     pub use crate::closure::{AnyClosure, Closure};
     pub use crate::config::Config;
-    pub use crate::eval::Table;
-    pub use crate::lab::{DataSummary, Exhibit, Lab, ReferenceSummary, RolloutSummary, Shown, Study, TrainSummary};
+    pub use crate::eval::{Cell, Column, Findings, Table};
+    pub use crate::lab::{
+        DataSummary, Exhibit, Lab, Labs, ReferenceSummary, RolloutSummary, Shown, Study, TrainSummary,
+    };
     pub use crate::notebook::OrFail;
-    pub use crate::plot::{Chart, Figure, Scale, Series};
+    pub use crate::plot::{Bars, Chart, Figure, Scale, Series, Vega};
     pub use crate::rng::{SeedTree, Stream};
     pub use crate::{Error, Result};
 }

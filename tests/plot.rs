@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use std::path::Path;
 
 use lacuna::plot::colour::diverging;
-use lacuna::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
+use lacuna::plot::{self, Bars, Chart, FieldGrid, FieldGroup, Figure, Film, MOST_BYTES, Series};
 use ndarray::Array2;
 
 /// A smooth periodic field with a few scales.
@@ -73,13 +73,20 @@ fn all() -> Vec<Figure> {
             ],
         )
         .unwrap(),
-        Chart::new(
-            "levels",
-            ("rank", Scale::Linear),
-            ("share", Scale::Linear),
-            vec![Series::new("few points", (0..5).map(f64::from).collect(), vec![0.7, 1.2, 0.9, 1.4, 0.8])],
-        )
-        .with_level(1.0, "flat")
+        Chart::new("levels", "rank", "share")
+            .curve("few points", (0..5).map(f64::from).collect(), vec![0.7, 1.2, 0.9, 1.4, 0.8])
+            .with_level(1.0, "flat")
+            .draw()
+            .unwrap(),
+        Bars {
+            name: "ranks".into(),
+            x_label: "rank".into(),
+            y_label: "share".into(),
+            level: Some(1.0),
+            panels: ["exact law", "joint", "p-cdm", "spectral", "regression"]
+                .map(|name| (name.to_string(), (0..9).map(|k| 0.5 + 0.1 * f64::from(k)).collect()))
+                .to_vec(),
+        }
         .draw()
         .unwrap(),
         plot::loss_curves(
@@ -187,4 +194,81 @@ fn refusals_name_the_figure() {
     let mut faulty = panel();
     faulty.groups[0].rows = vec![("nan".into(), vec![Some(Array2::from_elem((8, 8), f64::NAN)); 4])];
     assert!(plot::vorticity_panel(&faulty).is_err());
+}
+
+/// As many snapshots of the preset's grid as a closed loop has, of fields with detail down to the grid.
+fn film(frames: usize) -> Film {
+    let fields = |k: usize| {
+        let noisy = |amplitude: f64| {
+            let mut field = field(64, 0.2 * k as f64, amplitude);
+            let detail = |i: usize, j: usize| 0.05 * amplitude * ((7 * i + 13 * j * j + k) % 17) as f64;
+            field.indexed_iter_mut().for_each(|((i, j), x)| *x += detail(i, j));
+            Some(field)
+        };
+        vec![noisy(1.0), noisy(1.0), if k == 1 { None } else { noisy(0.9) }, noisy(0.1)]
+    };
+    let flow = || (2.0, "ω (1/time)".to_string());
+    Film {
+        name: "film".into(),
+        columns: ["truth", "no closure", "learned", "its error"].map(String::from).to_vec(),
+        scales: vec![flow(), flow(), flow(), (0.3, "error (1/time)".into())],
+        frames: (0..frames).map(|k| (format!("t = {}", 30 + k), fields(k))).collect(),
+    }
+}
+
+#[test]
+fn a_film_moves_and_can_be_carried() {
+    const FRAMES: usize = 21;
+    let figure = film(FRAMES).draw().unwrap();
+    figure.save(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("gallery")).unwrap();
+    let image = figure.png.clone().unwrap();
+    assert!(image.len() <= MOST_BYTES, "{} bytes", image.len());
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&image)).read_info().unwrap();
+    assert_eq!(reader.info().animation_control().unwrap().num_frames as usize, FRAMES);
+    let mut shots = Vec::new();
+    for _ in 0..FRAMES {
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut bytes).unwrap();
+        shots.push(bytes);
+    }
+    assert!(shots.windows(2).all(|pair| pair[0] != pair[1]), "it stands still");
+    assert_eq!(film(2).draw().unwrap(), film(2).draw().unwrap());
+    let mut short = film(2);
+    short.frames[1].1.pop();
+    assert!(short.draw().unwrap_err().to_string().contains("t = 31"));
+    assert!(figure.vega().unwrap_err().to_string().contains("film"));
+}
+
+#[test]
+fn curves_as_vega_lite_are_those_of_the_chart() {
+    let chart = Chart::new("v", "t", "error").log_y().with(curves()).curve("mine", vec![31.0, 32.0], vec![0.0, 0.5]);
+    let figure = chart.with_level(0.1, "level").captioned("what is shown").draw().unwrap();
+    let spec: serde_json::Value = serde_json::from_str(figure.vega().unwrap().json()).unwrap();
+    let points = spec["data"]["values"].as_array().unwrap();
+    // A logarithmic axis has no place for zero.
+    assert_eq!(points.len(), 3 * 21 + 1);
+    assert_eq!(points[63]["curve"], "mine");
+    assert!(points[0].get("low").is_none());
+    assert!(points[21]["low"].as_f64().unwrap() < points[21]["y"].as_f64().unwrap());
+    assert_eq!(spec["description"], "what is shown");
+    let colour = &spec["encoding"]["color"]["scale"];
+    assert_eq!(colour["domain"][1], "exact law");
+    assert_eq!(colour["range"][1], "#d55e00");
+    assert_eq!(spec["layer"][1]["encoding"]["y"]["scale"]["type"], "log");
+}
+
+#[test]
+fn one_closure_looks_the_same_in_every_figure() {
+    let x = || vec![1.0, 2.0];
+    let one = Chart::new("one", "x", "y").curve("joint", x(), x()).draw().unwrap().vega().unwrap();
+    let two =
+        Chart::new("two", "x", "y").curve("p-cdm", x(), x()).curve("joint", x(), x()).draw().unwrap().vega().unwrap();
+    let look = |spec: &str, at: usize| {
+        let spec: serde_json::Value = serde_json::from_str(spec).unwrap();
+        let dash = &spec["layer"][1]["encoding"]["strokeDash"]["scale"];
+        let colour = &spec["encoding"]["color"]["scale"];
+        (dash["domain"][at].clone(), dash["range"][at].clone(), colour["range"][at].clone())
+    };
+    assert_eq!(look(one.json(), 0), look(two.json(), 1));
+    assert_eq!(look(one.json(), 0).0, "joint L-CDM");
 }

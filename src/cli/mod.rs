@@ -14,6 +14,7 @@ mod network;
 #[cfg(feature = "learn")]
 mod selftest;
 pub mod simulate;
+mod tables;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,8 @@ enum Command {
     Eval(experiment::Eval),
     /// All stages, tables and figures.
     Run(experiment::Run),
+    /// Every number of every table in one file.
+    Tables(tables::Tables),
     /// Check every finished result against its checksums.
     Verify(experiment::Verify),
     /// Run the reference solver from a given vorticity.
@@ -64,6 +67,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Rollout(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Tables(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Simulate(args) => simulate::run(&args),
         Command::Import(command) => command.run(),

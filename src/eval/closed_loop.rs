@@ -7,6 +7,7 @@ use rand::RngExt;
 use super::estimate::Estimate;
 use super::metric::{CLOSED_LOOP, Compared, LoopMetric, LoopRule, Point, Snapshot};
 use super::metrics::Gram;
+use super::names;
 use super::table::{Table, estimates, known};
 use crate::closure::{EXACT_LAW, NO_CLOSURE};
 use crate::error::{Error, Result};
@@ -175,31 +176,36 @@ impl ClosedLoop {
         let (Some(start), Some(end)) = (self.times.first(), self.times.last()) else {
             return Err(Error::config("rollout", "no snapshot"));
         };
+        let truth = match self.realisations {
+            1 => "one realisation".to_string(),
+            count => format!("{count} realisations"),
+        };
         let caption = format!(
-            "Rollouts at t = {end:.4} from one state at t = {start:.4}, against {} realisation(s) of the true flow; errors \
-             of vorticity relative to its rms, ± bootstrap over members; skill is 0 without closure. Costs: one thread, per \
-             member.",
-            self.realisations
+            "Rollouts at t = {} from one state at t = {}, against {truth} of the true flow; errors of vorticity relative to its \
+             rms, ± bootstrap over members; skill is 0 without closure. Costs: one thread, per member.",
+            names::time(*end),
+            names::time(*start)
         );
         let rollouts = &self.rollouts;
-        let mut columns = vec![
-            Column::new("closure".into(), rollouts.iter().map(|r| r.closure.as_str()).collect::<Vec<_>>()),
-            Column::new("members".into(), rollouts.iter().map(|r| r.failures.len() as i64).collect::<Vec<_>>()),
-        ];
+        let mut columns =
+            vec![Column::new("closure".into(), rollouts.iter().map(|r| r.closure.as_str()).collect::<Vec<_>>())];
         columns.extend(self.final_columns(|_| true));
-        let first = rollouts.iter().map(|r| r.failures.iter().flatten().copied().reduce(f64::min));
-        let at = columns.iter().position(|column| column.name() == FAILURES).map_or(columns.len(), |at| at + 1);
-        columns.insert(at, Column::new("first failure".into(), first.collect::<Vec<_>>()));
         Table::new("closed-loop", caption, columns)
     }
 
-    /// Columns of chosen scores at the final time, failures and costs.
+    /// Members and failures, chosen scores at the final time, and costs.
     pub(super) fn final_columns(&self, chosen: impl Fn(&LoopMetric) -> bool) -> Vec<Column> {
         let last: Vec<&Point> = self.rollouts.iter().filter_map(|rollout| rollout.points.last()).collect();
-        let failures = self.rollouts.iter().map(|r| r.failures.iter().flatten().count() as i64);
+        let counts =
+            |pick: fn(&RolloutScores) -> usize| self.rollouts.iter().map(|r| pick(r) as i64).collect::<Vec<_>>();
+        let first = self.rollouts.iter().map(|r| r.failures.iter().flatten().copied().reduce(f64::min));
         let cost = |pick: fn(&RolloutScores) -> f64| self.rollouts.iter().map(|r| known(pick(r))).collect::<Vec<_>>();
-        let mut columns = score_columns(&last, chosen);
-        columns.push(Column::new(FAILURES.into(), failures.collect::<Vec<_>>()));
+        let mut columns = vec![
+            Column::new("members".into(), counts(|r| r.failures.len())),
+            Column::new("failures".into(), counts(|r| r.failures.iter().flatten().count())),
+            Column::new("first failure".into(), first.collect::<Vec<_>>()),
+        ];
+        columns.extend(score_columns(&last, chosen));
         columns.push(Column::new("ms/step".into(), cost(|r| r.ms_per_step)));
         columns.push(Column::new("ms/draw".into(), cost(|r| r.ms_per_draw)));
         columns
@@ -223,8 +229,6 @@ impl ClosedLoop {
         Table::new("closed-loop-curves", caption, columns)
     }
 }
-
-const FAILURES: &str = "failures";
 
 fn score_columns(points: &[&Point], chosen: impl Fn(&LoopMetric) -> bool) -> Vec<Column> {
     let mut columns = Vec::new();

@@ -8,8 +8,9 @@ use super::metric::{
     D_MSE_MEAN, D_MSE_SINGLE, D_RE_MEAN, D_RE_SINGLE, ERROR_OF_MEAN, ERROR_OF_MEMBER, LoopMetric, OfflineMetric,
     STD_OVER_EXACT,
 };
+use super::quantity::UNCERTAINTY;
 use super::reconstruction::{D_MSE, D_RE};
-use super::table::{Table, UNCERTAINTY};
+use super::table::Table;
 use crate::closure::{EXACT_LAW, NO_CLOSURE};
 use crate::error::Result;
 
@@ -24,10 +25,6 @@ pub struct Ours<'a> {
     pub curves: Option<&'a Table>,
     /// Summary of [`super::closed_loop`].
     pub summary: Option<&'a Table>,
-    /// The preset they were made with.
-    pub preset: &'a str,
-    /// Hash of the configuration.
-    pub config_hash: &'a str,
     /// Folder of the result behind each closure's row: the training for offline scores, the rollout for closed loops; keys
     /// are `offline/CLOSURE` and `rollout/CLOSURE`.
     pub artifacts: &'a BTreeMap<String, String>,
@@ -68,16 +65,38 @@ const IMPLIED: &str = "implied by the published noise";
 /// Pointwise standard deviation of the published noise, by which published sample deviations are divided.
 const NOISE_STD: f64 = 0.019_947;
 
+/// The rows that carry the story, by closure and quantity.
+const STORY: [(&str, &str); 10] = [
+    (NO_CLOSURE, "error at t = 50"),
+    (EXACT_LAW, "D_RE single"),
+    ("two-phase-paper", "D_RE single"),
+    ("two-phase", "D_RE single"),
+    ("joint-paper", "D_RE single"),
+    ("joint", "D_RE single"),
+    ("joint", "error of the mean at t = 50"),
+    ("p-cdm", "error of the mean at t = 50"),
+    ("p-cdm", "cost ratio, 1000 members"),
+    ("two-phase", "reconstruction D_RE of ω"),
+];
+
 /// The ledger of all published numbers with a counterpart, and of those of sibling models without one.
 ///
 /// Columns: source, the published method, the closure here, the quantity, the published value (`relation` says whether it is
-/// a value or a bound), ours ± standard error, preset, configuration hash, result folder, remark. A counterpart that was
-/// not computed is a missing entry with a remark, never a number.
+/// a value or a bound), ours ± standard error, result folder, remark. A counterpart that was not computed is a missing entry with
+/// a remark, never a number. The rows that carry the story come first, and are shown alone unless all are asked for.
 ///
 /// # Errors
 /// A table lacks the columns that its maker gives it.
 pub fn ledger(ours: &Ours) -> Result<Table> {
-    let rows = rows();
+    let mut rows = rows();
+    let mut story = Vec::with_capacity(STORY.len());
+    for told in STORY {
+        // Where several sources have a quantity, the first one tells the story.
+        let at = rows.iter().position(|row| (row.closure, row.quantity) == told);
+        story.extend(at.map(|at| rows.remove(at)));
+    }
+    let told = story.len();
+    let rows: Vec<Published> = story.into_iter().chain(rows).collect();
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
         found.push(counterpart(ours, row)?);
@@ -103,8 +122,7 @@ pub fn ledger(ours: &Ours) -> Result<Table> {
             (_, None) => "not computed in this configuration",
         });
     }
-    let computed = |what: &str| found.iter().map(|f| f.map(|_| what.to_string())).collect::<Vec<_>>();
-    Table::new(
+    let table = Table::new(
         "ledger",
         "Published numbers and ours. Errors of H: against one noisy truth, so that the exact law itself scores the implied \
          values; closed loop: relative error of the ensemble-mean vorticity.",
@@ -120,12 +138,11 @@ pub fn ledger(ours: &Ours) -> Result<Table> {
                 format!("ours{UNCERTAINTY}").into(),
                 found.iter().map(|f| f.and_then(|f| f.1)).collect::<Vec<_>>(),
             ),
-            Column::new("preset".into(), computed(ours.preset)),
-            Column::new("config".into(), computed(ours.config_hash)),
             Column::new("artifact".into(), folders),
             Column::new("remark".into(), remarks),
         ],
-    )
+    )?;
+    Ok(table.showing(told))
 }
 
 /// Our value and its standard error.

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::estimate::Estimate;
 use super::metric::{Against, Condition, LawAt, OFFLINE, OfflineMetric, Pool, Terms};
 use super::metrics::{half_mean_distance, jackknife};
+use super::quantity::UNCERTAINTY;
 use super::sampling::{THINNING, check_pairs, draw, evenly_spaced, milliseconds};
 use super::shells::{NoiseSpectrum, ShellSums, Transfers, transfers};
 use super::table::{Table, estimates};
@@ -28,7 +29,6 @@ pub struct Offline {
     /// Enstrophy and energy that the mean closure term moves, by shell, where the exact law is known.
     pub transfers: Option<Transfers>,
     caption: String,
-    metrics: Vec<&'static OfflineMetric>,
 }
 
 /// Scores of one closure.
@@ -108,7 +108,6 @@ impl Offline {
                 Transfers::new(by_closure().map(|(c, name)| (name, blocks(c).map(|block| &block.transfer).collect())))
             }),
             caption: caption(law.is_some(), conditions, test.trajectories, config.eval.samples),
-            metrics,
             rows,
         })
     }
@@ -120,12 +119,40 @@ impl Offline {
     pub fn summary(&self) -> Result<Table> {
         let names: Vec<&str> = self.rows.iter().map(|row| row.closure.as_str()).collect();
         let mut columns = vec![Column::new("closure".into(), names)];
-        for metric in &self.metrics {
+        // Those that were not measured, too: tables of both problems have the same columns.
+        for metric in OFFLINE {
             columns.extend(estimates(metric.name, self.rows.iter().map(|row| row.of(metric))));
         }
         let costs: Vec<f64> = self.rows.iter().map(|row| row.ms_per_draw).collect();
         columns.push(Column::new("ms/draw".into(), costs));
         Table::new("offline", self.caption.clone(), columns)
+    }
+
+    /// Reads what [`Offline::summary`] made, also in releases that left out what was not measured.
+    ///
+    /// # Errors
+    /// Another table.
+    pub fn read(table: &Table) -> Result<Self> {
+        let (closures, costs) = (table.texts("closure")?, table.numbers("ms/draw")?);
+        let unknown = vec![f64::NAN; closures.len()];
+        let column = |title: &str| table.numbers(title).unwrap_or_else(|_| unknown.clone());
+        let columns: Vec<[Vec<f64>; 2]> = OFFLINE
+            .iter()
+            .map(|metric| [column(metric.name), column(&format!("{}{UNCERTAINTY}", metric.name))])
+            .collect();
+        let scores = |row: usize| {
+            let estimates = columns.iter().map(|[values, errors]| Estimate { value: values[row], error: errors[row] });
+            OFFLINE.iter().map(|metric| metric.name).zip(estimates).collect()
+        };
+        let rows = closures.into_iter().zip(costs).enumerate();
+        Ok(Self {
+            rows: rows
+                .map(|(row, (closure, ms_per_draw))| OfflineScores { closure, ms_per_draw, scores: scores(row) })
+                .collect(),
+            noise: None,
+            transfers: None,
+            caption: table.caption.clone(),
+        })
     }
 
     /// All tables: the scores and, where the exact law is known, the spectrum of the fluctuation and the transfers by shell.

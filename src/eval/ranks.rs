@@ -4,6 +4,7 @@ use ndarray::s;
 use polars::prelude::Column;
 
 use super::closed_loop::{alive, check};
+use super::names;
 use super::sampling::thinned_points;
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -59,7 +60,7 @@ impl RankHistogram {
             .collect();
         Table::new(
             "rank-histogram",
-            format!("Share of grid points by rank of the truth among the members at t = {:.4}.", self.t),
+            format!("Share of grid points by rank of the truth among the members at t = {}.", names::time(self.t)),
             vec![
                 Column::new("closure".into(), entries.iter().map(|entry| entry.0).collect::<Vec<_>>()),
                 Column::new("rank".into(), entries.iter().map(|entry| entry.1).collect::<Vec<_>>()),

@@ -5,7 +5,8 @@ use polars::prelude::Column;
 
 use super::estimate::Estimate;
 use super::metrics::jackknife;
-use super::table::{Table, UNCERTAINTY, estimates, known};
+use super::quantity::UNCERTAINTY;
+use super::table::{Table, estimates, known};
 use crate::error::Result;
 use crate::spectral::{Grid, rfft2};
 

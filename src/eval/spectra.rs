@@ -6,13 +6,11 @@ use ndarray::{ArrayView2, ArrayView3, Axis};
 use polars::prelude::Column;
 
 use super::estimate::Estimate;
+use super::names::TRUE_FLOW;
 use super::table::{Table, estimates};
 use crate::error::Result;
 use crate::rollout::{Ensemble, Reference};
 use crate::spectral::{energy_spectrum, shell_spectrum};
-
-/// What the true flow is called in tables.
-pub const TRUE_FLOW: &str = "true flow";
 
 /// A shell counts as energetic where the true flow has at least this share of its energy in it.
 const ENERGETIC: f64 = 1e-4;

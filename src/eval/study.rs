@@ -4,6 +4,7 @@ use polars::prelude::Column;
 
 use super::closed_loop::{ClosedLoop, RolloutScores, closed_loop};
 use super::metric::{LOOP_CRPS, LoopRule};
+use super::names;
 use super::table::Table;
 use crate::config::Hold;
 use crate::error::{Error, Result};
@@ -54,10 +55,9 @@ impl Study {
         columns.extend(self.scores.final_columns(|metric| !matches!(metric.rule, LoopRule::Relative { .. })));
         columns.push(Column::new("closure share".into(), self.closure_share.clone()));
         columns.push(Column::new("frontier".into(), self.frontier.clone()));
-        let members = self.scores.rollouts.first().map_or(0, |rollout| rollout.failures.len());
         let caption = format!(
-            "{caption}; {members} members at t = {:.4}, errors relative to rms vorticity, ± bootstrap over members; costs of one thread.",
-            self.scores.times.last().copied().unwrap_or(f64::NAN)
+            "{caption}; errors at t = {} relative to rms vorticity, ± bootstrap over members; costs of one thread.",
+            names::time(self.scores.times.last().copied().unwrap_or(f64::NAN))
         );
         Table::new(name, caption, columns)
     }

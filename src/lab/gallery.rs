@@ -74,7 +74,7 @@ impl Gallery {
     /// # Errors
     /// I/O.
     pub fn put_figure(&self, figure: &Figure, source: &Source) -> Result<()> {
-        let svg = figure.svg.as_ref().map(|svg| (format!("{}.svg", figure.name), svg.clone().into_bytes()));
+        let svg = figure.described().map(|svg| (format!("{}.svg", figure.name), svg.into_bytes()));
         let png = figure.png.as_ref().map(|png| (format!("{}.png", figure.name), png.clone()));
         self.put(svg.into_iter().chain(png), source)
     }
@@ -84,9 +84,17 @@ impl Gallery {
     /// # Errors
     /// I/O.
     pub fn put_table(&self, table: &Table, source: &Source) -> Result<()> {
-        let csv = (format!("{}.csv", table.name), table.to_csv()?.into_bytes());
-        let markdown = (format!("{}.md", table.name), table.to_markdown().into_bytes());
+        let csv = (format!("{}.csv", table.name), table.to_csv().into_bytes());
+        let markdown = (format!("{}.md", table.name), table.all().to_markdown().into_bytes());
         self.put([csv, markdown], source)
+    }
+
+    /// Writes a text with its manifest line.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn put_text(&self, file: &str, text: &str, source: &Source) -> Result<()> {
+        self.put([(file.to_string(), text.as_bytes().to_vec())], source)
     }
 
     fn put(&self, files: impl IntoIterator<Item = (String, Vec<u8>)>, source: &Source) -> Result<()> {
@@ -184,7 +192,7 @@ mod tests {
     }
 
     fn figure(svg: &str) -> Figure {
-        Figure { name: "x".into(), svg: Some(svg.into()), png: None }
+        Figure { name: "x".into(), svg: Some(svg.into()), ..Figure::default() }
     }
 
     fn read(gallery: &Gallery, name: &str) -> String {

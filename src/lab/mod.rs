@@ -22,6 +22,7 @@ mod scores;
 mod stages;
 mod studies;
 mod summary;
+mod sweep;
 mod variations;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub use gallery::{Gallery, Source};
 pub use log::{LogKind, LogLine, read_log};
 pub use studies::Study;
 pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
+pub use sweep::{Labs, tidy};
 
 use crate::artifact::Store;
 use crate::config::Config;
@@ -161,10 +163,4 @@ fn project_root() -> PathBuf {
 
 fn wide(field: ArrayView2<f32>) -> Field {
     field.mapv(f64::from)
-}
-
-/// A simulated time without the digits of its round-off.
-fn plot_time(t: f64) -> String {
-    let text = format!("{t:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }

@@ -41,7 +41,7 @@ impl Lab {
         let (tables, parents) = measure()?;
         let work = self.store.begin(stage)?;
         for table in &tables {
-            write_atomically(&work.path(&format!("{}.csv", table.name)), table.to_csv()?.as_bytes())?;
+            write_atomically(&work.path(&format!("{}.csv", table.name)), table.to_csv().as_bytes())?;
         }
         let about: Vec<[&str; 2]> = tables.iter().map(|table| [table.name.as_str(), table.caption.as_str()]).collect();
         write_atomically(&work.path(TABLES), serde_json::json!(about).to_string().as_bytes())?;

@@ -26,6 +26,15 @@ impl Study {
             Self::Les => "les",
         }
     }
+
+    /// What its lab is called beside others of the preset.
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::Horizon => ", long horizon",
+            Self::LargeEnsemble => ", large ensembles",
+            Self::Les => "",
+        }
+    }
 }
 
 impl Lab {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use super::Study;
 use crate::artifact::Artifact;
 use crate::artifact::files::CHECKPOINT;
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::eval::names;
 use crate::notebook::{facts, show_facts};
 use crate::progress::duration;
 use crate::rollout::{Cost, Ensemble, Reference};
@@ -31,6 +33,9 @@ macro_rules! shown {
     };
 }
 
+/// Shares below this would be shown as zero.
+const NEGLIGIBLE: f64 = 5e-4;
+
 /// A row that says where a result lies and what it took.
 fn origin(artifact: &Artifact) -> [(&'static str, String); 2] {
     let made = if artifact.cached { "found" } else { "made now" };
@@ -40,15 +45,28 @@ fn origin(artifact: &Artifact) -> [(&'static str, String); 2] {
 impl super::Lab {
     fn facts(&self) -> (String, Vec<(&'static str, String)>) {
         let config = self.config();
+        let rollout = &config.rollout;
         let rows = vec![
             ("configuration", config.hash()[..crate::config::SHORT].to_string()),
             ("seed", config.seed.to_string()),
             ("solver", format!("{0}×{0} points, dt = {1}", config.flow.n, config.flow.dt)),
             ("data", format!("{0}×{0} points", config.data.n)),
             ("models", config.models.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+            (
+                "closed loop",
+                format!(
+                    "{} members from t = {} to {}, a draw every {} steps",
+                    rollout.members,
+                    names::time(rollout.start),
+                    names::time(rollout.start + rollout.duration),
+                    rollout.redraw_interval
+                ),
+            ),
+            ("closures", rollout.closures.join(", ")),
             ("device", self.device.clone()),
         ];
-        (format!("Preset {}", config.preset), rows)
+        let study = self.study.map_or("", Study::about);
+        (format!("Preset {}{study}", config.preset), rows)
     }
 }
 
@@ -87,8 +105,12 @@ impl DataSummary {
             ("test", split(&self.dataset.test)),
             ("rms of ω", format!("{:.4}", stats.w_rms)),
             ("rms of H", format!("{:.4}", stats.h_rms)),
-            ("std of its noise", format!("{:.5} ({:.1} % of H)", self.noise_std, 100.0 * self.noise_std / stats.h_rms)),
         ];
+        let share = self.noise_std / stats.h_rms;
+        // Noise that nobody would see is none.
+        if share > NEGLIGIBLE {
+            rows.push(("std of its noise", format!("{:.5} ({:.1} % of H)", self.noise_std, 100.0 * share)));
+        }
         rows.extend(origin(&self.artifact));
         ("Pairs (ω, H)".into(), rows)
     }
@@ -140,7 +162,7 @@ impl TrainSummary {
             ),
         ];
         rows.extend(origin(&self.artifact));
-        (format!("Model {}", self.model), rows)
+        (format!("Model {} ({})", self.model, names::display(&self.model)), rows)
     }
 }
 
@@ -177,7 +199,13 @@ impl ReferenceSummary {
         let mut rows = vec![
             (
                 "time",
-                format!("{:.4} to {:.4}, {} snapshots of {}²", self.times.0, self.times.1, self.snapshots, self.n),
+                format!(
+                    "{} to {}, {} snapshots of {}²",
+                    names::time(self.times.0),
+                    names::time(self.times.1),
+                    self.snapshots,
+                    self.n
+                ),
             ),
             ("realisations", self.realisations.to_string()),
         ];
@@ -222,13 +250,13 @@ impl RolloutSummary {
         let per = |seconds: f64, count: usize| format!("{:.3} ms", 1e3 * seconds / (count as f64 * members));
         let failed = self.failures.iter().flatten().count();
         let mut rows = vec![
-            ("time", format!("{:.4} to {:.4}", self.times.0, self.times.1)),
+            ("time", format!("{} to {}", names::time(self.times.0), names::time(self.times.1))),
             ("members", format!("{}, {failed} failed", self.members)),
             ("per step and member", per(self.cost.thread_s, self.cost.steps)),
             ("per draw", per(self.cost.closure_s, self.cost.draws)),
         ];
         rows.extend(origin(&self.artifact));
-        (format!("Rollout with closure: {}", self.closure), rows)
+        (format!("Rollout with {}", names::display(&self.closure)), rows)
     }
 }
 

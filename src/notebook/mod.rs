@@ -11,8 +11,10 @@
 use std::fmt::{Display, Write as _};
 
 use crate::error::Error;
-use crate::eval::Table;
-use crate::plot::Figure;
+use crate::eval::{Findings, Table};
+use crate::plot::{Chart, Figure, Vega};
+
+pub use crate::prelude;
 
 /// The line that the last cell of every notebook prints; a checker that finds it knows that all cells ran.
 pub const SENTINEL: &str = "lacuna: notebook complete";
@@ -97,12 +99,31 @@ impl Figure {
     }
 
     fn blocks(&self) -> String {
-        let rich = match (&self.svg, &self.png) {
+        let rich = match (self.described(), &self.png) {
             (Some(svg), _) => block("image/svg+xml", svg.trim_end()),
             (None, Some(png)) => block("image/png", &base64(png)),
             (None, None) => String::new(),
         };
-        rich + &block("text/plain", &format!("figure {}", self.name))
+        // For readers without pictures, and the alternative text of pages that are made of notebooks.
+        let said = if self.caption.is_empty() { format!("figure {}", self.name) } else { self.caption.clone() };
+        rich + &block("text/plain", &said)
+    }
+}
+
+impl Chart {
+    /// The chart, drawn; what is wrong with it, if it cannot be.
+    pub fn evcxr_display(&self) {
+        match self.draw() {
+            Ok(figure) => figure.evcxr_display(),
+            Err(error) => println!("{}", chain(&error)),
+        }
+    }
+}
+
+impl Vega {
+    /// The curves as JupyterLab draws them; elsewhere a word.
+    pub fn evcxr_display(&self) {
+        print!("{}{}", block(Self::MIME, self.json()), block("text/plain", "Vega-Lite, which JupyterLab shows"));
     }
 }
 
@@ -110,6 +131,14 @@ impl Table {
     /// The table as a notebook shows it: HTML, and fixed-width text where HTML is not shown.
     pub fn evcxr_display(&self) {
         print!("{}{}", block("text/html", &self.to_html()), block("text/plain", &self.to_string()));
+    }
+}
+
+impl Findings {
+    /// The sentences as a notebook shows them.
+    pub fn evcxr_display(&self) {
+        let items: String = self.0.iter().map(|finding| format!("<li>{}</li>", escape(&finding.sentence))).collect();
+        print!("{}{}", block("text/html", &format!("<ul>{items}</ul>")), block("text/plain", &self.to_string()));
     }
 }
 
@@ -148,9 +177,15 @@ mod tests {
 
     #[test]
     fn blocks_follow_the_protocol() {
-        let figure = Figure { name: "f".into(), svg: None, png: Some(b"foo".to_vec()) };
+        let figure = Figure { name: "f".into(), png: Some(b"foo".to_vec()), ..Figure::default() };
         let text = figure.blocks();
         assert!(text.starts_with("EVCXR_BEGIN_CONTENT image/png\nZm9v\nEVCXR_END_CONTENT\n"), "{text}");
+        assert!(text.ends_with("text/plain\nfigure f\nEVCXR_END_CONTENT\n"), "{text}");
+        assert!(figure.captioned("two <words>").blocks().contains("text/plain\ntwo <words>\n"));
+        let chart = Chart::new("c", "x", "y").curve("a", vec![0.0, 1.0], vec![0.0, 1.0]).captioned("1 < 2");
+        let svg = chart.draw().unwrap().blocks();
+        assert!(svg.contains("<svg role=\"img\" aria-label=\"1 &lt; 2\" "), "{svg}");
+        assert!(svg.contains("<title>c</title>\n<desc>1 &lt; 2</desc>"), "{svg}");
         assert!(facts("<h>", &[("a", "1 < 2".into())]).0.contains("1 &lt; 2"));
     }
 

@@ -1,9 +1,10 @@
 //! Axes: ticks at round numbers, their labels, and the map from values to points on the page.
 
 /// Linear or logarithmic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scale {
     /// Linear.
+    #[default]
     Linear,
     /// Logarithm to base ten; values that are not positive leave a gap.
     Log,
@@ -11,6 +12,9 @@ pub enum Scale {
 
 /// Below so many decades, a logarithmic axis has ticks at 1, 2 and 5.
 const FEW_DECADES: f64 = 2.3;
+
+/// Values below this are written with a power of ten.
+const SMALLEST: f64 = 1e-3;
 
 /// A value axis between two ends of the page.
 #[derive(Debug, Clone)]
@@ -41,12 +45,7 @@ impl Axis {
     /// Ticks with labels, about `wanted` of them.
     pub fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         match self.scale {
-            Scale::Linear => {
-                let step = round_step((self.high - self.low) / wanted as f64);
-                let digits = (-step.log10().floor()).max(0.0) as usize;
-                let (first, last) = ((self.low / step - 1e-9).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
-                (first..=last).map(|i| (i as f64 * step, minus(&format!("{:.digits$}", i as f64 * step)))).collect()
-            }
+            Scale::Linear => self.even(wanted),
             Scale::Log => {
                 let (first, last) = (exponent_up(self.low), exponent_down(self.high));
                 let decades = last - first + 1;
@@ -54,19 +53,26 @@ impl Axis {
                     let every = (decades as usize).div_ceil(wanted).max(1);
                     (first..=last).step_by(every).map(|e| (10f64.powi(e), power(e))).collect()
                 } else {
-                    // 1, 2, 5 of each decade, written out; more of them where that gives too few.
-                    let of = |digits: &[f64]| -> Vec<(f64, String)> {
-                        (first - 1..=last)
-                            .flat_map(|e| digits.iter().map(move |m| m * 10f64.powi(e)))
-                            .filter(|v| *v >= self.low * (1.0 - 1e-9) && *v <= self.high * (1.0 + 1e-9))
-                            .map(|v| (v, plain(v)))
-                            .collect()
-                    };
-                    let usual = of(&[1.0, 2.0, 5.0]);
-                    if usual.len() < 3 { of(&[1.0, 2.0, 3.0, 4.0, 6.0, 8.0]) } else { usual }
+                    // 1, 2, 5 of each decade, written out; even ones where that gives too few.
+                    let usual: Vec<(f64, String)> = (first - 1..=last)
+                        .flat_map(|e| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(e)))
+                        .filter(|v| *v >= self.low * (1.0 - 1e-9) && *v <= self.high * (1.0 + 1e-9))
+                        .map(|v| (v, plain(v)))
+                        .collect();
+                    if usual.len() < 3 { self.even(wanted) } else { usual }
                 }
             }
         }
+    }
+
+    /// Ticks at even distances.
+    fn even(&self, wanted: usize) -> Vec<(f64, String)> {
+        let step = round_step((self.high - self.low) / wanted as f64);
+        let digits = (-step.log10().floor()).max(0.0) as usize;
+        let (first, last) = ((self.low / step - 1e-9).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
+        let small = self.low.abs().max(self.high.abs()) < SMALLEST;
+        let label = |v: f64| if small { plain(v) } else { minus(&format!("{v:.digits$}")) };
+        (first..=last).map(|i| i as f64 * step).map(|v| (v, label(v))).collect()
     }
 
     /// Unlabelled ticks of a logarithmic axis: 2 … 9 of each decade.
@@ -137,7 +143,7 @@ fn power(exponent: i32) -> String {
 /// A short number as one would write it.
 pub fn plain(value: f64) -> String {
     let size = value.abs();
-    if size != 0.0 && !(1e-3..1e5).contains(&size) {
+    if size != 0.0 && !(SMALLEST..1e5).contains(&size) {
         let exponent = size.log10().floor() as i32;
         let mantissa = value / 10f64.powi(exponent);
         return format!("{}·{}", minus(&format!("{}", (mantissa * 100.0).round() / 100.0)), power(exponent));
@@ -171,7 +177,12 @@ mod tests {
         let axis = Axis::new(Scale::Log, 0.03, 0.6, (0.0, 1.0));
         assert_eq!(labels(&axis), ["0.05", "0.1", "0.2", "0.5"]);
         let axis = Axis::new(Scale::Log, 0.024, 0.07, (0.0, 1.0));
-        assert_eq!(labels(&axis), ["0.03", "0.04", "0.06"]);
+        assert_eq!(labels(&axis), ["0.03", "0.04", "0.05", "0.06", "0.07"]);
+        // Between two neighbours of 1, 2, 5 there are ticks, too.
+        let axis = Axis::new(Scale::Log, 0.0216, 0.0242, (0.0, 1.0));
+        assert_eq!(labels(&axis), ["0.0220", "0.0225", "0.0230", "0.0235", "0.0240"]);
+        let axis = Axis::new(Scale::Linear, 0.0, 2.1e-4, (0.0, 1.0));
+        assert_eq!(labels(&axis), ["0", "5·10⁻⁵", "1·10⁻⁴", "1.5·10⁻⁴", "2·10⁻⁴"]);
         assert_eq!(Axis::new(Scale::Linear, -1.0, 1.0, (0.0, 1.0)).ticks(4)[0].1, "−1.0");
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::eval::names;
+
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
 
@@ -12,27 +14,104 @@ pub const GRID: Rgb = [0xe2, 0xe2, 0xe2];
 /// Paper.
 pub const PAPER: Rgb = [0xff, 0xff, 0xff];
 
-/// Colour and dash pattern (lengths on, off, … in points) of each curve, in order.
+/// Dash pattern: lengths on, off, … in points; empty for a solid line.
+pub type Dash = &'static [f64];
+
+const BLACK: Rgb = [0x00, 0x00, 0x00];
+const GREY: Rgb = [0x7a, 0x7a, 0x7a];
+const VERMILION: Rgb = [0xd5, 0x5e, 0x00];
+const BLUE: Rgb = [0x00, 0x72, 0xb2];
+const GREEN: Rgb = [0x00, 0x9e, 0x73];
+const PURPLE: Rgb = [0xcc, 0x79, 0xa7];
+const AMBER: Rgb = [0xe6, 0x9f, 0x00];
+const SKY: Rgb = [0x56, 0xb4, 0xe9];
+const BROWN: Rgb = [0x8b, 0x5a, 0x2b];
+const VIOLET: Rgb = [0x5b, 0x3a, 0x8e];
+
+const SOLID: Dash = &[];
+const DOTS: Dash = &[1.5, 2.5];
+
+/// Styles that belong to names ([`crate::eval::names`]); black is the truth.
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
-/// disappears on paper; black comes first, for the truth.
-pub const LINES: [(Rgb, &[f64]); 14] = [
-    ([0x00, 0x00, 0x00], &[]),
-    ([0xd5, 0x5e, 0x00], &[]),
-    ([0x00, 0x72, 0xb2], &[7.0, 3.0]),
-    ([0x00, 0x9e, 0x73], &[2.0, 2.5]),
-    ([0xcc, 0x79, 0xa7], &[9.0, 2.5, 2.0, 2.5]),
-    ([0xe6, 0x9f, 0x00], &[12.0, 4.0]),
-    ([0x56, 0xb4, 0xe9], &[4.0, 2.0, 1.0, 2.0, 1.0, 2.0]),
-    // The colours again, for crowded figures, each with another pattern.
-    ([0x00, 0x00, 0x00], &[3.0, 3.0]),
-    ([0xd5, 0x5e, 0x00], &[2.0, 2.5]),
-    ([0x00, 0x72, 0xb2], &[]),
-    ([0x00, 0x9e, 0x73], &[12.0, 4.0]),
-    ([0xcc, 0x79, 0xa7], &[]),
-    ([0xe6, 0x9f, 0x00], &[2.0, 2.5]),
-    ([0x56, 0xb4, 0xe9], &[]),
+/// disappears on paper, and three more for the classical models, which are told apart by their dashes.
+const ROLES: [(&str, Rgb, Dash); 18] = [
+    ("true flow", BLACK, SOLID),
+    ("truth", BLACK, SOLID),
+    ("data", BLACK, SOLID),
+    ("H", BLACK, SOLID),
+    ("none", GREY, &[3.0, 3.0]),
+    ("no closure", GREY, &[3.0, 3.0]),
+    ("exact", VERMILION, SOLID),
+    ("exact law", VERMILION, SOLID),
+    ("p-cdm", BLUE, &[7.0, 3.0]),
+    ("joint", GREEN, &[2.0, 2.5]),
+    ("two-phase", PURPLE, &[9.0, 2.5, 2.0, 2.5]),
+    ("spectral", AMBER, &[12.0, 4.0]),
+    ("regression", SKY, &[4.0, 2.0, 1.0, 2.0, 1.0, 2.0]),
+    ("smagorinsky", BROWN, &[5.0, 2.0]),
+    ("dynamic-smagorinsky", BROWN, &[2.0, 2.0]),
+    ("leith", VIOLET, &[9.0, 2.5, 2.0, 2.5]),
+    ("hyperviscosity", VIOLET, &[12.0, 4.0]),
+    ("validation", VERMILION, SOLID),
 ];
+
+/// Dashes of variants of what has a style, and of names that have none.
+const DASHES: [Dash; 7] = [
+    SOLID,
+    &[7.0, 3.0],
+    &[2.0, 2.5],
+    &[9.0, 2.5, 2.0, 2.5],
+    &[12.0, 4.0],
+    &[4.0, 2.0, 1.0, 2.0, 1.0, 2.0],
+    &[3.0, 3.0],
+];
+/// Colours of names that have no style.
+const COLOURS: [Rgb; 6] = [BLUE, VERMILION, GREEN, PURPLE, AMBER, SKY];
+
+/// Colour and dash pattern of a curve, by its name, the same in every figure.
+///
+/// A variant of a known name (`joint-paper`, `spectral, every 5`, `error, joint 16²`) has its colour and another dash, its
+/// conditional mean is dotted; names that nobody knows have a style that depends on nothing but the name.
+pub fn style(name: &str) -> (Rgb, Dash) {
+    let head = name.strip_prefix("error, ").unwrap_or(name);
+    let sized = |(at, _): (usize, &str)| head[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    let head = head.match_indices(' ').find(|found| sized(*found)).map_or(head, |(at, _)| &head[..at]);
+    let role = |name: &str| ROLES.iter().find(|(role, ..)| *role == name).map(|(_, colour, dash)| (*colour, *dash));
+    if let Some(style) = role(head) {
+        return style;
+    }
+    let slot = |text: &str, count: usize| (hash(text) % count as u64) as usize;
+    match names::base(head).and_then(|(known, rest)| Some((role(known)?, rest))) {
+        Some(((colour, _), " (mean)" | "/mean")) => (colour, DOTS),
+        Some(((colour, _), rest)) => (colour, DASHES[slot(rest, DASHES.len())]),
+        None => free(slot(head, DASHES.len() * COLOURS.len())),
+    }
+}
+
+/// The styles of curves that stand in one figure: [`style`], and where two names have the same one, the next free one.
+pub fn styles(names: &[&str]) -> Vec<(Rgb, Dash)> {
+    let mut taken: Vec<(Rgb, Dash)> = Vec::with_capacity(names.len());
+    for name in names {
+        let wanted = style(name);
+        // Of the same colour first.
+        let dashes = DASHES.iter().map(|dash| (wanted.0, *dash));
+        let others = (0..DASHES.len() * COLOURS.len()).map(free);
+        let all = std::iter::once(wanted).chain(dashes).chain(others);
+        taken.push(all.into_iter().find(|style| !taken.contains(style)).unwrap_or(wanted));
+    }
+    taken
+}
+
+/// Styles of strangers: colours change faster than dashes.
+fn free(slot: usize) -> (Rgb, Dash) {
+    (COLOURS[slot % COLOURS.len()], DASHES[slot / COLOURS.len()])
+}
+
+/// FNV-1a: the same on every machine.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
 
 /// Entries of one arm of the diverging map.
 const ARM: usize = 512;
@@ -129,6 +208,38 @@ mod tests {
             let v = f64::from(i) / 20.0;
             assert!((grey(diverging(v)) - grey(diverging(-v))).abs() < MATCH, "arms differ in grey at {v}");
         }
+    }
+
+    #[test]
+    fn a_style_belongs_to_a_name() {
+        assert_eq!(style("truth"), (BLACK, SOLID));
+        assert_eq!(style("exact law"), style("exact"));
+        assert_eq!(style("error, joint 16²"), style("joint"));
+        assert_eq!(style("joint-paper").0, style("joint").0);
+        assert_ne!(style("joint-paper").1, style("joint").1);
+        assert_eq!(style("spectral (mean)"), (AMBER, DOTS));
+        // Written down: a style may not change from one release, machine or figure to the next.
+        assert_eq!(style("drag 0.01"), (SKY, SOLID));
+        let known: Vec<(Rgb, Dash)> = [
+            "truth",
+            "none",
+            "exact",
+            "p-cdm",
+            "joint",
+            "two-phase",
+            "spectral",
+            "regression",
+            "smagorinsky",
+            "dynamic-smagorinsky",
+            "leith",
+            "hyperviscosity",
+        ]
+        .map(style)
+        .to_vec();
+        assert!((1..known.len()).all(|i| !known[..i].contains(&known[i])), "two closures look the same");
+        let many: Vec<String> = (1..=20).map(|every| format!("spectral, every {every}")).collect();
+        let drawn = styles(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!((1..drawn.len()).all(|i| !drawn[..i].contains(&drawn[i])), "two curves of a figure look the same");
     }
 
     #[test]

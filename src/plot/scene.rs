@@ -159,7 +159,7 @@ impl Scene {
         if let Some(end) = svg.find('>') {
             svg.insert_str(end + 1, "\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>");
         }
-        Ok(Figure { name: self.name.clone(), svg: Some(svg), png: None })
+        Ok(Figure { name: self.name.clone(), svg: Some(svg), ..Figure::default() })
     }
 
     /// Renders the page as PNG at 200 pixels per inch.
@@ -167,8 +167,15 @@ impl Scene {
     /// # Errors
     /// [`crate::error::Error::Figure`] when plotters or the encoder fails.
     pub fn png(&self) -> Result<Figure> {
-        let scale = PNG_SCALE * SUPERSAMPLE as f64;
-        let (width, height) = (pixels(self.width, PNG_SCALE), pixels(self.height, PNG_SCALE));
+        let (pixels, width, height) = self.raster(PNG_SCALE)?;
+        let bytes = png::encode(&self.name, &pixels, width, height, 72.0 * PNG_SCALE)?;
+        Ok(Figure { name: self.name.clone(), png: Some(bytes), ..Figure::default() })
+    }
+
+    /// The page as RGB bytes, with so many pixels per point; width and height.
+    pub(super) fn raster(&self, per_point: f64) -> Result<(Vec<u8>, u32, u32)> {
+        let scale = per_point * SUPERSAMPLE as f64;
+        let (width, height) = (pixels(self.width, per_point), pixels(self.height, per_point));
         let (wide, high) = (width as usize * SUPERSAMPLE, height as usize * SUPERSAMPLE);
         let mut buffer = vec![255; 3 * wide * high];
         for mark in &self.marks {
@@ -179,9 +186,7 @@ impl Scene {
             self.draw(&root, scale, (PNG_EM, PNG_DROP))?;
             root.present().map_err(|e| wrong(&self.name, e.to_string()))?;
         }
-        let pixels = average(&buffer, width as usize, height as usize);
-        let bytes = png::encode(&self.name, &pixels, width, height, 72.0 * PNG_SCALE)?;
-        Ok(Figure { name: self.name.clone(), svg: None, png: Some(bytes) })
+        Ok((average(&buffer, width as usize, height as usize), width, height))
     }
 
     /// Draws lines, areas and texts; fields and bars are painted by [`paint`].

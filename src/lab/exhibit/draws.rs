@@ -5,11 +5,11 @@ use ndarray::{Array2, s};
 use super::Made;
 use crate::closure::{Closure, ExactLaw};
 use crate::error::Result;
-use crate::eval::{self, NoiseSpectrum, Transfers};
+use crate::eval::{self, NoiseSpectrum, Offline, Transfers, names};
 use crate::flow::QWiener;
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::{Lab, wide};
-use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
+use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Series};
 
 /// Models in the panel of samples.
 const SHOWN: usize = 5;
@@ -18,11 +18,11 @@ pub(super) fn sampler_bias(lab: &Lab) -> Result<Made> {
     let bias = eval::sampler_bias(&lab.config.seeds().child("lab").child("samplers"))?;
     let curves = bias.rows.chunk_by(|a, b| a.sampler == b.sampler);
     let series = curves.map(|rows| {
-        let (x, y) = rows.iter().map(|row| (row.steps as f64, row.std_ratio)).unzip();
+        let (x, y): (Vec<f64>, Vec<f64>) = rows.iter().map(|row| (row.steps as f64, row.std_ratio)).unzip();
         Series::new(rows[0].sampler, x, y)
     });
-    let y = ("spread relative to the exact law", Scale::Log);
-    let chart = Chart::new("samplers", ("sampling steps", Scale::Log), y, series.collect()).with_level(1.0, "exact");
+    let chart = Chart::new("samplers", "sampling steps", "spread relative to the exact law").log_x().log_y();
+    let chart = chart.with(series).with_level(1.0, "exact");
     let caption = "Spread of samples of a narrow Gaussian with a known denoiser, relative to the exact one, by sampler and steps.";
     Ok(Made::figure(chart.draw()?, caption, []).beside(bias.table()?))
 }
@@ -43,7 +43,7 @@ pub(super) fn samples(lab: &Lab) -> Result<Made> {
         let mut draw = Array2::zeros((n, n));
         lab.closure(model)?.sample(w.view(), 0.0, &mut rng, draw.view_mut())?;
         parents.push(lab.train_artifact(model)?);
-        columns.push(model.clone());
+        columns.push(names::display(model));
         draws.push(draw);
     }
     let differences = draws.iter().map(|draw| Some(draw - &mean)).collect();
@@ -72,7 +72,9 @@ pub(super) fn samples(lab: &Lab) -> Result<Made> {
 
 pub(super) fn offline(lab: &Lab) -> Result<Made> {
     let (tables, artifact) = lab.offline_tables()?;
-    Ok(Made::table(named(tables, OFFLINE, &artifact)?, [artifact]))
+    // Results of earlier releases lack the columns of what they did not measure.
+    let scores = Offline::read(&named(tables, OFFLINE, &artifact)?)?;
+    Ok(Made::table(scores.summary()?, [artifact]))
 }
 
 pub(super) fn noise_spectra(lab: &Lab) -> Result<Made> {

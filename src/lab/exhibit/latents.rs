@@ -12,7 +12,7 @@ use crate::eval::{self, LatentSpace, Table};
 use crate::lab::{Lab, wide};
 use crate::latent::{ACTIVE, Space};
 use crate::nets::Checkpoint;
-use crate::plot::{self, Chart, FieldGrid, FieldGroup, Row, Scale, Series};
+use crate::plot::{self, Chart, FieldGrid, FieldGroup, Row, Series};
 
 /// Latents without parameters in the panel of reconstructions.
 pub(super) const PANEL_TRUNCATION: usize = 16;
@@ -64,7 +64,8 @@ pub(super) fn reconstruction_spectra(lab: &Lab) -> Result<Made> {
     let (truth, lost) = eval::reconstruction_spectra(&mut spaces, &set.test.load()?)?;
     let curve = |label: String, values: &[f64]| {
         let floor = ROUNDING * values.iter().fold(0.0_f64, |m, &v| m.max(v));
-        let (x, y) = (1..values.len()).filter(|&k| values[k] > floor).map(|k| (k as f64, values[k])).unzip();
+        let shells = (1..values.len()).filter(|&k| values[k] > floor);
+        let (x, y): (Vec<f64>, Vec<f64>) = shells.map(|k| (k as f64, values[k])).unzip();
         Series::new(label, x, y)
     };
     let errors = spaces.iter().zip(&lost).map(|(space, lost)| curve(format!("error, {}", space.name), lost));
@@ -72,7 +73,18 @@ pub(super) fn reconstruction_spectra(lab: &Lab) -> Result<Made> {
     parents.push(data);
     let caption = "Spectrum of the missing term and of what latent spaces lose of it, mean over test snapshots.";
     let figure = plot::spectra("reconstruction-spectra", "½|H|² per shell  (1/time⁴)", curves)?;
-    Ok(Made::figure(figure, caption, parents))
+    let rows: Vec<(&str, usize, f64)> = spaces
+        .iter()
+        .zip(&lost)
+        .flat_map(|(space, lost)| lost.iter().enumerate().map(|(shell, lost)| (space.name.as_str(), shell, *lost)))
+        .collect();
+    let columns = vec![
+        Column::new("latent".into(), rows.iter().map(|row| row.0).collect::<Vec<_>>()),
+        Column::new("shell".into(), rows.iter().map(|row| row.1 as i64).collect::<Vec<_>>()),
+        Column::new("H".into(), rows.iter().map(|row| truth[row.1]).collect::<Vec<_>>()),
+        Column::new("lost".into(), rows.iter().map(|row| row.2).collect::<Vec<_>>()),
+    ];
+    Ok(Made::figure(figure, caption, parents).beside(Table::new("reconstruction-spectra", caption, columns)?))
 }
 
 /// One field of one model in the table of latents.
@@ -150,18 +162,25 @@ pub(super) fn latents(lab: &Lab) -> Result<Made> {
 }
 
 pub(super) fn latent_variance(lab: &Lab) -> Result<Made> {
-    let (mut series, mut parents) = (Vec::new(), Vec::new());
+    let (mut series, mut parents, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for model in lab.config.autoencoder_models() {
         let artifact = lab.train_artifact(model)?;
         let [_, Usage { mut variance, .. }] = usage(&artifact)?;
         variance.sort_unstable_by(|a, b| b.total_cmp(a));
         let mean = variance.iter().sum::<f64>() / variance.len().max(1) as f64;
-        let shares = (1..=variance.len()).map(|k| k as f64 / variance.len() as f64).collect();
-        series.push(Series::new(model, shares, variance.iter().map(|v| v / mean).collect()));
+        let shares: Vec<f64> = (1..=variance.len()).map(|k| k as f64 / variance.len() as f64).collect();
+        rows.extend(variance.iter().enumerate().map(|(k, v)| (model, k as i64 + 1, v / mean)));
+        series.push(Series::new(model, shares, variance.iter().map(|v| v / mean).collect::<Vec<_>>()));
         parents.push(artifact);
     }
-    let x = ("share of latent dimensions, by variance", Scale::Linear);
-    let chart = Chart::new("latent-variance", x, ("variance relative to the mean", Scale::Log), series);
+    let x = "share of latent dimensions, by variance";
+    let chart = Chart::new("latent-variance", x, "variance relative to the mean").log_y().with(series);
     let caption = "Variance of each dimension of the H latents, largest first, relative to their mean.";
-    Ok(Made::figure(chart.with_level(ACTIVE, "active").draw()?, caption, parents))
+    let columns = vec![
+        Column::new("model".into(), rows.iter().map(|row| row.0).collect::<Vec<_>>()),
+        Column::new("dimension".into(), rows.iter().map(|row| row.1).collect::<Vec<_>>()),
+        Column::new("variance".into(), rows.iter().map(|row| row.2).collect::<Vec<_>>()),
+    ];
+    let table = Table::new("latent-variance", caption, columns)?;
+    Ok(Made::figure(chart.with_level(ACTIVE, "active").draw()?, caption, parents).beside(table))
 }

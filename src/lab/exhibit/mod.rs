@@ -15,10 +15,10 @@ use std::fmt;
 use super::{Lab, Source, Study};
 use crate::artifact::Artifact;
 use crate::closure::AnyClosure;
-use crate::config::{Config, MissingTerm};
+use crate::config::{Config, MissingTerm, SHORT};
 use crate::error::{Error, Result};
-use crate::eval::Table;
-use crate::plot::Figure;
+use crate::eval::{Cell, Findings, Table};
+use crate::plot::{Figure, Vega};
 
 /// Exhibits, each with what makes it, the files that it makes, and what it needs.
 macro_rules! exhibits {
@@ -64,11 +64,11 @@ exhibits! {
     /// Vorticity and the missing term at a few times of one test trajectory.
     Fields => truth::fields, [panel("fields")], &[];
     /// Kinetic energy and enstrophy by shell, averaged over the test set.
-    DataSpectra => truth::data_spectra, [chart("data-spectra")], &[];
+    DataSpectra => truth::data_spectra, [chart("data-spectra"), table("data-spectra")], &[];
     /// Enstrophy budget of a developed flow ([`crate::eval::EnstrophyBudget`]).
     Budget => truth::budget, [table("budget")], &[];
     /// Spectrum of H split into its conditional mean and the rest, beside the exact law of the noise.
-    MissingTerm => truth::missing_term, [chart("missing-term")], &[Need::ExactLaw];
+    MissingTerm => truth::missing_term, [chart("missing-term"), table("missing-term")], &[Need::ExactLaw];
     /// What the data are, against what theory and the published data say.
     Truth => truth::truth, [table("truth")], &[Need::ExactLaw];
     /// Errors of ω and H after encoding and decoding (arXiv 2506.20771, autoencoder experiment), for truncations and trained
@@ -77,18 +77,18 @@ exhibits! {
     /// One test pair, what latent spaces make of it, and the errors.
     Reconstruction => latents::reconstruction, [panel("reconstruction")], &[Need::LatentSpace];
     /// Spectrum of the reconstruction error of H, beside that of H itself.
-    ReconstructionSpectra => latents::reconstruction_spectra, [chart("reconstruction-spectra")], &[Need::LatentSpace];
+    ReconstructionSpectra => latents::reconstruction_spectra, [chart("reconstruction-spectra"), table("reconstruction-spectra")], &[Need::LatentSpace];
     /// Every model's training, made now where it is missing.
     Training => training::training, [table("training")], &[Need::Model];
     /// Validation loss of every model against the optimiser step, each relative to its first value.
-    Losses => training::losses, [chart("loss")], &[Need::Model];
+    Losses => training::losses, [chart("loss"), table("loss")], &[Need::Model];
     /// Components of a model's loss on the validation trajectories during training, and how its H latents are used.
     LossParts(model: &'a str) => training::loss_parts, [chart(format!("loss-parts-{model}"))], &[];
     /// How every model's latent space is used (spread, effective rank, active units, KL) and how rough it is.
     Latents => latents::latents, [table("latents")], &[Need::Model];
     /// Variance of every dimension of the H latents over the validation set, largest first, relative to their mean, for trained
     /// latent spaces. A collapsed latent falls steeply.
-    LatentVariance => latents::latent_variance, [chart("latent-variance")], &[Need::TrainedLatent];
+    LatentVariance => latents::latent_variance, [chart("latent-variance"), table("latent-variance")], &[Need::TrainedLatent];
     /// Spread and mean of samples drawn from a narrow Gaussian with a known denoiser, against the number of steps.
     SamplerBias => draws::sampler_bias, [chart("samplers"), table("samplers")], &[];
     /// For one test field, H of the data, its exact conditional mean, one draw of every model, and the distances of the draws
@@ -104,6 +104,8 @@ exhibits! {
     Cost => draws::cost, [table("cost")], &[];
     /// The true flow and one member of a closure's rollout over time, and their difference.
     Rollout(closure: &'a str) => rollouts::rollout, [panel(format!("rollout-{closure}"))], &[];
+    /// The true flow, one member without closure, one with the closure named, and its error, as an animation.
+    Film(closure: &'a str) => rollouts::film, [panel(format!("film-{closure}"))], &[];
     /// Every rollout against the true flow at the final time: the scores of [`crate::eval::metric::CLOSED_LOOP`].
     ClosedLoop => rollouts::closed_loop, [table("closed-loop")], &[];
     /// Relative error of each ensemble mean over time, with the bootstrap standard error as a band.
@@ -117,7 +119,7 @@ exhibits! {
     /// As [`Exhibit::Vorticity`], of the closures named; only their rollouts are computed.
     Closures(closures: &'a [&'a str]) => rollouts::closures, [panel("closures")], &[];
     /// Kinetic energy by shell at the final time, the mean over members.
-    Spectra => rollouts::spectra, [chart("spectra")], &[];
+    Spectra => rollouts::spectra, [chart("spectra"), table("spectra")], &[];
     /// Distance of each ensemble's energy spectrum from the true flow's over time, in decades per shell, averaged over the
     /// energetic shells.
     Statistics => rollouts::statistics, [chart("statistics"), table("statistics")], &[];
@@ -131,6 +133,8 @@ exhibits! {
     Frontier => studies::frontier, [chart("frontier"), table("frontier")], &[Need::FrontierPoint];
     /// Every published number with a counterpart here, beside ours.
     Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw];
+    /// What the results say, in sentences with their numbers ([`crate::eval::FINDINGS`]).
+    Findings => findings, [Files::Text("findings".into())], &[];
 }
 
 /// What a figure or table cannot be made without.
@@ -177,6 +181,8 @@ impl Need {
 
 /// The name of no closure in configurations.
 const NONE: &str = "none";
+/// The closure of the film.
+const FILMED: &str = "spectral";
 /// Closures without parameters, for a quick look.
 const PLAIN: [&[&str]; 2] = [&[NONE], &[NONE, "exact"]];
 
@@ -189,6 +195,8 @@ pub enum Files {
     Chart(String),
     /// CSV and Markdown.
     Table(String),
+    /// Markdown.
+    Text(String),
 }
 
 fn panel(stem: impl Into<String>) -> Files {
@@ -210,6 +218,7 @@ impl Files {
             Self::Panel(stem) => (stem, &["png"]),
             Self::Chart(stem) => (stem, &["svg", "png"]),
             Self::Table(stem) => (stem, &["csv", "md"]),
+            Self::Text(stem) => (stem, &["md"]),
         };
         extensions.iter().map(|extension| format!("{stem}.{extension}")).collect()
     }
@@ -257,6 +266,9 @@ impl<'a> Exhibit<'a> {
             Self::Cost,
         ]);
         all.extend(config.rollout.closures.iter().map(|closure| Self::Rollout(closure)));
+        // One film is enough of a large file: of the first latent model, or of what comes last.
+        let latent = config.rollout.closures.iter().find(|closure| *closure == FILMED);
+        all.extend(latent.or(config.rollout.closures.last()).map(|closure| Self::Film(closure)));
         all.extend([
             Self::ClosedLoop,
             Self::ErrorCurves,
@@ -270,8 +282,14 @@ impl<'a> Exhibit<'a> {
             Self::HoldStudy(super::variations::HELD),
             Self::Frontier,
             Self::Ledger,
+            Self::Findings,
         ]);
         all
+    }
+
+    /// Is one of its files a table?
+    pub fn has_table(&self) -> bool {
+        self.files().iter().any(|files| matches!(files, Files::Table(_)))
     }
 
     /// Why it does not apply to a configuration, if it does not.
@@ -294,6 +312,7 @@ impl Study {
                 Exhibit::Spectra,
                 Exhibit::Statistics,
                 Exhibit::Cost,
+                Exhibit::Findings,
             ],
         }
     }
@@ -306,6 +325,8 @@ pub enum Shown {
     Figure(Figure),
     /// A table.
     Table(Table),
+    /// Sentences.
+    Findings(Findings),
 }
 
 impl Shown {
@@ -314,15 +335,42 @@ impl Shown {
         match self {
             Self::Figure(figure) => figure.evcxr_display(),
             Self::Table(table) => table.evcxr_display(),
+            Self::Findings(findings) => findings.evcxr_display(),
         }
     }
 
     /// The table, if it is one.
     pub fn table(&self) -> Option<&Table> {
         match self {
-            Self::Figure(_) => None,
             Self::Table(table) => Some(table),
+            Self::Figure(_) | Self::Findings(_) => None,
         }
+    }
+
+    /// The figure, if it is one.
+    pub fn figure(&self) -> Option<&Figure> {
+        match self {
+            Self::Figure(figure) => Some(figure),
+            Self::Table(_) | Self::Findings(_) => None,
+        }
+    }
+
+    /// The table with all its columns and rows; anything else as it is.
+    #[must_use]
+    pub fn all(&self) -> Self {
+        match self {
+            Self::Table(table) => Self::Table(table.all()),
+            other => other.clone(),
+        }
+    }
+
+    /// The figure's curves as Vega-Lite ([`Figure::vega`]).
+    ///
+    /// # Errors
+    /// No figure, or one without curves.
+    pub fn vega(&self) -> Result<Vega> {
+        let none = || Error::Figure { name: self.to_string(), what: "no figure".into() };
+        self.figure().ok_or_else(none)?.vega()
     }
 }
 
@@ -331,6 +379,7 @@ impl fmt::Display for Shown {
         match self {
             Self::Figure(figure) => write!(f, "figure {}", figure.name),
             Self::Table(table) => table.fmt(f),
+            Self::Findings(findings) => findings.fmt(f),
         }
     }
 }
@@ -350,12 +399,20 @@ impl Made {
     }
 
     fn figure(figure: Figure, caption: impl Into<String>, parents: impl Into<Vec<Artifact>>) -> Self {
-        Self { shown: Shown::Figure(figure), caption: caption.into(), beside: None, parents: parents.into() }
+        let caption = caption.into();
+        Self { shown: Shown::Figure(figure.captioned(&caption)), caption, beside: None, parents: parents.into() }
     }
 
     fn beside(self, table: Table) -> Self {
         Self { beside: Some(table), ..self }
     }
+}
+
+/// Sentences are an exhibit.
+fn findings(lab: &Lab) -> Result<Made> {
+    let (findings, parents) = studies::findings(lab)?;
+    let caption = "What the results say.".into();
+    Ok(Made { shown: Shown::Findings(findings), caption, beside: None, parents })
 }
 
 impl Lab {
@@ -364,6 +421,11 @@ impl Lab {
     /// # Errors
     /// It does not apply to this configuration ([`Exhibit::missing`]); what its stages report.
     pub fn show(&self, exhibit: Exhibit) -> Result<Shown> {
+        Ok(self.present(exhibit)?.0)
+    }
+
+    /// [`Lab::show`], and the table beside a figure.
+    pub(super) fn present(&self, exhibit: Exhibit) -> Result<(Shown, Option<Table>)> {
         if let Some(missing) = exhibit.missing(&self.config) {
             return Err(Error::config(format!("Exhibit::{exhibit}"), missing));
         }
@@ -377,23 +439,40 @@ impl Lab {
             parents: made.parents.iter().map(Artifact::name).collect(),
         };
         let named = |name: &str| self.study.map_or(name.into(), |study| format!("{}-{name}", study.prefix()));
-        if let Some(table) = &made.beside {
-            let table = table.clone().named(named(&table.name));
-            self.gallery.put_table(&table, &source(&table.caption))?;
+        let identified = |table: Table| {
+            let name = named(&table.name);
+            self.identified(table.named(name))
+        };
+        let beside = made.beside.map(identified).transpose()?;
+        if let Some(table) = &beside {
+            self.gallery.put_table(table, &source(&table.caption))?;
         }
-        Ok(match made.shown {
+        let shown = match made.shown {
             Shown::Figure(figure) => {
                 let figure = Figure { name: named(&figure.name), ..figure };
                 self.gallery.put_figure(&figure, &source(&made.caption))?;
                 Shown::Figure(figure)
             }
             Shown::Table(table) => {
-                let name = named(&table.name);
-                let table = table.named(name);
+                let table = identified(table)?;
                 self.gallery.put_table(&table, &source(&made.caption))?;
                 Shown::Table(table)
             }
-        })
+            Shown::Findings(findings) => {
+                let file = format!("{}.md", named("findings"));
+                self.gallery.put_text(&file, &findings.to_markdown(), &source(&made.caption))?;
+                Shown::Findings(findings)
+            }
+        };
+        Ok((shown, beside))
+    }
+
+    /// A table with the columns that say of which configuration it is.
+    fn identified(&self, table: Table) -> Result<Table> {
+        let seed =
+            i64::try_from(self.config.seed).map_or_else(|_| Cell::from(self.config.seed.to_string()), Cell::from);
+        let configuration = &self.config.hash()[..SHORT];
+        table.tag("configuration", configuration)?.tag("seed", seed)?.tag("preset", self.config.preset.as_str())
     }
 
     /// All stages and all exhibits, with those of the studies of long horizons and large ensembles; what does not apply is left

@@ -2,19 +2,19 @@
 
 use ndarray::s;
 
-use super::Made;
+use super::{Made, NONE};
 use crate::closure::NO_CLOSURE;
 use crate::error::Result;
 use crate::eval::metric::{ERROR_OF_MEAN, SPREAD};
-use crate::eval::{self, ClosedLoop, RankHistogram, Spectra, Statistics, TRUE_FLOW};
-use crate::lab::{Lab, plot_time, wide};
-use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Scale, Series};
+use crate::eval::{self, ClosedLoop, RankHistogram, Spectra, Statistics, TRUE_FLOW, names};
+use crate::lab::{Lab, wide};
+use crate::plot::{self, Bars, Chart, FieldGrid, FieldGroup, Figure, Film, Series};
 use crate::rollout::{Ensemble, Reference};
 use crate::spectral::Field;
 
 /// Snapshots in the panel of a rollout, closures in that of the final fields.
 const SHOWN: usize = 4;
-const TIME: (&str, Scale) = ("time t", Scale::Linear);
+const TIME: &str = "time t";
 
 pub(super) fn rollout(lab: &Lab, closure: &str) -> Result<Made> {
     let runs = lab.loop_results_of(&[closure])?;
@@ -29,7 +29,7 @@ pub(super) fn rollout(lab: &Lab, closure: &str) -> Result<Made> {
     let difference = |&k: &usize| member(k).map(|field| field - truth(k));
     let grid = FieldGrid {
         name: format!("rollout-{closure}"),
-        columns: chosen.iter().map(|&k| format!("t = {}", plot_time(reference.times[k]))).collect(),
+        columns: chosen.iter().map(|&k| format!("t = {}", names::time(reference.times[k]))).collect(),
         length: lab.config.flow.length,
         groups: vec![
             FieldGroup {
@@ -37,7 +37,7 @@ pub(super) fn rollout(lab: &Lab, closure: &str) -> Result<Made> {
                 limit: None,
                 rows: vec![
                     ("truth".into(), chosen.iter().map(|&k| Some(truth(k))).collect()),
-                    (ensemble.closure.clone(), chosen.iter().map(|&k| member(k)).collect()),
+                    (names::display(&ensemble.closure), chosen.iter().map(|&k| member(k)).collect()),
                 ],
             },
             FieldGroup {
@@ -47,8 +47,42 @@ pub(super) fn rollout(lab: &Lab, closure: &str) -> Result<Made> {
             },
         ],
     };
-    let caption = format!("Vorticity over time: the true flow, one member with closure {closure}, their difference.");
+    let caption = format!(
+        "Vorticity over time: the true flow, one member with {}, their difference.",
+        names::display(&ensemble.closure)
+    );
     Ok(Made::figure(plot::vorticity_panel(&grid)?, caption, runs.parents))
+}
+
+pub(super) fn film(lab: &Lab, closure: &str) -> Result<Made> {
+    let runs = lab.loop_results_of(&[NONE, closure])?;
+    let (reference, ensembles) = (&runs.reference, &runs.ensembles);
+    let truth = |k: usize| wide(reference.fields.slice(s![k, 0, .., ..]));
+    let member = |which: usize, k: usize| {
+        let field = wide(ensembles[which].fields.slice(s![k, 0, .., ..]));
+        field.iter().all(|x| x.is_finite()).then_some(field)
+    };
+    let error = |k: usize| member(1, k).map(|field| field - truth(k));
+    let shots = 0..reference.times.len();
+    let largest = |fields: &mut dyn Iterator<Item = Field>| {
+        fields.flat_map(|field| field.into_iter()).fold(0.0_f64, |most, x| most.max(x.abs()))
+    };
+    let (most, wrong) = (largest(&mut shots.clone().map(truth)), largest(&mut shots.clone().filter_map(error)));
+    let scale = |most: f64, what: &str| (if most > 0.0 { plot::round_up(most) } else { 1.0 }, what.to_string());
+    let (flow, difference) = (scale(most, "ω (1/time)"), scale(wrong, "error (1/time)"));
+    let frame = |k: usize| {
+        (format!("t = {}", names::time(reference.times[k])), vec![Some(truth(k)), member(0, k), member(1, k), error(k)])
+    };
+    let learned = names::display(&ensembles[1].closure);
+    let film = Film {
+        name: format!("film-{closure}"),
+        columns: vec!["truth".into(), NO_CLOSURE.into(), learned.clone(), "its error".into()],
+        scales: vec![flow.clone(), flow.clone(), flow, difference],
+        frames: shots.map(frame).collect(),
+    };
+    let caption =
+        format!("The flow over time: the truth, one member without closure, one with {learned}, and its error.");
+    Ok(Made::figure(film.draw()?, caption, runs.parents))
 }
 
 pub(super) fn closed_loop(lab: &Lab) -> Result<Made> {
@@ -91,10 +125,10 @@ fn spreads(scores: &ClosedLoop) -> Result<Figure> {
     let random = scores.rollouts.iter().filter(|rollout| rollout.closure != NO_CLOSURE);
     let series = random.map(|rollout| {
         let points = rollout.points.iter().map(|point| (point.t, point.of(&SPREAD).value));
-        let (x, y) = points.filter(|(_, spread)| *spread > 0.0).unzip();
+        let (x, y): (Vec<f64>, Vec<f64>) = points.filter(|(_, spread)| *spread > 0.0).unzip();
         Series::new(&rollout.closure, x, y)
     });
-    Chart::new("spread", TIME, ("ensemble spread relative to rms ω", Scale::Log), series.collect()).draw()
+    Chart::new("spread", TIME, "ensemble spread relative to rms ω").log_y().with(series).draw()
 }
 
 pub(super) fn ranks(lab: &Lab) -> Result<Made> {
@@ -107,14 +141,15 @@ pub(super) fn ranks(lab: &Lab) -> Result<Made> {
 
 fn rank_shares(histogram: &RankHistogram) -> Result<Figure> {
     let random = histogram.rows.iter().filter(|(closure, _)| closure != NO_CLOSURE);
-    let series = random.map(|(closure, shares)| {
-        let count = shares.len() as f64;
-        let (x, y) = shares.iter().enumerate().map(|(rank, share)| (rank as f64, share * count)).unzip();
-        Series::new(closure, x, y)
-    });
-    let x = ("rank of the truth among the members", Scale::Linear);
-    let y = ("share of points relative to a flat histogram", Scale::Linear);
-    Chart::new("ranks", x, y, series.collect()).with_level(1.0, "calibrated").draw()
+    let relative = |shares: &[f64]| shares.iter().map(|share| share * shares.len() as f64).collect();
+    let bars = Bars {
+        name: "ranks".into(),
+        x_label: "rank of the truth among the members".into(),
+        y_label: "share over a flat one".into(),
+        level: Some(1.0),
+        panels: random.map(|(closure, shares)| (closure.clone(), relative(shares))).collect(),
+    };
+    bars.draw()
 }
 
 pub(super) fn vorticity(lab: &Lab) -> Result<Made> {
@@ -143,7 +178,8 @@ fn final_fields(name: &str, length: f64, reference: &Reference, ensembles: &[Ens
         .take(SHOWN)
         .collect();
     let fields: Vec<Field> = shown.iter().map(|ensemble| wide(ensemble.fields.slice(s![last, 0, .., ..]))).collect();
-    let columns = std::iter::once("truth".to_string()).chain(shown.iter().map(|e| e.closure.clone())).collect();
+    let columns =
+        std::iter::once("truth".to_string()).chain(shown.iter().map(|e| names::display(&e.closure))).collect();
     let values = std::iter::once(Some(truth.clone())).chain(fields.iter().map(|f| Some(f.clone()))).collect();
     let errors: Vec<Option<Field>> =
         std::iter::once(None).chain(fields.iter().map(|field| Some(field - &truth))).collect();
@@ -163,7 +199,7 @@ fn final_fields(name: &str, length: f64, reference: &Reference, ensembles: &[Ens
             FieldGroup {
                 label: "ω (1/time)".into(),
                 limit: None,
-                rows: vec![(format!("t = {}", plot_time(reference.times[last])), values)],
+                rows: vec![(format!("t = {}", names::time(reference.times[last])), values)],
             },
             FieldGroup {
                 label: "error (1/time)".into(),
@@ -179,15 +215,15 @@ pub(super) fn spectra(lab: &Lab) -> Result<Made> {
     let last = runs.reference.times.len() - 1;
     let spectra = eval::spectra_at(last, &runs.reference, &runs.ensembles, lab.config.flow.length);
     let caption = "Kinetic energy spectrum at the end of the closed loop, mean over members.";
-    Ok(Made::figure(energies(&spectra, lab.config.data.n)?, caption, runs.parents))
+    Ok(Made::figure(energies(&spectra, lab.config.data.n)?, caption, runs.parents).beside(spectra.table()?))
 }
 
 fn energies(spectra: &Spectra, n: usize) -> Result<Figure> {
     let curves = spectra.rows.iter().map(|row| {
         // Beyond the dealiasing mask nothing moves: viscosity leaves round-off of the 32-bit snapshots.
         let kept = (row.energy.len() - 1).min(2 * n.div_ceil(3) / 2);
-        let (x, y) = (1..=kept).map(|k| (k as f64, row.energy[k].value)).unzip();
-        Series::new(if row.flow == TRUE_FLOW { "truth" } else { &row.flow }, x, y)
+        let (x, y): (Vec<f64>, Vec<f64>) = (1..=kept).map(|k| (k as f64, row.energy[k].value)).unzip();
+        Series::new(&row.flow, x, y)
     });
     plot::spectra("spectra", "energy per shell  (length²/time²)", curves.collect())
 }
@@ -206,8 +242,8 @@ fn distances(statistics: &Statistics, start: f64) -> Result<Figure> {
     let series = flows.map(|rows| {
         let later = rows.iter().filter(|row| row.t > start);
         let points = later.filter_map(|row| Some((row.t, row.spectral_distance.filter(|distance| *distance > 0.0)?)));
-        let (x, y) = points.unzip();
+        let (x, y): (Vec<f64>, Vec<f64>) = points.unzip();
         Series::new(&rows[0].flow, x, y)
     });
-    Chart::new("statistics", TIME, ("distance of energy spectra (decades)", Scale::Log), series.collect()).draw()
+    Chart::new("statistics", TIME, "distance of energy spectra (decades)").log_y().with(series).draw()
 }

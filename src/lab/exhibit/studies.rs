@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use polars::prelude::Column;
 
 use super::Made;
+use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Config, Hold, RolloutConfig, SHORT};
+use crate::config::{Config, Hold, RolloutConfig};
 use crate::error::Result;
 use crate::eval::metric::ERROR_OF_MEAN;
-use crate::eval::{self, Ours, Study};
+use crate::eval::{self, Findings, Offline, Ours, Results, Study, names};
 use crate::lab::Lab;
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::variations::{frontier_settings, frontier_variations, hold_settings, hold_variations};
-use crate::plot::{Chart, Figure, Scale, Series};
+use crate::plot::{Chart, Figure, Series};
 use crate::rollout::EnsembleRun;
 
 pub(super) fn compare(lab: &Lab, closures: &[AnyClosure]) -> Result<Made> {
@@ -44,7 +45,7 @@ pub(super) fn hold_study(lab: &Lab, closure: &str) -> Result<Made> {
         Column::new("every".into(), settings.iter().map(|&(every, _)| every as i64).collect::<Vec<_>>()),
     ];
     let study = eval::study("hold-study", &runs.reference, &runs.ensembles, &lab.config.seeds())?;
-    let caption = format!("{closure} with different redraw intervals and hold policies");
+    let caption = format!("{} with different redraw intervals and hold policies", names::display(closure));
     Ok(Made::table(study.table("hold-study", &caption, labels)?, runs.parents))
 }
 
@@ -77,17 +78,28 @@ fn cost_and_error(study: &Study, settings: &[(&str, usize, usize)]) -> Result<Fi
     let lines = settings.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).map(|line| {
         let points = rollouts.by_ref().take(line.len());
         let error = |point: &eval::Point| point.of(&ERROR_OF_MEAN).value;
-        let (x, y) = points.map(|r| (r.ms_per_step, r.points.last().map_or(f64::NAN, error))).unzip();
+        let (x, y): (Vec<f64>, Vec<f64>) =
+            points.map(|r| (r.ms_per_step, r.points.last().map_or(f64::NAN, error))).unzip();
         Series::new(format!("{}, every {}", line[0].0, line[0].1), x, y)
     });
-    let x = ("cost per solver step and member (ms, one thread)", Scale::Log);
-    Chart::new("frontier", x, ("error of the ensemble mean", Scale::Log), lines.collect()).draw()
+    let x = "cost per solver step and member (ms, one thread)";
+    Chart::new("frontier", x, "error of the ensemble mean").log_x().log_y().with(lines).draw()
 }
 
 /// Points per side of a model's latent fields.
 fn latent_n(config: &Config, model: &str) -> usize {
     let grid = config.data.n;
     config.models.get(model).map_or(grid, |model| model.latent.n(grid))
+}
+
+pub(super) fn findings(lab: &Lab) -> Result<(Findings, Vec<Artifact>)> {
+    let (scores, mut parents) = lab.loop_scores()?;
+    let (offline, artifact) = lab.offline_tables()?;
+    let offline = Offline::read(&named(offline, OFFLINE, &artifact)?)?;
+    let (cost, timed) = lab.cost_scores()?;
+    parents.extend([artifact, timed]);
+    let results = Results { preset: &lab.config.preset, closed_loop: &scores, offline: &offline, cost: &cost };
+    Ok((eval::findings(&results)?, parents))
 }
 
 pub(super) fn ledger(lab: &Lab) -> Result<Made> {
@@ -113,8 +125,6 @@ pub(super) fn ledger(lab: &Lab) -> Result<Made> {
         reconstruction: Some(&reconstruction),
         curves: Some(&scores.curves()?),
         summary: Some(&scores.summary()?),
-        preset: &config.preset,
-        config_hash: &config.hash()[..SHORT],
         artifacts: &artifacts,
     })?;
     parents.extend(rollouts);

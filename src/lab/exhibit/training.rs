@@ -7,7 +7,7 @@ use polars::prelude::Column;
 use super::Made;
 use crate::artifact::files::LOG;
 use crate::error::Result;
-use crate::eval::Table;
+use crate::eval::{Table, names};
 use crate::lab::{Lab, LogKind, TrainSummary, read_log};
 use crate::plot::{self, Series};
 
@@ -34,7 +34,7 @@ pub(super) fn training(lab: &Lab) -> Result<Made> {
 }
 
 pub(super) fn losses(lab: &Lab) -> Result<Made> {
-    let (mut series, mut parents) = (Vec::new(), Vec::new());
+    let (mut series, mut parents, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for model in lab.config.models.keys() {
         let artifact = lab.train_artifact(model)?;
         let log = read_log(&artifact.path(LOG))?;
@@ -43,12 +43,18 @@ pub(super) fn losses(lab: &Lab) -> Result<Made> {
         if let Some(&first) = y.first() {
             y.iter_mut().for_each(|y| *y /= first);
         }
+        rows.extend(x.iter().zip(&y).map(|(step, loss)| (model.as_str(), *step as i64, *loss)));
         series.push(Series::new(model, x, y));
         parents.push(artifact);
     }
     let caption = "Validation loss of each model during training, relative to its first validation.";
     let figure = plot::training_curves("loss", "validation loss relative to its first", series)?;
-    Ok(Made::figure(figure, caption, parents))
+    let columns = vec![
+        Column::new("model".into(), rows.iter().map(|row| row.0).collect::<Vec<_>>()),
+        Column::new("step".into(), rows.iter().map(|row| row.1).collect::<Vec<_>>()),
+        Column::new("relative loss".into(), rows.iter().map(|row| row.2).collect::<Vec<_>>()),
+    ];
+    Ok(Made::figure(figure, caption, parents).beside(Table::new("loss", caption, columns)?))
 }
 
 pub(super) fn loss_parts(lab: &Lab, model: &str) -> Result<Made> {
@@ -66,7 +72,8 @@ pub(super) fn loss_parts(lab: &Lab, model: &str) -> Result<Made> {
     }
     let series = parts.into_iter().map(|(name, (x, y))| Series::new(name.replace('_', " "), x, y)).collect();
     let caption = format!(
-        "Components of the validation loss of {model} during training, with spread and effective rank of its H latents."
+        "Components of the validation loss of {} during training, with spread and effective rank of its H latents.",
+        names::display(model)
     );
     let name = format!("loss-parts-{model}");
     let figure = plot::training_curves(&name, "part of the loss, std or rank of the latents", series)?;

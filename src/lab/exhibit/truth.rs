@@ -1,12 +1,13 @@
 //! The truth: the flow as it develops, its spectra and budget, the law of the missing term.
 
 use ndarray::{Array3, ArrayView2, s};
+use polars::prelude::Column;
 
 use super::Made;
 use crate::error::Result;
-use crate::eval;
+use crate::eval::{self, Table, names};
 use crate::flow::{Solver, initial_vorticity};
-use crate::lab::{Lab, plot_time, wide};
+use crate::lab::{Lab, wide};
 use crate::plot::{self, FieldGrid, FieldGroup, Series};
 use crate::spectral::{energy_spectrum, shell_spectrum};
 
@@ -29,7 +30,7 @@ pub(super) fn flow(lab: &Lab) -> Result<Made> {
             solver.step(Some(&mut rng))?;
         }
         fields.push(Some(solver.vorticity()));
-        columns.push(format!("t = {}", plot_time(solver.time())));
+        columns.push(format!("t = {}", names::time(solver.time())));
     }
     // Each field on its own scale would hide the decay; the first field's scale would hide the rest.
     let largest = fields[1..].iter().flatten().flat_map(|field| field.iter()).fold(0.0_f64, |m, x| m.max(x.abs()));
@@ -59,7 +60,7 @@ pub(super) fn fields(lab: &Lab) -> Result<Made> {
     };
     let grid = FieldGrid {
         name: "fields".into(),
-        columns: chosen.iter().map(|&k| format!("t = {}", plot_time(times[k]))).collect(),
+        columns: chosen.iter().map(|&k| format!("t = {}", names::time(times[k]))).collect(),
         length: lab.config.flow.length,
         groups: vec![group("ω (1/time)", "vorticity", &pairs.w), group("H (1/time²)", "missing term", &pairs.h)],
     };
@@ -71,26 +72,36 @@ pub(super) fn data_spectra(lab: &Lab) -> Result<Made> {
     let (set, artifact) = lab.dataset()?;
     let pairs = set.test.load()?;
     let (length, n) = (lab.config.flow.length, lab.config.data.n);
-    let average = |label: &str, spectrum: &dyn Fn(ArrayView2<f64>) -> Vec<f64>| {
+    let average = |spectrum: &dyn Fn(ArrayView2<f64>) -> Vec<f64>| {
         let mut sums = vec![0.0; n / 2 + 1];
         for field in pairs.w.outer_iter() {
             sums.iter_mut().zip(spectrum(wide(field).view())).for_each(|(sum, value)| *sum += value);
         }
         let count = pairs.w.dim().0 as f64;
-        curve(label, &sums.iter().map(|sum| sum / count).collect::<Vec<_>>(), n, f64::NEG_INFINITY)
+        sums.iter().map(|sum| sum / count).collect::<Vec<f64>>()
     };
-    let curves = vec![
-        average("kinetic energy", &|field| energy_spectrum(field, length)),
-        average("enstrophy", &|field| shell_spectrum(field)),
-    ];
+    let energy = average(&|field| energy_spectrum(field, length));
+    let enstrophy = average(&|field| shell_spectrum(field));
+    let curves = [("kinetic energy", &energy), ("enstrophy", &enstrophy)]
+        .map(|(label, spectrum)| curve(label, spectrum, n, f64::NEG_INFINITY));
     let caption = "Energy (length²/time²) and enstrophy (1/time²) by shell, mean over the test set.";
-    Ok(Made::figure(plot::spectra("data-spectra", "per shell", curves)?, caption, [artifact]))
+    let table = by_shell("data-spectra", caption, &[("energy", &energy), ("enstrophy", &enstrophy)])?;
+    Ok(Made::figure(plot::spectra("data-spectra", "per shell", curves.into())?, caption, [artifact]).beside(table))
+}
+
+/// Spectra side by side as a table.
+fn by_shell(name: &str, caption: &str, spectra: &[(&str, &Vec<f64>)]) -> Result<Table> {
+    let shells = spectra.iter().map(|(_, spectrum)| spectrum.len()).min().unwrap_or(0);
+    let mut columns = vec![Column::new("shell".into(), (0..shells as i64).collect::<Vec<_>>())];
+    columns.extend(spectra.iter().map(|(title, spectrum)| Column::new((*title).into(), &spectrum[..shells])));
+    Table::new(name, caption, columns)
 }
 
 /// Shells 1 … of a spectrum up to the dealiasing mask, beyond which nothing moves, where it is above a floor.
 fn curve(label: &str, spectrum: &[f64], n: usize, floor: f64) -> Series {
     let kept = spectrum.len().min(n / 3 + 1);
-    let (x, y) = (1..kept).filter(|&k| spectrum[k] > floor).map(|k| (k as f64, spectrum[k])).unzip();
+    let (x, y): (Vec<f64>, Vec<f64>) =
+        (1..kept).filter(|&k| spectrum[k] > floor).map(|k| (k as f64, spectrum[k])).unzip();
     Series::new(label, x, y)
 }
 
@@ -111,7 +122,8 @@ pub(super) fn missing_term(lab: &Lab) -> Result<Made> {
     ];
     let caption = "Spectrum of the missing term: conditional mean, what is left, and the exact law of the noise.";
     let figure = plot::spectra("missing-term", "½|H|² per shell  (1/time⁴)", curves)?;
-    Ok(Made::figure(figure, caption, [artifact]))
+    let spectra = [("mean of H", &split.mean), ("rest of H", &split.rest), ("exact", &split.exact)];
+    Ok(Made::figure(figure, caption, [artifact]).beside(by_shell("missing-term", caption, &spectra)?))
 }
 
 pub(super) fn truth(lab: &Lab) -> Result<Made> {

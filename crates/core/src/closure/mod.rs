@@ -29,10 +29,13 @@
 //!     }
 //! }
 //! ```
+//!
+//! A law that is a function of plain slices needs no type and no crate of arrays: [`AnyClosure::from_fn`].
 
 mod combine;
 mod exact;
 mod learned;
+mod slices;
 mod subgrid;
 
 pub use crate::transport::Projection;

@@ -1,0 +1,101 @@
+//! What readers call closures, flows and fields: one list for tables and figures.
+//!
+//! Configurations, files and frames have keys (`two-phase`); what is shown has names (two-phase L-CDM).
+
+use crate::closure::{EXACT_LAW, NO_CLOSURE};
+
+/// What the true flow is called in tables.
+pub const TRUE_FLOW: &str = "true flow";
+
+/// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
+const NAMES: [(&str, &str); 15] = [
+    (TRUE_FLOW, "truth"),
+    ("none", NO_CLOSURE),
+    (NO_CLOSURE, NO_CLOSURE),
+    ("exact", EXACT_LAW),
+    (EXACT_LAW, EXACT_LAW),
+    ("p-cdm", "P-CDM"),
+    ("joint", "joint L-CDM"),
+    ("two-phase", "two-phase L-CDM"),
+    ("spectral", "spectral L-CDM"),
+    ("regression", "regression + noise"),
+    ("smagorinsky", "Smagorinsky"),
+    ("dynamic-smagorinsky", "dynamic Smagorinsky"),
+    ("leith", "Leith"),
+    ("hyperviscosity", "hyperviscosity"),
+    ("truth", "truth"),
+];
+
+/// What the variants of a model are called.
+const VARIANTS: [(&str, &str); 2] = [("paper", "as published"), ("rough", "no smoothing")];
+
+/// Endings of the key of a closure that is only its conditional mean: in configurations, and in results.
+const MEANS: [&str; 2] = ["/mean", " (mean)"];
+
+/// A key taken apart: the known key that it begins with, and what follows.
+///
+/// What follows begins with a sign that keys do not go on with: a hyphen, a comma, a slash, a bracket.
+pub fn base(key: &str) -> Option<(&'static str, &str)> {
+    let parts = NAMES.iter().filter_map(|(known, _)| Some((*known, key.strip_prefix(known)?)));
+    let whole =
+        parts.filter(|(_, rest)| rest.is_empty() || rest.starts_with(['-', ',', '/']) || rest.starts_with(" ("));
+    whole.min_by_key(|(_, rest)| rest.len())
+}
+
+/// What readers call the closure, flow or model of a key; what is not known keeps its key.
+pub fn display(key: &str) -> String {
+    if let Some(rest) = key.strip_prefix("exact").and_then(|rest| rest.strip_prefix(" law").or(Some(rest))) {
+        if MEANS.contains(&rest) {
+            return "exact mean".into();
+        }
+    }
+    for mean in MEANS {
+        if let Some(of) = key.strip_suffix(mean) {
+            return format!("{}, mean only", display(of));
+        }
+    }
+    let Some((known, rest)) = base(key) else { return key.into() };
+    let name = NAMES.iter().find(|(key, _)| *key == known).map_or(known, |(_, name)| name);
+    match rest.strip_prefix('-') {
+        None => format!("{name}{rest}"),
+        Some(rest) => {
+            let (variant, setting) = rest.find(',').map_or((rest, ""), |at| rest.split_at(at));
+            let said = VARIANTS.iter().find(|(key, _)| *key == variant).map(|(_, said)| (*said).to_string());
+            let size = variant.parse::<usize>().ok().map(|n| format!("{n}²"));
+            format!("{name} ({}){setting}", said.or(size).unwrap_or_else(|| variant.into()))
+        }
+    }
+}
+
+/// A simulated time without the digits of its round-off.
+pub fn time(t: f64) -> String {
+    let text = format!("{t:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_names_and_strangers_keep_theirs() {
+        for (key, name) in [
+            ("p-cdm", "P-CDM"),
+            ("joint", "joint L-CDM"),
+            ("joint-paper", "joint L-CDM (as published)"),
+            ("spectral-12, 2 steps", "spectral L-CDM (12²), 2 steps"),
+            ("spectral, every 5", "spectral L-CDM, every 5"),
+            ("regression (mean)", "regression + noise, mean only"),
+            ("exact/mean", "exact mean"),
+            ("exact law (mean)", "exact mean"),
+            ("true flow", "truth"),
+            ("none", "no closure"),
+            ("dynamic-smagorinsky", "dynamic Smagorinsky"),
+            ("jointly", "jointly"),
+            ("drag 0.01", "drag 0.01"),
+            ("exactly mine", "exactly mine"),
+        ] {
+            assert_eq!(display(key), name);
+        }
+    }
+}
