@@ -87,6 +87,7 @@ bench: build ## Time the solver, training and draws (idle machine); TORCH=python
 	@for model in paper-latent paper-physical ae-8 ae-16; do target/release/lacuna bench train --model $$model --json; done
 	@for model in latent-8 paper-physical spectral; do target/release/lacuna bench sample --model $$model --json; \
 	  target/release/lacuna bench rollout --model $$model --json; done
+	$(CARGO) bench --workspace --bench overhead
 	@$(PYTHON) bench/compare_vectors.py
 	@$(if $(TORCH),$(TORCH) bench/compare_solver.py && $(TORCH) bench/compare_learning.py)
 
