@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc wheel ffi fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc wheel ffi fmt lint deny check-notebooks stale readme clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -125,6 +125,10 @@ lint: $(SYSTEM) ## Formatting and clippy, warnings are errors; dependencies comp
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --lib --no-default-features --features notebook -- -D warnings
+
+deny: ## Licences and duplicates of what is linked, as deny.toml allows (needs cargo-deny: cargo install --locked cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "deny: no cargo-deny; cargo install --locked cargo-deny builds it (ten minutes)" >&2; exit 1; }
+	$(CARGO) deny --locked check licenses bans sources
 
 check-notebooks: $(JUPYTER) ## Prove that the notebook checker rejects broken notebooks
 	$(PY) -m unittest discover -v -s tests/notebooks

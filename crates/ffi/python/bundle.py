@@ -1,6 +1,7 @@
 """Puts the shared library that cargo has built beside the module, and names the wheel after the platform."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +20,9 @@ class Bundle(BuildHookInterface):
         build_data["force_include"][str(library)] = f"lacuna/{NAME}"
         for text in ("LICENSE-MIT", "LICENSE-APACHE"):
             build_data["force_include"][str(ROOT / text)] = f"lacuna/{text}"
+        notices = library.with_name("lacuna_ffi-notices.txt")
+        subprocess.run([sys.executable, ROOT / "scripts" / "notices.py", "lacuna-ffi", notices], cwd=ROOT, check=True)
+        build_data["force_include"][str(notices)] = "lacuna/THIRD-PARTY.txt"
         build_data["pure_python"] = False
         # The library needs the C library of the machine that built it, or a later one.
         build_data["tag"] = f"py3-none-{next(iter(platform_tags()))}"
