@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc wheel ffi fmt lint deny check-notebooks stale readme clean distclean
+.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc wheel ffi fmt lint deny check-notebooks stale readme site clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -136,9 +136,12 @@ check-notebooks: $(JUPYTER) ## Prove that the notebook checker rejects broken no
 stale: $(JUPYTER) ## Say which committed notebook outputs are older than their inputs; with STRICT=1 fail if any is
 	@$(PY) scripts/notebooks.py stale $(if $(STRICT),--strict)
 
+site: $(JUPYTER) ## README, notebooks, gallery and documents as static pages in site/, every link checked
+	@$(PY) scripts/site_pages.py
+
 clean: ## Remove build products; keep data/, figures/ and the environment
 	$(CARGO) clean
-	rm -rf notebooks/.evcxr notebooks/.ipynb_checkpoints .cache/notebooks
+	rm -rf notebooks/.evcxr notebooks/.ipynb_checkpoints .cache/notebooks dist site
 
 # Results by the names that they are given; what else lies under data/ is somebody's.
 distclean: clean ## Also remove the environment and the results under data/
