@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check doc ffi fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check doc wheel ffi fmt lint deny check-notebooks stale readme site clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -97,6 +97,7 @@ bench: build ## Time the solver, training and draws (idle machine); TORCH=python
 	@for model in paper-latent paper-physical ae-8 ae-16; do target/release/lacuna bench train --model $$model --json; done
 	@for model in latent-8 paper-physical spectral; do target/release/lacuna bench sample --model $$model --json; \
 	  target/release/lacuna bench rollout --model $$model --json; done
+	$(CARGO) bench --workspace --bench overhead
 	@$(PYTHON) bench/compare_vectors.py
 	@$(if $(TORCH),$(TORCH) bench/compare_solver.py && $(TORCH) bench/compare_learning.py)
 
@@ -106,13 +107,22 @@ cuda: $(SYSTEM) ## Build target/cuda/release/lacuna for NVIDIA GPUs, without LLV
 cuda-check: $(SYSTEM) ## Does the code for NVIDIA GPUs compile? (without linking)
 	@scripts/cuda.sh check $(ARGS)
 
-ffi: build $(JUPYTER) ## The library for C, Fortran and Python; their loops against an ensemble of preset smoke (needs gfortran)
+wheel: $(SYSTEM) $(JUPYTER) ## The Python module with its library as dist/*.whl: pip install it, no compiler needed
 	$(CARGO) build --release --workspace --lib
-	@$(PY) -m pip install --quiet --disable-pip-version-check numpy h5py
-	gfortran -O2 -J.cache -o .cache/closed_loop crates/ffi/fortran/lacuna.f90 examples/fortran/closed_loop.f90 \
-	  -Ltarget/release -llacuna_ffi -Wl,-rpath,$(CURDIR)/target/release
+	@rm -rf dist
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist crates/ffi/python
+
+# The wheel in an environment of its own; py-pde is large, and only one loop needs it. $(PY) may be that of a conda environment.
+ffi: build wheel ## The library for C, Fortran and Python: the installed wheel, and loops against an ensemble of preset smoke
+	@rm -rf .cache/wheel && $(PYTHON) -m venv .cache/wheel
+	.cache/wheel/bin/pip install --quiet --disable-pip-version-check dist/*.whl h5py==3.16.0
+	.cache/wheel/bin/pip install --quiet --disable-pip-version-check py-pde==0.59.0 || echo "ffi: py-pde cannot be installed here"
+	@scripts/setup.sh fortran
 	target/release/lacuna rollout --preset smoke --closure spectral
-	@$(PY) crates/ffi/check.py data spectral target/release/liblacuna_ffi.so .cache/closed_loop
+	@program=; if command -v gfortran >/dev/null; then program=.cache/closed_loop; \
+	  gfortran -O2 -J.cache -o $$program crates/ffi/fortran/lacuna.f90 examples/fortran/closed_loop.f90 \
+	    -Ltarget/release -llacuna_ffi -Wl,-rpath,$(CURDIR)/target/release; fi; \
+	  .cache/wheel/bin/python crates/ffi/check.py $${LACUNA_OUT:-data} spectral $$program
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
@@ -126,15 +136,22 @@ lint: $(SYSTEM) ## Formatting and clippy, warnings are errors; dependencies comp
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --lib --no-default-features --features notebook -- -D warnings
 
+deny: ## Licences and duplicates of what is linked, as deny.toml allows (needs cargo-deny: cargo install --locked cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "deny: no cargo-deny; cargo install --locked cargo-deny builds it (ten minutes)" >&2; exit 1; }
+	$(CARGO) deny --locked check licenses bans sources
+
 check-notebooks: $(JUPYTER) ## Prove that the notebook checker rejects broken notebooks
 	$(PY) -m unittest discover -v -s tests/notebooks
 
 stale: $(JUPYTER) ## Say which committed notebook outputs are older than their inputs; with STRICT=1 fail if any is
 	@$(PY) scripts/notebooks.py stale $(if $(STRICT),--strict)
 
+site: $(JUPYTER) ## README, notebooks, gallery and documents as static pages in site/, every link checked
+	@$(PY) scripts/site_pages.py
+
 clean: ## Remove build products; keep data/, figures/ and the environment
 	$(CARGO) clean
-	rm -rf notebooks/.evcxr notebooks/.ipynb_checkpoints .cache/notebooks
+	rm -rf notebooks/.evcxr notebooks/.ipynb_checkpoints .cache/notebooks dist site
 
 # Results by the names that they are given; what else lies under data/ is somebody's.
 distclean: clean ## Also remove the environment and the results under data/

@@ -40,12 +40,15 @@ bundle=$target/bundle
 rm -rf "$bundle" && mkdir -p "$bundle/lib"
 cp "$binary" "$bundle/"
 # HDF5 and what it links to; the C library, the compiler's run-time library and the driver are the other machine's own.
-ldd "$binary" | awk '/=> \// { print $1, $3 }' | while read -r name path; do
+libraries=()
+while read -r name path; do
     case $name in
         libc.so* | libm.so* | libdl.so* | libpthread.so* | librt.so* | libgcc_s.so* | libstdc++.so* | libcuda* | libnvrtc*) ;;
-        *) cp -L "$path" "$bundle/lib/$name" ;;
+        *) cp -L "$path" "$bundle/lib/$name" && libraries+=("$path") ;;
     esac
-done
+done < <(ldd "$binary" | awk '/=> \// { print $1, $3 }')
+cp LICENSE LICENSE-MIT LICENSE-APACHE "$bundle/"
+python3 scripts/notices.py lacuna "$bundle/THIRD-PARTY.txt" --lib "${libraries[@]}" -- --manifest-path "$copy/Cargo.toml" --features cuda
 cp bench/gpu.sh bench/train_torch.py bench/pytorch_fixture.py "$bundle/"
 tar -C "$bundle" -cJf "$target/lacuna-cuda.tar.xz" .
 size() { stat -c %s "$1" | awk '{ printf "%.1f MB", $1 / 1e6 }'; }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a fresh machine with Rust and Python needs.  Called by make:
 #   scripts/setup.sh system    libraries the crate links to, and a C compiler
+#   scripts/setup.sh fortran   gfortran, if it can be had: only `make ffi` wants it
 #   scripts/setup.sh jupyter   Python environment, Rust kernel, kernel specification
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -50,6 +51,17 @@ system() {
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
+fortran() {
+    if command -v gfortran >/dev/null; then
+        say "gfortran is there"
+    elif [ -z "${CONDA_PREFIX:-}" ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ] &&
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gfortran; then
+        say "installed gfortran"
+    else
+        say "no gfortran, and none that can be installed from here: the loop in Fortran is left out"
+    fi
+}
+
 kernel_binary() {
     local cargo_bin=${CARGO_HOME:-$HOME/.cargo}/bin
     if [ -n "${CONDA_PREFIX:-}" ] && [ -x "$CONDA_PREFIX/bin/evcxr_jupyter" ]; then
@@ -96,6 +108,7 @@ PY
 
 case ${1:-} in
     system) system ;;
+    fortran) fortran ;;
     jupyter) jupyter ;;
-    *) die "usage: scripts/setup.sh system|jupyter" ;;
+    *) die "usage: scripts/setup.sh system|fortran|jupyter" ;;
 esac

@@ -34,25 +34,28 @@ module lacuna
       character(kind=c_char), intent(in) :: path(*)
       integer(c_int) :: status
     end function
-    function c_sample(model, w, t, h) bind(c, name="lacuna_sample") result(status)
+    function c_sample(model, n, w, t, h) bind(c, name="lacuna_sample") result(status)
       import :: c_ptr, c_int, c_double
       type(c_ptr), value :: model
+      integer(c_int), value :: n
       real(c_double), intent(in) :: w(*)
       real(c_double), value :: t
       real(c_double), intent(out) :: h(*)
       integer(c_int) :: status
     end function
-    function c_mean(model, w, t, h) bind(c, name="lacuna_mean") result(status)
+    function c_mean(model, n, w, t, h) bind(c, name="lacuna_mean") result(status)
       import :: c_ptr, c_int, c_double
       type(c_ptr), value :: model
+      integer(c_int), value :: n
       real(c_double), intent(in) :: w(*)
       real(c_double), value :: t
       real(c_double), intent(out) :: h(*)
       integer(c_int) :: status
     end function
-    function c_fluctuation(model, w, t, mean, h) bind(c, name="lacuna_fluctuation") result(status)
+    function c_fluctuation(model, n, w, t, mean, h) bind(c, name="lacuna_fluctuation") result(status)
       import :: c_ptr, c_int, c_double
       type(c_ptr), value :: model
+      integer(c_int), value :: n
       real(c_double), intent(in) :: w(*), mean(*)
       real(c_double), value :: t
       real(c_double), intent(out) :: h(*)
@@ -105,7 +108,7 @@ contains
     real(c_double), intent(in), contiguous :: w(:, :)
     real(c_double), intent(in) :: t
     real(c_double), intent(out), contiguous :: h(:, :)
-    closure_sample = c_sample(closure%model, w, t, h) == 0
+    closure_sample = c_sample(closure%model, side(w, w, h), w, t, h) == 0
   end function
 
   ! The conditional mean of H.
@@ -114,7 +117,7 @@ contains
     real(c_double), intent(in), contiguous :: w(:, :)
     real(c_double), intent(in) :: t
     real(c_double), intent(out), contiguous :: h(:, :)
-    closure_mean = c_mean(closure%model, w, t, h) == 0
+    closure_mean = c_mean(closure%model, side(w, w, h), w, t, h) == 0
   end function
 
   ! A draw of H less its conditional mean.
@@ -123,7 +126,16 @@ contains
     real(c_double), intent(in), contiguous :: w(:, :), mean(:, :)
     real(c_double), intent(in) :: t
     real(c_double), intent(out), contiguous :: h(:, :)
-    closure_fluctuation = c_fluctuation(closure%model, w, t, mean, h) == 0
+    closure_fluctuation = c_fluctuation(closure%model, side(w, mean, h), w, t, mean, h) == 0
+  end function
+
+  ! Points per side of fields that are square and alike, or else 0, which no closure takes.
+  integer(c_int) function side(a, b, c)
+    real(c_double), intent(in) :: a(:, :), b(:, :), c(:, :)
+    integer :: n
+    n = size(a, 1)
+    side = 0
+    if (all([shape(a), shape(b), shape(c)] == n)) side = int(n, c_int)
   end function
 
   ! What went wrong last in this thread.

@@ -1,8 +1,10 @@
 /* Trained closures for solvers in other languages: a checkpoint is opened, and draws of H given ω are asked for.
  *
- * Fields are n × n doubles, row-major, axis 0 = x (Fortran: the array w(n, n) with y first). A handle may be used by several
- * threads, one after the other; lacuna_copy gives each thread one of its own. A draw allocates nothing. Nothing unwinds
- * across the border: what goes wrong is a status of −1 (or a null pointer), and lacuna_last_error says what it was. */
+ * Fields are n × n doubles, row-major, axis 0 = x (Fortran: the array w(n, n) with y first), n that of lacuna_grid.
+ * A handle may be used by several threads; one waits for the other, and draws come from its one stream in the order of the
+ * calls. lacuna_copy gives each thread a handle of its own, and different handles do not wait. A draw allocates nothing
+ * after the first. Nothing unwinds across the border: what goes wrong is a status of −1 (or a null pointer), and
+ * lacuna_last_error says what it was. */
 #ifndef LACUNA_H
 #define LACUNA_H
 
@@ -37,15 +39,16 @@ int lacuna_grid(const LacunaModel *model);
  * follow whenever it is begun. 0, or -1 if that fails. */
 int lacuna_seed(const LacunaModel *model, uint64_t seed, const char *path);
 
-/* Writes a sample of H given the vorticity w at time t to h. 0, or -1 if that fails. */
-int lacuna_sample(const LacunaModel *model, const double *w, double t, double *h);
+/* Writes a sample of H given the vorticity w at time t to h, fields of n points per side. 0, or -1 if that fails. */
+int lacuna_sample(const LacunaModel *model, int n, const double *w, double t, double *h);
 
-/* Writes the conditional mean of H given the vorticity w at time t to h. 0, or -1 if that fails. */
-int lacuna_mean(const LacunaModel *model, const double *w, double t, double *h);
+/* Writes the conditional mean of H given the vorticity w at time t to h, fields of n points per side. 0, or -1 if that
+ * fails. */
+int lacuna_mean(const LacunaModel *model, int n, const double *w, double t, double *h);
 
-/* Writes a sample of H minus the conditional mean to h, given the vorticity w at time t and its mean by lacuna_mean: for
- * loops that hold the mean and scale or redraw the rest. 0, or -1 if that fails. */
-int lacuna_fluctuation(const LacunaModel *model, const double *w, double t, const double *mean, double *h);
+/* Writes a sample of H minus the conditional mean to h, given the vorticity w at time t and its mean by lacuna_mean,
+ * fields of n points per side: for loops that hold the mean and scale or redraw the rest. 0, or -1 if that fails. */
+int lacuna_fluctuation(const LacunaModel *model, int n, const double *w, double t, const double *mean, double *h);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,10 @@
 //! Trained closures for solvers in other languages: a checkpoint is opened, and draws of H given ω are asked for.
 //!
-//! Fields are n × n doubles, row-major, axis 0 = x (Fortran: the array `w(n, n)` with y first). A handle may be used by several
-//! threads, one after the other; [`lacuna_copy`] gives each thread one of its own. A draw allocates nothing. Nothing unwinds
-//! across the border: what goes wrong is a status of −1 (or a null pointer), and [`lacuna_last_error`] says what it was.
+//! Fields are n × n doubles, row-major, axis 0 = x (Fortran: the array `w(n, n)` with y first), n that of [`lacuna_grid`].
+//! A handle may be used by several threads; one waits for the other, and draws come from its one stream in the order of the
+//! calls. [`lacuna_copy`] gives each thread a handle of its own, and different handles do not wait. A draw allocates nothing
+//! after the first. Nothing unwinds across the border: what goes wrong is a status of −1 (or a null pointer), and
+//! [`lacuna_last_error`] says what it was.
 //!
 //! `include/lacuna.h` is made from this file (`cargo test -p lacuna-ffi` sees to it that it is up to date).
 
@@ -35,7 +37,8 @@ thread_local! {
 fn failed(message: &str) {
     // Bytes of zero would end the text.
     let text = CString::new(message.replace('\0', " ")).unwrap_or_default();
-    LAST_ERROR.with(|last| *last.borrow_mut() = text);
+    // A thread that ends has no place for it any more.
+    let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = text);
 }
 
 /// What `work` makes; a default where it fails or panics.
@@ -78,6 +81,18 @@ unsafe fn with<T>(model: *const LacunaModel, work: impl FnOnce(&mut Model) -> Re
     work(&mut model.0.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// The draw's fields have the closure's size, and its time is a number.
+fn check(closure: &Learned, n: c_int, t: f64) -> Result<usize> {
+    let own = closure.n();
+    if usize::try_from(n) != Ok(own) {
+        return Err(Error::config("n", format!("{n}; fields of this closure have {own} points per side")));
+    }
+    if !t.is_finite() {
+        return Err(Error::config("t", format!("{t}; must be finite")));
+    }
+    Ok(own)
+}
+
 /// A field to read.
 ///
 /// # Safety
@@ -115,7 +130,7 @@ pub extern "C" fn lacuna_version() -> *const c_char {
 /// What went wrong last in this thread; valid until the next call that fails. Empty if nothing did.
 #[unsafe(no_mangle)]
 pub extern "C" fn lacuna_last_error() -> *const c_char {
-    LAST_ERROR.with(|last| last.borrow().as_ptr())
+    LAST_ERROR.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
 /// Opens a checkpoint; null if that fails. Its stream is that of seed 0 until lacuna_seed chooses another.
@@ -194,17 +209,23 @@ pub unsafe extern "C" fn lacuna_seed(model: *const LacunaModel, seed: u64, path:
     })
 }
 
-/// Writes a sample of H given the vorticity `w` at time `t` to `h`. 0, or -1 if that fails.
+/// Writes a sample of H given the vorticity `w` at time `t` to `h`, fields of `n` points per side. 0, or -1 if that fails.
 ///
 /// # Safety
 /// `model` is an open handle; `w` and `h` point to n*n doubles each and do not overlap.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lacuna_sample(model: *const LacunaModel, w: *const f64, t: f64, h: *mut f64) -> c_int {
+pub unsafe extern "C" fn lacuna_sample(
+    model: *const LacunaModel,
+    n: c_int,
+    w: *const f64,
+    t: f64,
+    h: *mut f64,
+) -> c_int {
     guarded(-1, || {
         // SAFETY: the caller's promise.
         unsafe {
             with(model, |Model { closure, stream }| {
-                let n = closure.n();
+                let n = check(closure, n, t)?;
                 closure.sample(field("w", w, n)?, t, stream, field_mut("h", h, n)?)?;
                 Ok(0)
             })
@@ -212,17 +233,18 @@ pub unsafe extern "C" fn lacuna_sample(model: *const LacunaModel, w: *const f64,
     })
 }
 
-/// Writes the conditional mean of H given the vorticity `w` at time `t` to `h`. 0, or -1 if that fails.
+/// Writes the conditional mean of H given the vorticity `w` at time `t` to `h`, fields of `n` points per side. 0, or -1 if that
+/// fails.
 ///
 /// # Safety
 /// As lacuna_sample.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lacuna_mean(model: *const LacunaModel, w: *const f64, t: f64, h: *mut f64) -> c_int {
+pub unsafe extern "C" fn lacuna_mean(model: *const LacunaModel, n: c_int, w: *const f64, t: f64, h: *mut f64) -> c_int {
     guarded(-1, || {
         // SAFETY: the caller's promise.
         unsafe {
             with(model, |Model { closure, .. }| {
-                let n = closure.n();
+                let n = check(closure, n, t)?;
                 closure.mean(field("w", w, n)?, t, field_mut("h", h, n)?)?;
                 Ok(0)
             })
@@ -230,14 +252,15 @@ pub unsafe extern "C" fn lacuna_mean(model: *const LacunaModel, w: *const f64, t
     })
 }
 
-/// Writes a sample of H minus the conditional mean to `h`, given the vorticity `w` at time `t` and its `mean` by lacuna_mean: for
-/// loops that hold the mean and scale or redraw the rest. 0, or -1 if that fails.
+/// Writes a sample of H minus the conditional mean to `h`, given the vorticity `w` at time `t` and its `mean` by lacuna_mean,
+/// fields of `n` points per side: for loops that hold the mean and scale or redraw the rest. 0, or -1 if that fails.
 ///
 /// # Safety
 /// As lacuna_sample; `mean` points to n*n doubles.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lacuna_fluctuation(
     model: *const LacunaModel,
+    n: c_int,
     w: *const f64,
     t: f64,
     mean: *const f64,
@@ -247,10 +270,53 @@ pub unsafe extern "C" fn lacuna_fluctuation(
         // SAFETY: the caller's promise.
         unsafe {
             with(model, |Model { closure, stream }| {
-                let n = closure.n();
+                let n = check(closure, n, t)?;
                 closure.fluctuation(field("w", w, n)?, t, field("mean", mean, n)?, stream, field_mut("h", h, n)?)?;
                 Ok(0)
             })
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last() -> String {
+        // SAFETY: a string that ends with a zero.
+        unsafe { CStr::from_ptr(lacuna_last_error()) }.to_str().unwrap().into()
+    }
+
+    #[test]
+    fn a_panic_stops_at_the_border_and_is_told() {
+        assert_eq!(guarded(-1, || panic!("stop at {}", 7)), -1);
+        assert_eq!(last(), "a defect of the library, please report it: stop at 7");
+        assert_eq!(guarded(-1, || std::panic::panic_any(7)), -1);
+        assert!(last().ends_with("no message"));
+        assert_eq!(guarded(-1, || Err(Error::config("path", "a\0b"))), -1);
+        assert!(last().ends_with("a b"), "{}", last());
+    }
+
+    /// Every function that can fail hands all of its work to [`guarded`].
+    #[test]
+    fn every_function_is_guarded() {
+        let source = include_str!("lib.rs");
+        let mut functions = 0;
+        for whole in source.split("pub extern \"C\" fn ").skip(1) {
+            let (name, body) = (whole.split('(').next().unwrap(), whole.split("#[").next().unwrap());
+            assert!(["lacuna_version", "lacuna_last_error"].contains(&name), "{name} can fail");
+            assert!(!body.contains("unwrap()") && !body.contains("expect("), "{name}");
+        }
+        for whole in source.split("pub unsafe extern \"C\" fn ").skip(1) {
+            let (name, rest) = whole.split_once('(').unwrap();
+            let body = rest.split_once("{\n").unwrap().1.trim_start();
+            let body = body
+                .split_once("// SAFETY: the caller's promise.\n")
+                .filter(|(before, _)| before.is_empty())
+                .map_or(body, |(_, after)| after.trim_start());
+            assert!(body.starts_with("guarded("), "{name} works outside of `guarded`: {body}");
+            functions += 1;
+        }
+        assert_eq!(functions, 8);
+    }
 }
