@@ -418,6 +418,7 @@ fn the_hold_study_shows_the_price_of_holding() {
         hold: Hold::Held,
         closures: Vec::new(),
         precision: Precision::F32,
+        init: None,
     };
     let law = AnyClosure::new(ExactLaw::new(&config.flow, N).unwrap());
     let seeds = SeedTree::new(3);

@@ -38,6 +38,7 @@ fn loop_of(steps: usize, members: usize, every: usize, hold: Hold) -> RolloutCon
         references: 1,
         closures: Vec::new(),
         precision: Precision::F32,
+        init: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::artifact::Store;
-use crate::config::{Config, Precision};
+use crate::config::{Axes, Config, Precision, SourceConfig, StartConfig};
 use crate::error::{Error, Result};
 use crate::lab::{Exhibit, Lab, Study};
 
@@ -75,11 +75,43 @@ pub struct Data {
     /// Only trajectories i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, in any order.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
+    /// Takes pairs from these files (a folder, or one file) instead of simulating them, as `data.source`: HDF5 in the published
+    /// layout, `SPLIT_vorticity_N` and `SPLIT_nonlinear_N` for train and test, or datasets named below.
+    #[arg(long, value_name = "PATH", conflicts_with = "shard")]
+    from: Option<PathBuf>,
+    /// Dataset of ω there, (samples, n, n) or (trajectories, times, n, n).
+    #[arg(long, value_name = "NAME", requires_all = ["from", "term"])]
+    vorticity: Option<String>,
+    /// Dataset of the missing term there, of the same shape.
+    #[arg(long, value_name = "NAME", requires_all = ["from", "vorticity"])]
+    term: Option<String>,
+    /// Which axis comes first in the files' fields, xy or yx.
+    #[arg(long, requires = "from")]
+    axes: Option<Axes>,
 }
 
 impl Data {
     pub(super) fn run(&self) -> Result<()> {
-        let lab = self.common.lab()?;
+        let mut config = self.common.config()?;
+        if let Some(path) = &self.from {
+            let (vorticity, term) = (self.vorticity.clone(), self.term.clone());
+            let source = SourceConfig { vorticity, term, axes: self.axes, ..SourceConfig::new(path) };
+            config = config.with_data(source);
+        }
+        let lab = self.common.lab_of(config)?;
+        if let (Some(_), Some(source)) = (&self.from, &lab.config().data.source) {
+            let name = |key: &str, name: &Option<String>| {
+                name.as_ref().map_or_else(String::new, |name| format!(", {key} = \"{name}\""))
+            };
+            let axes = self.axes.map(|axes| if axes == Axes::Xy { "xy" } else { "yx" }.to_string());
+            say!(
+                "other commands see these pairs with --set 'data.source={{ path = \"{}\"{}{}{} }}'",
+                source.path.display(),
+                name("vorticity", &source.vorticity),
+                name("term", &source.term),
+                name("axes", &axes)
+            );
+        }
         match lab.data_shard(self.shard)? {
             Some(summary) => say!("{summary}"),
             None => say!("this shard is done; the data set is put together by the last shard to finish"),
@@ -159,6 +191,22 @@ pub struct Rollout {
     /// With `--device cuda`: members at once on it, all by default. Less memory, and finished batches are kept by a killed run.
     #[arg(long, value_name = "MEMBERS", conflicts_with = "shard")]
     batch: Option<NonZeroUsize>,
+    /// Starts from a field of this HDF5 file instead of a fresh trajectory's, as `rollout.init`: on flow.n points, or on data.n for
+    /// the missing physics.
+    #[arg(long, value_name = "FILE", requires = "dataset")]
+    init: Option<PathBuf>,
+    /// Data set in it: (N, N), or several fields with axes before these.
+    #[arg(long, value_name = "NAME", requires = "init")]
+    dataset: Option<String>,
+    /// Which of several fields: its indices along the axes before the last two, such as `3` or `0,19`.
+    #[arg(long, value_name = "I,J,…", value_delimiter = ',', requires = "init")]
+    field: Vec<usize>,
+    /// Which axis comes first in the file's fields, xy or yx.
+    #[arg(long, requires = "init")]
+    axes: Option<Axes>,
+    /// Simulated time of that field, as `rollout.start`; 0 by default.
+    #[arg(long, value_name = "T", requires = "init", allow_hyphen_values = true)]
+    start_time: Option<f64>,
     /// In what the networks of diffusion models multiply, as `rollout.precision`: f32 or, with `--device cuda`, bf16.
     #[arg(long)]
     precision: Option<Precision>,
@@ -173,6 +221,11 @@ impl Rollout {
                 return Err(Error::config("precision", what));
             }
             config.rollout.precision = precision;
+        }
+        if let (Some(path), Some(dataset)) = (&self.init, &self.dataset) {
+            let (field, axes) = (self.field.clone(), self.axes);
+            config.rollout.init = Some(StartConfig { field, axes, ..StartConfig::new(path, dataset) });
+            config.rollout.start = self.start_time.unwrap_or(0.0);
         }
         let lab = self.common.lab_of(config)?;
         let lab = match self.batch {

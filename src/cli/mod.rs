@@ -11,6 +11,7 @@ macro_rules! say {
 pub mod bench;
 mod experiment;
 mod network;
+pub mod output;
 #[cfg(feature = "learn")]
 mod selftest;
 pub mod simulate;

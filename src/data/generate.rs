@@ -1,4 +1,4 @@
-//! Simulating a dataset.
+//! Making a dataset.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +8,7 @@ use ndarray::s;
 
 use super::part::Part;
 use super::record::Recorder;
+use super::source::adopt;
 use super::split::{NAMES, Split};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Store, Work, h5, write_atomically};
@@ -82,7 +83,7 @@ impl Snapshots {
     }
 }
 
-/// Finds the dataset of `config` in the store or simulates it, going on from whatever an earlier run has left. Progress,
+/// Finds the dataset of `config` in the store, reads it from `data.source`, or simulates it, going on from whatever an earlier run has left. Progress,
 /// with rate and remaining time, goes through `progress`, a line each.
 ///
 /// `None`: everything that was this shard's is done, but other shards are still at work (or have not run yet). The last
@@ -105,6 +106,12 @@ pub fn generate(
     let (shard, shards) = options.shard.unwrap_or((1, 1));
     if shard == 0 || shard > shards {
         return Err(Error::config("shard", format!("{shard}/{shards}; i/n with 1 <= i <= n is needed")));
+    }
+    if let Some(source) = &config.data.source {
+        if options.shard.is_some() {
+            return Err(Error::config("shard", "pairs of one's own are read in one go; shards are for simulating them"));
+        }
+        return adopt(config, source, store, progress).map(Some);
     }
     let work = if options.shard.is_some() { store.begin_shared(&stage)? } else { store.begin(&stage)? };
     let all = items(config);

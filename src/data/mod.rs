@@ -8,27 +8,38 @@
 //! `noise_alpha`, `noise_kappa`, `noise_sigma`, `seed`, and ours: `config_hash`, `seed_path`, `version`. The published files
 //! themselves are read, too, whatever they are called; see [`Dataset::open`].
 //!
+//! # Pairs of one's own
+//! With `data.source` in the configuration [`generate`] takes the pairs from files instead of simulating them, checks them, divides
+//! them by trajectory and stores them as above; `source_trajectory` then says which of the source's each is. The SHA-256 of the files is
+//! part of the stage's settings, so that everything downstream is bound to these bytes. [`resolve`] finds it.
+//!
 //! # Generation
 //! [`generate`] writes one part file per trajectory as soon as that is complete and assembles the parts at the end. Each
 //! trajectory has its own named streams (`data/<split>/<i>/initial`, `…/noise`) and its own solver, so the fields are the
 //! same bits for any number of threads, shards and interruptions.
 
+mod fields;
+mod folder;
 mod generate;
 mod part;
 mod record;
+mod source;
 mod split;
 
 use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
 
+pub use fields::{FieldSet, start_field, start_pair};
 pub use generate::{Options, generate, parse_shard};
 pub use record::Recorder;
+pub use source::resolve;
 pub use split::Split;
 
 pub use crate::nets::Stats;
 
-use crate::artifact::h5;
+use folder::Folder;
+
 use crate::error::{Error, Result};
 
 /// The splits, which are prefixes of dataset names, file stems and nodes of the seed tree.
@@ -71,15 +82,17 @@ pub struct Pairs {
 impl Dataset {
     /// Opens a folder: `train.h5`, `validation.h5`, `test.h5`, `stats.json` as made by [`generate`], or published files.
     ///
-    /// Where `<split>.h5` is missing, the one file `*.h5` that holds a dataset `<split>_vorticity…` serves. Where there is no
+    /// Where `<split>.h5` is missing, the one HDF5 file (`.h5`, `.hdf5`, `.he5`, `.nc`) that holds a dataset `<split>_vorticity…`
+    /// serves; hidden and broken ones are passed over. Where there is no
     /// validation split at all, the last eighteenth of the training trajectories (at least one) is set apart for it: 5 of
     /// the published 90. Where there are no stored statistics, they are computed in one pass over the training fields.
     ///
     /// # Errors
     /// A split is missing or ambiguous, or what [`Split::open`] and [`Split::load`] report.
     pub fn open(folder: &Path) -> Result<Self> {
-        let [train, validation, test] = SPLITS.map(|key| find(folder, key));
-        let (mut train, test) = (need(folder, SPLITS[0], train?)?, need(folder, SPLITS[2], test?)?);
+        let files = Folder::open(folder)?;
+        let [train, validation, test] = SPLITS.map(|key| find(&files, key));
+        let (mut train, test) = (need(&files, SPLITS[0], train?)?, need(&files, SPLITS[2], test?)?);
         let validation = match validation? {
             Some(split) => split,
             None => {
@@ -106,33 +119,14 @@ impl Dataset {
     }
 }
 
-/// The file of a split, if there is one.
-fn find(folder: &Path, key: &str) -> Result<Option<Split>> {
-    let own = folder.join(format!("{key}.h5"));
-    if own.is_file() {
-        return Split::open(&own, key).map(Some);
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "h5") && split::holds(&h5::open(&path)?, key) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    match found.as_slice() {
-        [] => Ok(None),
-        [path] => Split::open(path, key).map(Some),
-        [first, second, ..] => {
-            let what = format!("{} and {} both hold a {key} split", first.display(), second.display());
-            Err(Error::Artifact { path: folder.into(), what })
-        }
-    }
+/// The split of a folder, if there is one.
+fn find(folder: &Folder, key: &str) -> Result<Option<Split>> {
+    let path = folder.find(&format!("a {key} split"), key, |file| split::holds(file, key))?;
+    path.map(|path| Split::open(&path, key)).transpose()
 }
 
-fn need(folder: &Path, key: &str, found: Option<Split>) -> Result<Split> {
-    found.ok_or_else(|| Error::Artifact {
-        path: folder.into(),
-        what: format!("no {key} split: neither {key}.h5 nor another HDF5 file with a dataset `{key}_vorticity…`"),
+fn need(folder: &Folder, key: &str, found: Option<Split>) -> Result<Split> {
+    found.ok_or_else(|| {
+        folder.nothing(format!("no {key} split: neither {key}.h5 nor another HDF5 file with a dataset `{key}_vorticity…`"))
     })
 }

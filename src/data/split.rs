@@ -28,6 +28,8 @@ pub struct Split {
     pub per_trajectory: usize,
     /// First trajectory in the file that belongs to the split.
     first: usize,
+    /// Whether the known part is there.
+    known: bool,
     /// Datasets of ω, H and the known part.
     names: [String; 3],
 }
@@ -38,7 +40,7 @@ pub(super) fn holds(file: &hdf5::File, key: &str) -> bool {
 }
 
 /// Suffixes `s` of the datasets `<key>_vorticity<s>` in a file, each empty or `_<digits>`.
-fn candidates(file: &hdf5::File, key: &str) -> Vec<String> {
+pub(super) fn candidates(file: &hdf5::File, key: &str) -> Vec<String> {
     let prefix = format!("{key}_{}", NAMES[0]);
     let names = file.member_names().unwrap_or_default();
     let suffix = |name: &String| {
@@ -50,7 +52,7 @@ fn candidates(file: &hdf5::File, key: &str) -> Vec<String> {
 }
 
 impl Split {
-    /// Opens the split `key` of a file and checks the shapes: the three datasets agree, fields are square, and the number
+    /// Opens the split `key` of a file and checks the shapes: its datasets agree (that of the known part may be absent), fields are square, and the number
     /// of samples is a multiple of the number of times.
     ///
     /// # Errors
@@ -77,7 +79,8 @@ impl Split {
             [_, ..] if shape.len() == 3 => check_square(&label(&names[0]), &shape[1..])?,
             _ => return Err(Error::shape(label(&names[0]), "(samples, n, n)", &shape)),
         };
-        for name in &names[1..] {
+        let known = file.dataset(&names[2]).is_ok();
+        for name in &names[1..2 + usize::from(known)] {
             let found = h5::dataset(&file, path, name)?.shape();
             if found != shape {
                 return Err(Error::shape(label(name), format!("{shape:?} as `{}`", names[0]), &found));
@@ -95,6 +98,7 @@ impl Split {
             trajectories: shape[0] / times,
             per_trajectory: times,
             first: 0,
+            known,
             names,
         })
     }
@@ -154,7 +158,7 @@ impl Split {
         self.read(&h5::open(&self.path)?, 2, 0..self.trajectories)
     }
 
-    /// Root mean squares over the split, one trajectory at a time.
+    /// Root mean squares over the split, one trajectory at a time; 0 for a known part that is not there.
     ///
     /// # Errors
     /// As [`Split::load`].
@@ -162,7 +166,7 @@ impl Split {
         let file = h5::open(&self.path)?;
         let mut squares = [0.0f64; 3];
         for trajectory in 0..self.trajectories {
-            for (which, sum) in squares.iter_mut().enumerate() {
+            for (which, sum) in squares.iter_mut().enumerate().take(2 + usize::from(self.known)) {
                 let values = self.read(&file, which, trajectory..trajectory + 1)?;
                 *sum += values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
             }

@@ -13,7 +13,7 @@ use super::sampling::{THINNING, check_pairs, draw, evenly_spaced, milliseconds};
 use super::shells::{NoiseSpectrum, ShellSums, Transfers, transfers};
 use super::table::{Table, estimates};
 use crate::closure::{AnyClosure, Closure, EXACT_LAW, ExactLaw};
-use crate::config::{Config, MissingTerm};
+use crate::config::Config;
 use crate::data::Pairs;
 use crate::error::Result;
 use crate::rng::SeedTree;
@@ -60,8 +60,7 @@ struct Block {
 
 impl Offline {
     /// Measures `closures` on `config.eval.conditions` conditions of every test trajectory, spread evenly over its snapshots,
-    /// with `config.eval.samples` draws of each: the scores of [`OFFLINE`]. Where the exact law is known (`config.data.term` is
-    /// the missing physics), it is measured in the same way on the same conditions and is the first row.
+    /// with `config.eval.samples` draws of each: the scores of [`OFFLINE`]. Where the exact law is known ([`Config::exact_law`]), it is measured in the same way on the same conditions and is the first row.
     ///
     /// ± are jackknife standard errors over trajectories. Streams: `offline/<condition>/sample`, common to all closures, and
     /// `offline/<condition>/outcome`.
@@ -70,13 +69,13 @@ impl Offline {
     /// [`crate::error::Error::Shape`] or [`crate::error::Error::Config`] for impossible data; whatever a closure cannot do.
     pub fn measure(config: &Config, test: &Pairs, closures: &[AnyClosure], seeds: &SeedTree) -> Result<Self> {
         let n = check_pairs(test)?;
-        let (law, all) = match config.data.term {
-            MissingTerm::Physics => {
+        let (law, all) = match config.exact_law() {
+            Some(_) => {
                 let law = ExactLaw::new(&config.flow, n)?;
                 let others = closures.iter().filter(|closure| closure.name() != EXACT_LAW).cloned();
                 (Some(law.clone()), std::iter::once(AnyClosure::new(law)).chain(others).collect())
             }
-            MissingTerm::Subgrid { .. } => (None, closures.to_vec()),
+            None => (None, closures.to_vec()),
         };
         let left_out = if law.is_some() { Against::Data } else { Against::Law };
         let metrics: Vec<&OfflineMetric> =
@@ -107,7 +106,7 @@ impl Offline {
             transfers: law.as_ref().map(|_| {
                 Transfers::new(by_closure().map(|(c, name)| (name, blocks(c).map(|block| &block.transfer).collect())))
             }),
-            caption: caption(law.is_some(), conditions, test.trajectories, config.eval.samples),
+            caption: caption(config, conditions, test.trajectories),
             rows,
         })
     }
@@ -166,19 +165,26 @@ impl Offline {
     }
 }
 
-fn caption(law: bool, conditions: usize, trajectories: usize, samples: usize) -> String {
-    if law {
-        format!(
+fn caption(config: &Config, conditions: usize, trajectories: usize) -> String {
+    let samples = config.eval.samples;
+    if config.exact_law().is_some() {
+        return format!(
             "p(H | ω) against the exact law on {conditions} conditions of each of {trajectories} test trajectories, {samples} samples each; bias and \
              W1 relative to rms H, excess over the exact law on the same conditions; ± jackknife over trajectories."
-        )
-    } else {
-        format!(
-            "Closures against the stored term on {conditions} conditions of each of {trajectories} test trajectories, {samples} samples each; std and \
-             CRPS relative to rms H; enstrophy and energy given to the resolved flow relative to the stored term's; ± jackknife \
-             over trajectories."
-        )
+        );
     }
+    let absent = if config.data.source.is_some() {
+        let names: Vec<&str> =
+            OFFLINE.iter().filter(|metric| metric.rule.against == Against::Law).map(|metric| metric.name).collect();
+        format!(" Not there for pairs of one's own, whose exact law is not known: {}.", names.join(", "))
+    } else {
+        String::new()
+    };
+    format!(
+        "Closures against the stored term on {conditions} conditions of each of {trajectories} test trajectories, {samples} samples each; std and \
+         CRPS relative to rms H; enstrophy and energy given to the resolved flow relative to the stored term's; ± jackknife \
+         over trajectories.{absent}"
+    )
 }
 
 /// The conditions of one trajectory.

@@ -37,7 +37,7 @@ pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
 pub use sweep::{Labs, tidy};
 
 use crate::artifact::Store;
-use crate::config::Config;
+use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result};
 use crate::spectral::Field;
 
@@ -87,8 +87,9 @@ impl Lab {
     ///
     /// # Errors
     /// Impossible values, or folders that cannot be made.
-    pub fn new(config: Config, results: Option<&Path>, figures: Option<&Path>) -> Result<Self> {
+    pub fn new(mut config: Config, results: Option<&Path>, figures: Option<&Path>) -> Result<Self> {
         config.validate()?;
+        crate::data::resolve(&mut config)?;
         let root = project_root();
         let folder = |given: Option<&Path>, variable: &str, default: PathBuf| {
             given.map(Path::to_path_buf).or_else(|| std::env::var_os(variable).map(PathBuf::from)).unwrap_or(default)
@@ -123,13 +124,22 @@ impl Lab {
     ///
     /// # Errors
     /// The lab is on the CPU, where members run one by one on every core.
-    pub fn in_batches(mut self, members: usize) -> Result<Self> {
+    pub(crate) fn in_batches(mut self, members: usize) -> Result<Self> {
         if self.device == "cpu" {
             let what = format!("{members} members at once: batches are for a device, and this runs on the CPU");
             return Err(Error::config("batch", what));
         }
         self.batch = members;
         Ok(self)
+    }
+
+    /// The same lab on pairs (ω, H) of one's own instead of simulated ones, in the same folders: files in the published layout
+    /// or others. The grid, the equation and the term stay those of the configuration.
+    ///
+    /// # Errors
+    /// Files that are missing, ambiguous, not of the layout, or on another grid than the configuration; its `data.n` is named.
+    pub fn with_data(&self, source: SourceConfig) -> Result<Self> {
+        self.with(self.config.clone().with_data(source))
     }
 
     /// The configuration.

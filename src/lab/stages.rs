@@ -87,6 +87,9 @@ impl Lab {
         match stage.kind {
             StageKind::Data => {
                 let data = &config.data;
+                if let Some(source) = &data.source {
+                    return format!("pairs from {}", source.path.display());
+                }
                 let trajectories = data.train + data.validation + data.test;
                 format!("{trajectories} trajectories × {} steps at {}²", steps(data.final_time), config.flow.n)
             }

@@ -52,8 +52,9 @@ impl Lab {
     }
 
     /// This lab with another configuration and the same folders.
-    fn with(&self, config: Config) -> Result<Self> {
+    pub(super) fn with(&self, mut config: Config) -> Result<Self> {
         config.validate()?;
+        crate::data::resolve(&mut config)?;
         Ok(Self { config, ..self.clone() })
     }
 

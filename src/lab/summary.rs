@@ -77,15 +77,16 @@ shown!(super::Lab);
 pub struct DataSummary {
     /// The splits and their files.
     pub dataset: Dataset,
-    /// Standard deviation of the noise in H, as the law of the forcing gives it.
-    pub noise_std: f64,
+    /// Standard deviation of the noise in H, as the law of the forcing gives it; `None` for pairs whose law is not known.
+    pub noise_std: Option<f64>,
     /// Where it lies.
     pub artifact: Artifact,
 }
 
 impl DataSummary {
     pub(super) fn new(dataset: Dataset, config: &Config, artifact: &Artifact) -> Result<Self> {
-        let noise_std = crate::flow::QWiener::new(&config.flow)?.std();
+        let law = config.data.source.as_ref().is_none_or(|source| source.exact);
+        let noise_std = law.then(|| crate::flow::QWiener::new(&config.flow)).transpose()?.map(|noise| noise.std());
         Ok(Self { dataset, noise_std, artifact: artifact.clone() })
     }
 
@@ -106,10 +107,12 @@ impl DataSummary {
             ("rms of ω", format!("{:.4}", stats.w_rms)),
             ("rms of H", format!("{:.4}", stats.h_rms)),
         ];
-        let share = self.noise_std / stats.h_rms;
-        // Noise that nobody would see is none.
-        if share > NEGLIGIBLE {
-            rows.push(("std of its noise", format!("{:.5} ({:.1} % of H)", self.noise_std, 100.0 * share)));
+        if let Some(std) = self.noise_std {
+            let share = std / stats.h_rms;
+            // Noise that nobody would see is none.
+            if share > NEGLIGIBLE {
+                rows.push(("std of its noise", format!("{std:.5} ({:.1} % of H)", 100.0 * share)));
+            }
         }
         rows.extend(origin(&self.artifact));
         ("Pairs (ω, H)".into(), rows)

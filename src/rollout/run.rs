@@ -16,7 +16,7 @@ use super::{Ensemble, Reference};
 use crate::artifact::{Artifact, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{ClosureRef, Config, FlowConfig, MissingTerm, RolloutConfig, hash, whole_steps};
-use crate::data::Recorder;
+use crate::data::{Recorder, start_field, start_pair};
 use crate::error::{Error, Result};
 use crate::flow::{Reduced, Solver, initial_vorticity};
 use crate::pool::{Task, cores, run_all, with_spinning_pool};
@@ -36,7 +36,7 @@ const CHUNK: usize = 100;
 /// ([`Reference::load`]).
 ///
 /// A fresh trajectory of the full solver runs from a random field to `rollout.start`; its state there, coarsened to `data.n`
-/// as the data are ([`Recorder::coarsen`]), is the common start. From the same full state go `rollout.references`
+/// as the data are ([`Recorder::coarsen`]), is the common start, unless `rollout.init` gives one ([`start_pair`]). From the same full state go `rollout.references`
 /// realisations with independent noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none
 /// is used by data or rollouts. The work goes on from the start state and from every finished realisation after a kill,
 /// with the same result.
@@ -52,9 +52,22 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
     let timeline = Timeline::new(&config.flow, &config.rollout)?;
     let work = store.begin(&stage)?;
     let seeds = config.seeds().child("reference");
-    let full = start_state(config, &work, &seeds, progress)?;
     let recorder = Recorder::new(config)?;
-    let start = recorder.clone().coarsen(full.view())?;
+    let (full, start) = match &config.rollout.init {
+        Some(init) => {
+            let (field, digest) = start_field(init)?;
+            if init.sha256.is_none() {
+                let what = format!("not known yet; it is {digest}, and `data::resolve` finds it");
+                return Err(Error::config("rollout.init.sha256", what));
+            }
+            start_pair(config, init, field)?
+        }
+        None => {
+            let full = start_state(config, &work, &seeds, progress)?;
+            let start = recorder.clone().coarsen(full.view())?;
+            (full, start)
+        }
+    };
     let run = |r: usize, done: &AtomicUsize| {
         let mut solver = Solver::new(&config.flow)?;
         solver.set_vorticity(full.view())?;

@@ -266,6 +266,7 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
             snapshots: 1,
             references: 1,
             precision: Precision::F32,
+            init: None,
         };
         run_ensemble(&flow, start(&flow)?.view(), &closure, &rollout, &SeedTree::new(0).child("bench"), threads)
     };

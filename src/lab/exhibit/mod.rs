@@ -159,8 +159,8 @@ impl Need {
     fn missing(self, config: &Config) -> Option<&'static str> {
         let (there, what) = match self {
             Self::ExactLaw => (
-                matches!(config.data.term, MissingTerm::Physics),
-                "data.term is a subgrid term, whose exact law nobody knows",
+                config.exact_law().is_some(),
+                "the exact law is not known, neither of a subgrid term nor of pairs of one's own",
             ),
             Self::Model => (!config.models.is_empty(), "there is no model"),
             Self::LatentSpace => (

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Config, MissingTerm};
+use super::{Config, MissingTerm, SourceConfig};
 use crate::error::{Error, Result};
 
 /// Suffix of a name that stands for the closure's conditional mean alone.
@@ -156,9 +156,11 @@ impl Config {
         Ok(all)
     }
 
-    /// The exact law, where the problem has one that is known.
+    /// The exact law, where the problem has one that is known: the missing physics, learned from pairs that follow this
+    /// configuration's equation.
     pub fn exact_law(&self) -> Option<ClosureRef> {
-        let known = self.data.term == MissingTerm::Physics;
+        let own = self.data.source.as_ref().is_none_or(|source| source.exact);
+        let known = self.data.term == MissingTerm::Physics && own;
         known.then_some(ClosureRef { kind: ClosureKind::Exact, mean_only: false })
     }
 
@@ -168,11 +170,39 @@ impl Config {
         std::iter::once(none).chain(self.exact_law()).collect()
     }
 
+    /// Takes the exact law off every list of closures that is still `base`'s, where the law is not known: a preset compares with it,
+    /// and pairs of one's own have none.
+    pub(super) fn drop_unknown_law(&mut self, base: &Self) {
+        if self.exact_law().is_some() {
+            return;
+        }
+        let base = base.clone();
+        for (list, before) in [
+            (&mut self.rollout.closures, base.rollout.closures),
+            (&mut self.eval.offline_only, base.eval.offline_only),
+            (&mut self.study.horizon.closures, base.study.horizon.closures),
+            (&mut self.study.ensemble.closures, base.study.ensemble.closures),
+        ] {
+            if *list == before {
+                list.retain(|name| name.strip_suffix(MEAN).unwrap_or(name) != EXACT);
+            }
+        }
+    }
+
+    /// This configuration with pairs of one's own instead of simulated ones. Unless they are said to follow its equation, the exact
+    /// law is not known, and the lists of closures do without it.
+    pub fn with_data(mut self, source: SourceConfig) -> Self {
+        let base = self.clone();
+        self.data.source = Some(source);
+        self.drop_unknown_law(&base);
+        self
+    }
+
     /// [`Config::closure`] of a name that stands at `field`.
     pub(super) fn closure_at(&self, field: &str, name: &str) -> Result<ClosureRef> {
         let (base, mean_only) = name.strip_suffix(MEAN).map_or((name, false), |base| (base, true));
         let mut known = self.baselines();
-        if known.len() == 1 {
+        if matches!(self.data.term, MissingTerm::Subgrid { .. }) {
             let subgrid = SubgridModel::ALL.map(ClosureKind::Subgrid);
             known.extend(subgrid.map(|kind| ClosureRef { kind, mean_only: false }));
         }
@@ -182,8 +212,12 @@ impl Config {
             Some(closure) => Ok(ClosureRef { mean_only, ..closure.clone() }),
             None => {
                 let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+                let why = match (base, self.data.source.is_some()) {
+                    (EXACT, true) => "; the law of pairs of one's own is not known, unless data.source.exact says so",
+                    _ => "",
+                };
                 let what =
-                    format!("unknown closure `{name}`; known: {}, each with or without `/mean`", names.join(", "));
+                    format!("unknown closure `{name}`; known: {}, each with or without `/mean`{why}", names.join(", "));
                 Err(Error::config(field, what))
             }
         }

@@ -24,7 +24,8 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] with the dotted path of an unknown field or an impossible value; [`Error::Io`].
     pub fn load(preset: &str, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        let mut value = spelled_out(&Self::preset(preset.parse::<Preset>()?))?;
+        let base = Self::preset(preset.parse::<Preset>()?);
+        let mut value = spelled_out(&base)?;
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
             let table: toml::Table = text
@@ -39,7 +40,8 @@ impl Config {
                 .ok_or_else(|| Error::config(setting.as_str(), "expected path.to.field=value"))?;
             set(&mut value, path.trim(), parse(text.trim()))?;
         }
-        let config: Self = typed(value)?;
+        let mut config: Self = typed(value)?;
+        config.drop_unknown_law(&base);
         config.validate()?;
         Ok(config)
     }
@@ -63,6 +65,8 @@ fn spelled_out(config: &Config) -> Result<Value> {
     };
     let precision = |precision: Precision| precision.name().into();
     say("rollout", "precision", precision(config.rollout.precision));
+    say("rollout", "init", serde_json::to_value(&config.rollout.init).map_err(unreadable)?);
+    say("data", "source", serde_json::to_value(&config.data.source).map_err(unreadable)?);
     for (name, model) in &config.models {
         let path = format!("models.{name}");
         say(&path, "transport", serde_json::to_value(model.transport).map_err(unreadable)?);
@@ -179,6 +183,10 @@ fn overlay(base: &mut Value, table: Value, path: &str) -> Result<()> {
         *base = fit(base, table);
         return Ok(());
     };
+    if base.is_null() {
+        *base = Value::Object(entries);
+        return Ok(());
+    }
     // A table of another kind (`kind = ...`) replaces the old one: its fields are different.
     let kind = |value: &Value| value.get("kind").cloned();
     if let Some(new_kind) = entries.get("kind")

@@ -8,6 +8,7 @@ mod closure;
 mod load;
 mod model;
 mod presets;
+mod source;
 mod stage;
 mod study;
 mod validate;
@@ -24,6 +25,7 @@ pub use model::{
     SamplerConfig, SamplerKind, TrainConfig, TransportKind, Variant, halvings,
 };
 pub use presets::Preset;
+pub use source::{Axes, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
 pub use validate::{check_grid, whole_steps};
@@ -103,6 +105,17 @@ pub enum Stepper {
     Etdrk4,
 }
 
+impl Stepper {
+    /// The scheme's name as in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CnEuler => "cn-euler",
+            Self::CnAb2 => "cn-ab2",
+            Self::Etdrk4 => "etdrk4",
+        }
+    }
+}
+
 impl std::str::FromStr for Stepper {
     type Err = Error;
 
@@ -141,6 +154,9 @@ pub struct InitialConfig {
 }
 
 /// Snapshots and their split; the split is by trajectory.
+///
+/// With `source` the pairs are read from files. All their trajectories are used; where the files do not say which belong to which
+/// split, `train`, `validation` and `test` are the proportions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
@@ -162,6 +178,9 @@ pub struct DataConfig {
     pub final_time: f64,
     /// Time between snapshots.
     pub interval: f64,
+    /// Pairs of one's own instead of simulated ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceConfig>,
 }
 
 /// Named coarsening operators.
@@ -204,7 +223,7 @@ pub enum FilterConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutConfig {
-    /// Time of the start state, taken from a fresh reference trajectory.
+    /// Time of the start state, taken from a fresh reference trajectory unless `init` gives it.
     pub start: f64,
     /// Simulated duration.
     pub duration: f64,
@@ -225,6 +244,10 @@ pub struct RolloutConfig {
     /// In what the networks of diffusion models multiply, which on a CPU is f32.
     #[serde(default, skip_serializing_if = "Precision::is_default")]
     pub precision: Precision,
+    /// A start state of one's own: on `flow.n` points, or on `data.n` for the missing physics, whose true flow then starts from the
+    /// field's trigonometric interpolation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<StartConfig>,
 }
 
 /// What a rollout does with a drawn term until the next draw.

@@ -78,6 +78,7 @@ fn desk() -> Config {
             burn_in: 20.0,
             final_time: 40.0,
             interval: 0.2,
+            source: None,
         },
         models: desk_models(),
         rollout: RolloutConfig {
@@ -90,6 +91,7 @@ fn desk() -> Config {
             snapshots: 20,
             references: 1,
             precision: Precision::F32,
+            init: None,
         },
         eval: EvalConfig {
             conditions: 10,
@@ -263,6 +265,7 @@ fn smoke() -> Config {
             burn_in: 8.0,
             final_time: 16.0,
             interval: 0.25,
+            source: None,
             ..desk.data
         },
         models: BTreeMap::from([
@@ -352,6 +355,7 @@ fn paper() -> Config {
             validation: 5,
             test: 10,
             interval: 0.1,
+            source: None,
             ..desk.data
         },
         models: BTreeMap::from([

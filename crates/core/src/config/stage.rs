@@ -97,9 +97,13 @@ impl Config {
         crate::rng::SeedTree::new(self.seed)
     }
 
-    /// Simulated pairs (ω, H).
+    /// Pairs (ω, H), simulated or from files.
     pub fn data_stage(&self) -> Stage {
-        Stage::new(StageKind::Data, json!({ "seed": self.seed, "flow": self.flow, "data": self.data }))
+        let mut settings = json!({ "seed": self.seed, "flow": self.flow, "data": self.data });
+        if let Some(source) = &self.data.source {
+            settings["data"]["source"] = source.settings();
+        }
+        Stage::new(StageKind::Data, settings)
     }
 
     /// The autoencoder pair of a two-phase model; `None` for models without.
@@ -138,7 +142,7 @@ impl Config {
     /// Start state and true flow of the closed loop.
     pub fn reference_stage(&self) -> Stage {
         let rollout = &self.rollout;
-        let settings = json!({
+        let mut settings = json!({
             "seed": self.seed,
             "flow": self.flow,
             "n": self.data.n,
@@ -149,6 +153,10 @@ impl Config {
             "snapshots": rollout.snapshots,
             "references": rollout.references,
         });
+        if let Some(init) = &rollout.init {
+            // The values of the field alone: where they come from plays no part.
+            settings["init"] = json!(init.sha256);
+        }
         Stage::new(StageKind::Reference, settings)
     }
 

@@ -118,13 +118,9 @@ impl Config {
         at_least("data.train", data.train, 1)?;
         at_least("data.validation", data.validation, 1)?;
         at_least("data.test", data.test, 1)?;
-        check("data.burn_in", data.burn_in, data.burn_in >= 0.0, "must not be negative")?;
-        let later = format!("must be later than data.burn_in = {}", data.burn_in);
-        check("data.final_time", data.final_time, data.final_time > data.burn_in, &later)?;
-        for (field, value) in [("data.burn_in", data.burn_in), ("data.interval", data.interval)] {
-            whole_steps(field, value, flow.dt)?;
+        if data.source.is_none() {
+            self.validate_snapshots()?;
         }
-        check("data.interval", data.interval, data.interval > 0.0, "must be positive")?;
         let MissingTerm::Subgrid { filter } = data.term else { return Ok(()) };
         if data.n == flow.n {
             return Err(Error::config("data.term", "a subgrid term needs data.n below flow.n"));
@@ -133,6 +129,18 @@ impl Config {
             FilterConfig::Gaussian { width } => check("data.term.filter.width", width, width > 0.0, "must be positive"),
             FilterConfig::Sharp => Ok(()),
         }
+    }
+
+    /// When snapshots are simulated.
+    fn validate_snapshots(&self) -> Result<()> {
+        let (flow, data) = (&self.flow, &self.data);
+        check("data.burn_in", data.burn_in, data.burn_in >= 0.0, "must not be negative")?;
+        let later = format!("must be later than data.burn_in = {}", data.burn_in);
+        check("data.final_time", data.final_time, data.final_time > data.burn_in, &later)?;
+        for (field, value) in [("data.burn_in", data.burn_in), ("data.interval", data.interval)] {
+            whole_steps(field, value, flow.dt)?;
+        }
+        check("data.interval", data.interval, data.interval > 0.0, "must be positive")
     }
 
     fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
@@ -175,9 +183,13 @@ impl Config {
     pub(super) fn validate_rollout(&self, path: &str) -> Result<()> {
         let rollout = &self.rollout;
         let field = |rest: &str| format!("{path}.{rest}");
-        check("rollout.start", rollout.start, rollout.start >= 0.0, "must not be negative")?;
+        if rollout.init.is_some() {
+            check("rollout.start", rollout.start, true, "must be finite")?;
+        } else {
+            check("rollout.start", rollout.start, rollout.start >= 0.0, "must not be negative")?;
+            whole_steps("rollout.start", rollout.start, self.flow.dt)?;
+        }
         check(&field("duration"), rollout.duration, rollout.duration > 0.0, "must be positive")?;
-        whole_steps("rollout.start", rollout.start, self.flow.dt)?;
         at_least(&field("snapshots"), rollout.snapshots, 1)?;
         rollout.snapshot_stride(&field("duration / snapshots"), self.flow.dt)?;
         at_least(&field("members"), rollout.members, 1)?;

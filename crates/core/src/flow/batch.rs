@@ -62,12 +62,31 @@ where
     T: Real,
     F: Fn(usize, usize, &mut Trajectory<T>) -> Result<()> + Sync,
 {
+    run_numbered(0, batch, steps, every, threads, observe)
+}
+
+/// [`run_batch`] of trajectories that are numbered from `first` on.
+///
+/// # Errors
+/// As [`run_batch`].
+pub fn run_numbered<T, F>(
+    first: usize,
+    batch: &mut [Trajectory<T>],
+    steps: usize,
+    every: usize,
+    threads: usize,
+    observe: F,
+) -> Result<()>
+where
+    T: Real,
+    F: Fn(usize, usize, &mut Trajectory<T>) -> Result<()> + Sync,
+{
     if every == 0 {
         return Err(Error::config("every", "0 steps between observations"));
     }
     let threads = cores(threads).clamp(1, batch.len().max(1));
     let queue: Mutex<VecDeque<_>> =
-        Mutex::new(batch.iter_mut().enumerate().map(|(i, member)| (i, 0, member)).collect());
+        Mutex::new(batch.iter_mut().enumerate().map(|(i, member)| (first + i, 0, member)).collect());
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let work = || {
         loop {

@@ -79,9 +79,9 @@ mod scheme;
 mod solver;
 
 pub use batch::of_trajectory;
-pub use batch::{Trajectory, run_batch};
+pub use batch::{Trajectory, run_batch, run_numbered};
 pub use core::Real;
 pub use noise::QWiener;
 pub use reduced::{Advection, Reduced, initial_vorticity};
 pub use reduced::{Linear, linear};
-pub use solver::{Snapshot, Solver};
+pub use solver::{Snapshot, Solver, SolverState};

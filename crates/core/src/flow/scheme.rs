@@ -5,6 +5,7 @@ use num_complex::{Complex, Complex64};
 use super::core::{Core, Real, narrowed};
 use super::linear::{CrankNicolson, Etdrk4};
 use crate::config::{FlowConfig, Stepper};
+use crate::error::{Error, Result};
 
 /// A stepper with its coefficients and work arrays.
 #[derive(Clone)]
@@ -37,6 +38,24 @@ impl<T: Real> Scheme<T> {
         if let Self::CnAb2 { started, .. } = self {
             *started = false;
         }
+    }
+
+    /// The advection of the step before, where there was one and the next step uses it.
+    pub fn history(&self) -> Option<&[Complex<T>]> {
+        match self {
+            Self::CnAb2 { previous, started: true, .. } => Some(previous),
+            _ => None,
+        }
+    }
+
+    /// Goes on with the history of another run.
+    pub fn remember(&mut self, history: Option<Vec<Complex<T>>>) -> Result<()> {
+        match (self, history) {
+            (Self::CnAb2 { previous, started, .. }, Some(history)) => (*previous, *started) = (history, true),
+            (_, Some(_)) => return Err(Error::config("stepper", "a history is for cn-ab2, which this solver is not")),
+            (scheme, None) => scheme.restart(),
+        }
+        Ok(())
     }
 
     /// Advances `w` by one step, given its `advection` (which is used up) and the modes of the steady forcing. Returns the

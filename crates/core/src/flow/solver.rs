@@ -164,6 +164,55 @@ impl<T: Real> Solver<T> {
     }
 }
 
+/// What a [`Solver`] needs beside its configuration and its noise stream to go on as if it had never stopped, bit for bit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SolverState {
+    /// ω̂, the half spectrum with n_y ≥ 0 first, (N/2 + 1, N) complex values as pairs.
+    pub modes: Vec<f64>,
+    /// The advection of the step before, as `modes`, where the scheme uses it and there was one.
+    pub previous: Option<Vec<f64>>,
+    /// Whether `modes` is zero outside the mask of the 2/3 rule.
+    pub pruned: bool,
+    /// Steps taken.
+    pub steps: usize,
+    /// Time at step 0.
+    pub origin: f64,
+}
+
+impl Solver {
+    /// Its state between two steps, no draw of the noise being pending (see [`Solver::snapshot`]).
+    pub fn state(&self) -> SolverState {
+        let flat = |modes: &[Complex64]| modes.iter().flat_map(|mode| [mode.re, mode.im]).collect();
+        SolverState {
+            modes: flat(&self.w),
+            previous: self.scheme.history().map(flat),
+            pruned: self.pruned,
+            steps: self.steps,
+            origin: self.origin - self.counted as f64 * self.config.dt,
+        }
+    }
+
+    /// Goes on from a state of a solver of the same configuration.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for the state of another grid; [`Error::Config`] for that of another scheme.
+    pub fn restore(&mut self, state: &SolverState) -> Result<()> {
+        let wide = |modes: &[f64]| -> Result<Vec<Complex64>> {
+            if modes.len() != 2 * self.w.len() {
+                return Err(Error::shape("modes of a solver", format!("({})", 2 * self.w.len()), &[modes.len()]));
+            }
+            Ok(modes.chunks_exact(2).map(|pair| Complex64::new(pair[0], pair[1])).collect())
+        };
+        let (modes, previous) = (wide(&state.modes)?, state.previous.as_deref().map(wide).transpose()?);
+        self.scheme.remember(previous)?;
+        self.w = modes;
+        self.pruned = state.pruned;
+        (self.fresh, self.pending) = (false, false);
+        (self.steps, self.counted, self.origin) = (state.steps, 0, state.origin);
+        Ok(())
+    }
+}
+
 // ---- Equation ----
 
 impl<T: Real> Solver<T> {
