@@ -116,7 +116,33 @@ fn the_bits_do_not_depend_on_threads_shards_order_or_interruptions() {
     for name in ["artifact.json", "stats.json", "test.h5"] {
         std::fs::remove_file(partial.join(name)).unwrap();
     }
-    assert_eq!(pairs(&make(&config, killed.path(), ALL).unwrap().folder), expected);
+    let record = |name: &str| {
+        let sum = lacuna::artifact::sha256(&partial.join(name)).unwrap();
+        std::fs::write(partial.join(format!("{name}.sha256")), format!("{sum}  {name}\n")).unwrap();
+    };
+    record("train.h5");
+    let said = |store: &Path| {
+        let mut lines = Vec::new();
+        let store = Store::open(store).unwrap();
+        let made = generate(&config, &store, &ALL, &mut |line| lines.push(line.to_string())).unwrap().unwrap();
+        assert_eq!(pairs(&made.folder), expected);
+        (made, lines.into_iter().filter(|line| line.contains("writing")).collect::<Vec<_>>())
+    };
+    let (made, lines) = said(killed.path());
+    assert_eq!(lines, ["data: writing validation.h5", "data: writing test.h5"]);
+
+    // Files of another configuration are not taken, however they come there.
+    let mut other = config.clone();
+    other.seed += 1;
+    let foreign = folder("foreign");
+    let others = make(&other, foreign.path(), ALL).unwrap();
+    std::fs::rename(&made.folder, &partial).unwrap();
+    std::fs::remove_file(partial.join("artifact.json")).unwrap();
+    for name in ["train.h5", "test.h5"] {
+        std::fs::copy(others.path(name), partial.join(name)).unwrap();
+    }
+    record("train.h5");
+    assert_eq!(said(killed.path()).1.len(), 3);
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod rollout;
 mod simulate;
 mod spectral;
 mod stages;
+mod store;
 #[cfg(feature = "learn")]
 mod tensors;
 #[cfg(feature = "learn")]

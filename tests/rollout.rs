@@ -308,9 +308,16 @@ fn an_interrupted_run_goes_on_with_the_same_bits() {
         let bytes = std::fs::read(part(2)).unwrap();
         std::fs::write(part(2), &bytes[..bytes.len() / 2]).unwrap();
     }
+    // A bit of a field, in a file that HDF5 reads without a word.
+    let spoiled =
+        store.root().join(format!("{}.partial/member-00003.h5", config.rollout_stage(&law(&config)).unwrap().folder()));
+    let mut bytes = std::fs::read(&spoiled).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&spoiled, bytes).unwrap();
     let made =
         rollout(&config, &law(&config), exact(&config.flow), &[], &store, &mut |line| lines.push(line.into())).unwrap();
-    for there in ["1 of 3 realisations are there", "2 of 4 members are there"] {
+    for there in ["1 of 3 realisations are there", "1 of 4 members are there", "member-00003.h5: changed"] {
         assert!(lines.iter().any(|line| line.contains(there)), "{there}: {lines:?}");
     }
     let starts = lines.iter().filter(|line| line.contains("1/1 trajectories")).count();

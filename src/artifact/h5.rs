@@ -71,6 +71,14 @@ pub fn dataset(file: &hdf5::File, path: &Path, name: &str) -> Result<hdf5::Datas
     })
 }
 
+/// A text attribute of a file.
+///
+/// # Errors
+/// There is none of that name, or it is no text.
+pub fn text(file: &hdf5::File, name: &str) -> hdf5::Result<String> {
+    Ok(file.attr(name)?.read_scalar::<VarLenUnicode>()?.to_string())
+}
+
 /// Sets a text attribute of a file.
 ///
 /// # Errors

@@ -1,23 +1,31 @@
 //! Manifest lines: what a result is, where it came from, and the checksum of every file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::checksum::sha256;
 use super::{Artifact, write_atomically};
-use crate::config::{Stage, hex};
+use crate::config::{SHORT, Stage, hex};
 use crate::error::{Error, Result};
+use crate::file::{TEXT_BYTES, is_plain_name, read_text};
 
 /// Name of the copy of its manifest line in a result's folder.
-const FILE: &str = "artifact.json";
+pub(super) const FILE: &str = "artifact.json";
+/// What stands before the checksum with which a line ends.
+const SEAL: &str = ",\"sha256\":\"";
+/// Digits of a SHA-256.
+const DIGITS: usize = 64;
 
 /// One line of the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Kind of stage.
     pub stage: String,
@@ -43,6 +51,7 @@ pub struct Entry {
 
 /// A file of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Size.
     pub bytes: u64,
@@ -87,12 +96,64 @@ impl Entry {
     /// The line of a finished folder.
     ///
     /// # Errors
-    /// Missing or unreadable.
+    /// Missing, unreadable, or not as it was written.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        serde_json::from_str(&text)
-            .map_err(|error| Error::Artifact { path, what: format!("not a manifest line: {error}") })
+        Self::parse(&read_text(&path, TEXT_BYTES)?).map_err(|what| Error::Artifact { path, what })
+    }
+
+    /// Reads a line; errors are messages for the file's own error.
+    pub(super) fn parse(line: &str) -> Result<Self, String> {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let (text, wanted) = unsealed(line);
+        let found = wanted.map(|_| digest(&text));
+        if let (Some(wanted), Some(found)) = (wanted, found)
+            && wanted != found
+        {
+            return Err(format!("changed since it was written: sha256 {found}, expected {wanted}"));
+        }
+        let entry: Self = serde_json::from_str(&text).map_err(|error| format!("not a manifest line: {error}"))?;
+        // Numbers that are read need not be the same to the last digit: the settings as they stand.
+        let settings = text.split_once("\"settings\":").map_or("", |(_, rest)| rest);
+        let mut values = serde_json::Deserializer::from_str(settings).into_iter::<IgnoredAny>();
+        let end = values.next().map_or(0, |_| values.byte_offset());
+        let found = digest(&settings[..end]);
+        if found != entry.hash {
+            return Err(format!("its settings have the SHA-256 {found}, not its `hash`, {}", entry.hash));
+        }
+        Ok(entry)
+    }
+
+    /// The folder it belongs into, `STAGE-HASH`.
+    pub(super) fn folder(&self) -> String {
+        format!("{}-{}", self.stage, &self.hash[..SHORT.min(self.hash.len())])
+    }
+
+    /// What is wrong with the files of its folder, each with its path. `sha256` is that of a file.
+    pub(super) fn damage(
+        &self,
+        folder: &Path,
+        sha256: impl Fn(&Path) -> Result<String>,
+    ) -> impl Iterator<Item = (PathBuf, String)> {
+        let none = self.files.is_empty().then(|| (folder.join(FILE), "names no file".to_string()));
+        let files = self.files.iter().filter_map(move |(name, file)| {
+            if !is_plain_name(name) {
+                return Some((folder.join(FILE), format!("names a file {name:?}, which is none of this folder")));
+            }
+            let path = folder.join(name);
+            let wrong = match std::fs::metadata(&path) {
+                Err(error) => error.to_string(),
+                Ok(found) if !found.is_file() => "not a regular file".into(),
+                Ok(found) if found.len() != file.bytes => format!("{} bytes, expected {}", found.len(), file.bytes),
+                Ok(_) => match sha256(&path) {
+                    Ok(found) if found == file.sha256 => return None,
+                    Ok(found) => format!("changed since it was made: sha256 {found}, expected {}", file.sha256),
+                    Err(error) => error.to_string(),
+                },
+            };
+            Some((path, wrong))
+        });
+        none.into_iter().chain(files)
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
@@ -105,30 +166,30 @@ impl Entry {
         file.write_all(format!("{}\n", self.line()).as_bytes()).map_err(Error::io(path))
     }
 
-    fn line(&self) -> Value {
+    /// The line: the entry as JSON, and as its last key the SHA-256 of the line without that key.
+    fn line(&self) -> String {
         // Serialising plain strings, numbers and maps cannot fail.
-        serde_json::to_value(self).unwrap_or_default()
+        let text = serde_json::to_value(self).unwrap_or_default().to_string();
+        format!("{}{SEAL}{}\"}}", &text[..text.len() - 1], digest(&text))
     }
+}
+
+/// A line without its checksum, and that; lines of earlier versions have none.
+fn unsealed(line: &str) -> (String, Option<&str>) {
+    let sealed = || {
+        let (text, rest) = line.split_at_checked(line.len().checked_sub(SEAL.len() + DIGITS + 2)?)?;
+        let digits = rest.strip_prefix(SEAL)?.strip_suffix("\"}")?;
+        Some((format!("{text}}}"), Some(digits)))
+    };
+    sealed().unwrap_or_else(|| (line.to_string(), None))
+}
+
+fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text))
 }
 
 /// Names of results, each once, in the order in which they first come.
 fn names(artifacts: &[&Artifact]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     artifacts.iter().map(|artifact| artifact.name()).filter(|name| seen.insert(name.clone())).collect()
-}
-
-/// SHA-256 of a file, as hex.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn sha256(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer).map_err(Error::io(path))? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
-        }
-    }
-    Ok(hex(&hash.finalize()))
 }

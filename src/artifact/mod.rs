@@ -5,20 +5,33 @@
 //! the suffix is therefore complete, and a result that is there is never computed again. Only one process works on a stage
 //! at a time (a lock file beside the folder); shards of one data set share it knowingly.
 
+mod checksum;
 pub mod files;
 pub mod h5;
 mod manifest;
+mod verify;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use manifest::{Entry, sha256};
+pub use checksum::sha256;
+pub use manifest::Entry;
 
 pub use crate::file::{parts, write_atomically};
 
+use checksum::sha256_once;
+
 use crate::config::Stage;
 use crate::error::{Error, Result};
+use crate::file::read_text;
+
+/// Name of the file in a store with a line for each result.
+const MANIFEST: &str = "manifest.jsonl";
+/// What a file's name is followed by in that of the record of its checksum.
+const RECORD: &str = ".sha256";
+/// Most bytes of such a record: checksum and name.
+const RECORD_BYTES: u64 = 1 << 10;
 
 /// The folder that holds the results.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,13 +74,15 @@ pub struct Work {
 }
 
 impl Store {
-    /// The store in folder `root`, made if missing.
+    /// The store in folder `root`, which the first work makes where it is missing.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder is something else.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        std::fs::create_dir_all(&root).map_err(Error::io(&root))?;
+        if root.exists() && !root.is_dir() {
+            return Err(Error::Artifact { path: root, what: "not a folder; results need one".into() });
+        }
         Ok(Self { root })
     }
 
@@ -81,10 +96,10 @@ impl Store {
         self.root.join(stage.folder())
     }
 
-    /// The finished result of a stage, if it is there and whole: every file of its manifest line exists in its size.
+    /// The finished result of a stage, if it is there and whole: its record and every file are as they were written.
     ///
     /// # Errors
-    /// The folder is there but its manifest line or a file is missing or of another size; the message says what to delete.
+    /// The folder is there but its record or a file is missing, or has changed; the message says what to delete.
     pub fn find(&self, stage: &Stage) -> Result<Option<Artifact>> {
         let folder = self.folder(stage);
         if !folder.is_dir() {
@@ -94,17 +109,12 @@ impl Store {
             path: path.into(),
             what: format!("{what}; delete {} to have it made again", folder.display()),
         };
-        let entry = Entry::read(&folder)?;
+        let entry = Entry::read(&folder).map_err(|error| wrong(&folder, error.to_string()))?;
         if entry.hash != stage.hash {
             return Err(wrong(&folder, format!("holds a result of other settings, {}", entry.hash)));
         }
-        for (name, file) in &entry.files {
-            let path = folder.join(name);
-            match std::fs::metadata(&path) {
-                Ok(found) if found.len() == file.bytes => {}
-                Ok(found) => return Err(wrong(&path, format!("{} bytes, expected {}", found.len(), file.bytes))),
-                Err(error) => return Err(wrong(&path, error.to_string())),
-            }
+        if let Some((path, what)) = entry.damage(&folder, sha256_once).next() {
+            return Err(wrong(&path, what));
         }
         Ok(Some(Artifact { folder, entry, cached: true }))
     }
@@ -138,45 +148,8 @@ impl Store {
             }
             Err(std::fs::TryLockError::Error(error)) => return Err(Error::io(path)(error)),
         }
+        refuse_foreign(&folder)?;
         Ok(Work { store: self.clone(), stage: stage.clone(), folder, clock: Instant::now(), lock: file })
-    }
-
-    /// Checks every file of every finished result against its checksum.
-    ///
-    /// # Errors
-    /// The store cannot be read. Damage is no error: it is listed, one line for each file.
-    pub fn verify(&self, mut progress: impl FnMut(&str)) -> Result<Vec<String>> {
-        let mut problems = Vec::new();
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&self.root).map_err(Error::io(&self.root))? {
-            let path = entry.map_err(Error::io(&self.root))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() && name.contains('-') && !name.ends_with(".partial") {
-                folders.push(path);
-            }
-        }
-        folders.sort();
-        for folder in folders {
-            let entry = match Entry::read(&folder) {
-                Ok(entry) => entry,
-                Err(error) => {
-                    problems.push(error.to_string());
-                    continue;
-                }
-            };
-            for (name, file) in &entry.files {
-                let path = folder.join(name);
-                match sha256(&path) {
-                    Ok(found) if found == file.sha256 => {}
-                    Ok(found) => {
-                        problems.push(format!("{}: sha256 {found}, expected {}", path.display(), file.sha256));
-                    }
-                    Err(error) => problems.push(error.to_string()),
-                }
-            }
-            progress(&format!("{}: {} files", folder.display(), entry.files.len()));
-        }
-        Ok(problems)
     }
 }
 
@@ -214,7 +187,39 @@ impl Work {
     /// # Errors
     /// I/O.
     pub fn discard(&self, name: &str) -> Result<()> {
-        parts::remove(&self.path(name))
+        parts::remove(&self.path(name))?;
+        parts::remove(&self.path(&format!("{name}{RECORD}")))
+    }
+
+    /// Records the checksum of a file of the partial folder, beside it and in the form of `sha256sum`: a later run goes on from
+    /// files with such a record only ([`Work::is_sealed`]).
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn seal(&self, name: &str) -> Result<()> {
+        let record = format!("{}  {name}\n", sha256(&self.path(name))?);
+        write_atomically(&self.path(&format!("{name}{RECORD}")), record.as_bytes())
+    }
+
+    /// Whether a file of the partial folder is there as it was sealed. One that is not, since a run was killed before or since it
+    /// has changed, is to be made again; of the latter `progress` is told.
+    pub fn is_sealed(&self, name: &str, progress: &mut dyn FnMut(&str)) -> bool {
+        let path = self.path(name);
+        let record = read_text(&self.path(&format!("{name}{RECORD}")), RECORD_BYTES).unwrap_or_default();
+        let (Some(expected), true) = (record.split(' ').next().filter(|sum| !sum.is_empty()), path.is_file()) else {
+            return false;
+        };
+        match sha256(&path) {
+            Ok(found) if found == expected => true,
+            Ok(found) => {
+                let path = path.display();
+                progress(&format!(
+                    "{path}: changed since it was written: sha256 {found}, expected {expected}; made again"
+                ));
+                false
+            }
+            Err(_) => false,
+        }
     }
 
     /// Declares the result complete: everything in the folder is hashed and synced, the folder renamed, the manifest
@@ -223,16 +228,43 @@ impl Work {
     /// # Errors
     /// I/O; nothing has its final name then.
     pub fn finish(self, seeds: &[String], parents: &[&Artifact], device: &str) -> Result<Artifact> {
+        refuse_foreign(&self.folder)?;
+        for name in names(&self.folder)?.iter().filter(|name| name.ends_with(RECORD)) {
+            self.discard(name)?;
+        }
         let entry = Entry::of_folder(&self.folder, &self.stage, seeds, parents, device, self.clock.elapsed())?;
         entry.write(&self.folder)?;
         let folder = self.store.folder(&self.stage);
         std::fs::rename(&self.folder, &folder).map_err(Error::io(&folder))?;
-        entry.append(&self.store.root.join("manifest.jsonl"))?;
+        entry.append(&self.store.root.join(MANIFEST))?;
         let lock = self.store.root.join(format!("{}.lock", self.stage.folder()));
         // Whoever opened the file before it went sees a finished folder next.
         let _ = std::fs::remove_file(lock);
         Ok(Artifact { folder, entry, cached: false })
     }
+}
+
+/// Names of what is in a folder.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    let name = |entry: std::io::Result<std::fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    entries.map(name).collect::<std::io::Result<_>>().map_err(Error::io(folder))
+}
+
+/// Refuses what no stage puts into its partial folder, where it would become part of the result or fail at the very end: folders,
+/// links and devices, and hidden files but for those of a run that was killed.
+fn refuse_foreign(folder: &Path) -> Result<()> {
+    for name in names(folder)? {
+        let path = folder.join(&name);
+        // What is gone meanwhile was another shard's.
+        let Ok(about) = std::fs::symlink_metadata(&path) else { continue };
+        let temporary = name.starts_with(".tmp");
+        if !about.is_file() || (name.starts_with('.') && !temporary) {
+            let what = "not of this stage, whose work lies here; remove it and run the same again".into();
+            return Err(Error::Artifact { path, what });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

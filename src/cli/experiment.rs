@@ -311,7 +311,7 @@ impl Verify {
             say!("every file is as its manifest line says");
             return Ok(());
         }
-        let what = format!("{} damaged file(s):\n  {}", problems.len(), problems.join("\n  "));
+        let what = format!("{} problem(s):\n  {}", problems.len(), problems.join("\n  "));
         Err(Error::Artifact { path: lab.store().root().into(), what })
     }
 }

@@ -116,12 +116,14 @@ pub fn generate(
     let work = if options.shard.is_some() { store.begin_shared(&stage)? } else { store.begin(&stage)? };
     let all = items(config);
     let mine: Vec<Item> = all.iter().skip(shard - 1).step_by(shards).copied().collect();
-    let open: Vec<Item> = mine.iter().filter(|item| !is_done(work.folder(), **item)).copied().collect();
+    let assembled = assembled(config, &work, progress);
+    let open: Vec<Item> =
+        mine.iter().filter(|item| !assembled[item.split] && !has_part(work.folder(), **item)).copied().collect();
     simulate(config, work.folder(), &mine, &open, options.threads, progress)?;
     if options.shard.is_none() {
         return assemble(config, work, progress).map(Some);
     }
-    if !all.iter().all(|item| is_done(work.folder(), *item)) {
+    if !all.iter().all(|item| assembled[item.split] || has_part(work.folder(), *item)) {
         return Ok(None);
     }
     // Every shard that sees everything done lets go of its share and tries to be the one that assembles.
@@ -153,9 +155,18 @@ fn items(config: &Config) -> Vec<Item> {
     counts.into_iter().enumerate().flat_map(split).collect()
 }
 
-/// Whether a trajectory is there, as a part or inside its assembled split.
-fn is_done(folder: &Path, item: Item) -> bool {
-    folder.join(item.file()).is_file() || folder.join(split_file(item.split)).is_file()
+/// Whether a trajectory is there as a part.
+fn has_part(folder: &Path, item: Item) -> bool {
+    folder.join(item.file()).is_file()
+}
+
+/// Which splits an earlier run has assembled: files as they were sealed, of this configuration.
+fn assembled(config: &Config, work: &Work, progress: &mut dyn FnMut(&str)) -> [bool; SPLITS.len()] {
+    std::array::from_fn(|split| {
+        let path = work.path(&split_file(split));
+        let hash = || h5::text(&h5::open(&path)?, "config_hash").map_err(h5::error(&path));
+        work.is_sealed(&split_file(split), progress) && hash().is_ok_and(|hash| hash == config.data_stage().hash)
+    })
 }
 
 fn split_file(split: usize) -> String {
@@ -241,12 +252,14 @@ fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Resu
         }
     }
     let all = items(config);
+    let there = assembled(config, &work, progress);
     for split in 0..SPLITS.len() {
         let parts: Vec<Item> = all.iter().filter(|item| item.split == split).copied().collect();
         let path = work.path(&split_file(split));
-        if !path.is_file() {
+        if !there[split] {
             progress(&format!("data: writing {}", split_file(split)));
             write_split(config, snapshots, &parts, work.folder(), &path)?;
+            work.seal(&split_file(split))?;
         }
         parts.iter().try_for_each(|item| work.discard(&item.file()))?;
     }

@@ -41,6 +41,7 @@ pub use crate::nets::Stats;
 use folder::Folder;
 
 use crate::error::{Error, Result};
+use crate::file::{TEXT_BYTES, read_text};
 
 /// The splits, which are prefixes of dataset names, file stems and nodes of the seed tree.
 pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
@@ -110,7 +111,7 @@ impl Dataset {
         }
         let path = folder.join(STATS);
         let stats = if path.is_file() {
-            let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+            let text = read_text(&path, TEXT_BYTES)?;
             serde_json::from_str(&text).map_err(|error| Error::Artifact { path, what: error.to_string() })?
         } else {
             train.stats()?

@@ -22,6 +22,7 @@ impl Lab {
     pub(super) fn child(&self, command: &[&str], progress: &mut dyn FnMut(&str)) -> Result<()> {
         let binary = self.binary()?;
         let file = self.store().root().join(format!(".config-{}.toml", &self.config().hash()[..crate::config::SHORT]));
+        std::fs::create_dir_all(self.store().root()).map_err(Error::io(self.store().root()))?;
         write_atomically(&file, self.config().to_toml().as_bytes())?;
         let shown = format!("{} {}", binary.display(), command.join(" "));
         let failed = |what: String| Error::Process { what };

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::file::{TEXT_BYTES, read_text};
 
 /// Kind of a logged line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -41,7 +42,7 @@ pub struct LogLine {
 /// # Errors
 /// The file cannot be read, or a line is none; the line is named.
 pub fn read_log(path: &Path) -> Result<Vec<LogLine>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = read_text(path, TEXT_BYTES)?;
     text.lines()
         .enumerate()
         .map(|(number, line)| {

@@ -9,6 +9,7 @@ use crate::config::{SamplerConfig, Stage};
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::{self, ClosedLoop, LatentSpace, Offline, Reconstruction, Table};
+use crate::file::{TEXT_BYTES, read_text};
 use crate::nets::Checkpoint;
 use crate::rollout::{Ensemble, Reference};
 
@@ -161,13 +162,13 @@ pub(super) fn named(tables: Vec<Table>, name: &str, artifact: &Artifact) -> Resu
 
 fn read_all(artifact: &Artifact) -> Result<Vec<Table>> {
     let path = artifact.path(TABLES);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let text = read_text(&path, TEXT_BYTES)?;
     let about: Vec<[String; 2]> =
         serde_json::from_str(&text).map_err(|error| Error::Artifact { path, what: error.to_string() })?;
     let table = |[name, caption]: [String; 2]| {
         let path = artifact.path(&format!("{name}.csv"));
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        Table::from_csv(name, caption, &text)
+        let text = read_text(&path, TEXT_BYTES)?;
+        Table::from_csv(name, caption, &text).map_err(|error| Error::Artifact { path, what: error.to_string() })
     };
     about.into_iter().map(table).collect()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
@@ -120,11 +119,10 @@ pub(super) fn complete(
     make: impl FnOnce(&[Range<usize>], Keep, &mut dyn FnMut(&str)) -> Result<Vec<Member>>,
 ) -> Result<Vec<Member>> {
     let Some(parts) = parts else { return make(&batches, &mut |_, _| Ok(()), progress) };
-    let path = |m: usize| parts.work.path(&part(m));
     let all: usize = batches.iter().map(Range::len).sum();
     let (mut members, mut missing) = (BTreeMap::new(), Vec::new());
     for batch in batches {
-        match batch.clone().map(|m| parts.read(&path(m), n)).collect::<Option<Vec<_>>>() {
+        match batch.clone().map(|m| parts.read(m, n, progress)).collect::<Option<Vec<_>>>() {
             Some(found) => members.extend(batch.zip(found)),
             None => missing.push(batch),
         }
@@ -132,7 +130,7 @@ pub(super) fn complete(
     if !members.is_empty() {
         progress(&format!("{what}: {} of {all} {unit} are there", members.len()));
     }
-    let made = make(&missing, &mut |m, member| parts.write(&path(m), member), progress)?;
+    let made = make(&missing, &mut |m, member| parts.write(m, member), progress)?;
     members.extend(missing.into_iter().flatten().zip(made));
     Ok(members.into_values().collect())
 }
@@ -154,7 +152,7 @@ impl MemberFiles<'_> {
         (0..count).all(|m| self.work.path(&part(m)).is_file())
     }
 
-    fn write(&self, path: &Path, member: &Member) -> Result<()> {
+    fn write(&self, m: usize, member: &Member) -> Result<()> {
         let one = Ensemble {
             closure: self.closure.into(),
             seeds: self.seeds.into(),
@@ -171,12 +169,16 @@ impl MemberFiles<'_> {
                 closure_s: member.closure_s,
             },
         };
-        one.save(path)
+        one.save(&self.work.path(&part(m)))?;
+        self.work.seal(&part(m))
     }
 
     /// A member from its part file; `None` where that is missing, damaged or of another run: it is computed again.
-    fn read(&self, path: &Path, n: usize) -> Option<Member> {
-        let one = Ensemble::load(path).ok()?;
+    fn read(&self, m: usize, n: usize, progress: &mut dyn FnMut(&str)) -> Option<Member> {
+        if !self.work.is_sealed(&part(m), progress) {
+            return None;
+        }
+        let one = Ensemble::load(&self.work.path(&part(m))).ok()?;
         let same = one.config_hash == self.hash && one.seeds == self.seeds && one.closure == self.closure;
         let shape = one.fields.shape() == [self.timeline.times().len(), 1, n, n];
         (same && shape).then(|| Member {

@@ -367,7 +367,7 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
         h5::dataset(&h5::open(&path)?, &path, "vorticity")?.read_2d().map_err(wrong)
     };
     // A file that is not whole is made again.
-    if path.is_file()
+    if work.is_sealed(START, progress)
         && let Ok(w) = read()
         && w.dim() == (n, n)
     {
@@ -397,5 +397,6 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
         let written = file.new_dataset_builder().with_data(&w).create("vorticity");
         written.map(|_| ()).map_err(h5::error(&path))
     })?;
+    work.seal(START)?;
     Ok(w)
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use hdf5::types::VarLenUnicode;
 use ndarray::{Array1, Array2, Array4};
 
 use super::{Cost, Ensemble, Reference};
@@ -51,10 +50,10 @@ impl Ensemble {
         let this = read_file(path, "ensemble", |file| {
             let failed: Array1<f64> = file.dataset("failed_at")?.read_1d()?;
             Ok(Self {
-                closure: text(file, "closure")?,
-                seeds: text(file, "seeds")?,
-                device: text(file, "device")?,
-                config_hash: text(file, "config_hash")?,
+                closure: h5::text(file, "closure")?,
+                seeds: h5::text(file, "seeds")?,
+                device: h5::text(file, "device")?,
+                config_hash: h5::text(file, "config_hash")?,
                 times: file.dataset("t")?.read_raw()?,
                 fields: read_fields(file)?,
                 failures: failed.iter().map(|&t| if t.is_nan() { None } else { Some(t) }).collect(),
@@ -109,8 +108,8 @@ impl Reference {
         let this = read_file(path, "reference", |file| {
             let start: Array2<f64> = file.dataset("start")?.read_2d()?;
             Ok(Self {
-                seeds: text(file, "seeds")?,
-                config_hash: text(file, "config_hash")?,
+                seeds: h5::text(file, "seeds")?,
+                config_hash: h5::text(file, "config_hash")?,
                 start,
                 times: file.dataset("t")?.read_raw()?,
                 fields: read_fields(file)?,
@@ -129,10 +128,6 @@ fn read_fields(file: &hdf5::File) -> hdf5::Result<Array4<f32>> {
     file.dataset("vorticity")?.read::<f32, ndarray::Ix4>()
 }
 
-fn text(file: &hdf5::File, name: &str) -> hdf5::Result<String> {
-    Ok(file.attr(name)?.read_scalar::<VarLenUnicode>()?.to_string())
-}
-
 fn value<T: hdf5::H5Type>(file: &hdf5::File, name: &str) -> hdf5::Result<T> {
     file.attr(name)?.read_scalar()
 }
@@ -144,7 +139,7 @@ fn write_file(path: &Path, fill: impl FnOnce(&hdf5::File) -> hdf5::Result<()>) -
 fn read_file<T>(path: &Path, kind: &str, read: impl FnOnce(&hdf5::File) -> hdf5::Result<T>) -> Result<T> {
     let failed = |what: String| Error::Hdf5 { path: path.into(), what };
     let file = h5::open(path)?;
-    let found = text(&file, "kind").map_err(|error| failed(format!("expected a lacuna {kind}: {error}")))?;
+    let found = h5::text(&file, "kind").map_err(|error| failed(format!("expected a lacuna {kind}: {error}")))?;
     let format: i64 = value(&file, "format").map_err(|error| failed(error.to_string()))?;
     if found != kind || format != FORMAT {
         return Err(failed(format!("expected {kind}, format {FORMAT}; found {found}, format {format}")));
@@ -176,7 +171,7 @@ mod tests {
         ensemble().save(&path).unwrap();
         assert_eq!(Ensemble::load(&path).unwrap(), ensemble());
         let file = h5::open(&path).unwrap();
-        assert_eq!(text(&file, "device").unwrap(), "cuda");
+        assert_eq!(h5::text(&file, "device").unwrap(), "cuda");
         assert!(matches!(Reference::load(&path), Err(Error::Hdf5 { .. })));
     }
 

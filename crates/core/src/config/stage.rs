@@ -28,6 +28,18 @@ pub enum StageKind {
 }
 
 impl StageKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Data,
+        Self::Autoencoder,
+        Self::Train,
+        Self::Offline,
+        Self::Reconstruction,
+        Self::Cost,
+        Self::Reference,
+        Self::Rollout,
+    ];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {

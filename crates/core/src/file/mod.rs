@@ -2,10 +2,55 @@
 
 pub mod parts;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+
+/// Most bytes of a text that is read: configurations, manifests, logs, tables. The longest of them, the log of a million steps,
+/// has some 300 MB.
+pub const TEXT_BYTES: u64 = 1 << 30;
+/// Most bytes of weights or a training state: 16 GiB, a hundred times those of the largest preset.
+pub const WEIGHT_BYTES: u64 = 1 << 34;
+
+/// Reads a file of at most `most` bytes. Its length is looked at first, and what has none (a device, a pipe) is read up to there.
+///
+/// # Errors
+/// I/O, or there is more; the message says how much is read.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let wrong = |what: String| Error::Artifact { path: path.into(), what };
+    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    if length > most {
+        return Err(wrong(format!("{length} bytes; at most {most} are read")));
+    }
+    let mut bytes = Vec::new();
+    // One more, or the last read would grow what is full.
+    bytes.try_reserve_exact(length as usize + 1).map_err(|_| wrong(format!("no memory for its {length} bytes")))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if bytes.len() as u64 > most {
+        return Err(wrong(format!("more than the {most} bytes that are read")));
+    }
+    Ok(bytes)
+}
+
+/// Reads a text of at most `most` bytes.
+///
+/// # Errors
+/// As [`read`], or not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> Result<String> {
+    String::from_utf8(read(path, most)?)
+        .map_err(|error| Error::Artifact { path: path.into(), what: format!("not a text: {error}") })
+}
+
+/// Whether a name that stands in a file is that of another file in the same folder, and of nothing else.
+pub fn is_plain_name(name: &str) -> bool {
+    let printable = name.chars().all(|letter| !letter.is_control() && !['/', '\\'].contains(&letter));
+    printable && !["", ".", ".."].contains(&name) && name.len() <= NAME_BYTES
+}
+
+/// Longest name of a file on the file systems there are.
+const NAME_BYTES: usize = 255;
 
 /// Writes a file through a temporary neighbour that is synced and renamed: the old file stays whole until the new one is.
 ///
