@@ -19,6 +19,7 @@ mod oracle;
 mod plot;
 mod properties;
 mod pytorch;
+mod quadratic;
 mod rollout;
 mod simulate;
 mod spectral;
