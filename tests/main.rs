@@ -20,6 +20,7 @@ mod own_data;
 mod plot;
 mod properties;
 mod pytorch;
+mod quadratic;
 mod restart;
 mod rollout;
 mod simulate;

@@ -113,6 +113,7 @@ fn model(networks: &BTreeMap<Role, (Network, Vec<f32>)>) -> ModelConfig {
                     variant: Variant::Paper,
                 };
             }
+            Network::Quadratic(_) => {}
             Network::Encoder(conv) | Network::Decoder(conv) => {
                 let training =
                     LatentTraining::Joint { closure: 100.0, vorticity: 1.0, score: 1.0, kl: 0.1, normalise: false };

@@ -6,9 +6,11 @@ use ndarray::{Array3, ArrayView2};
 
 use super::batches::{Fields, Samples};
 use super::diagnostics::LatentDiagnostics;
-use super::engine::{Outcome, Run, fit};
+use super::engine::{LOG_FILE, Outcome, Run, fit};
 use super::joint::Joint;
+use super::log::Log;
 use super::parallel::Workers;
+use super::quadratic;
 use super::score::Score;
 use super::setup::Setup;
 use super::state::State;
@@ -16,7 +18,7 @@ use super::terms::LossTerms;
 use crate::config::{Law, ModelConfig, Precision, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
-use crate::latent::{autoencoder, mode_std};
+use crate::latent::{autoencoder, mode_std, networks};
 use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance, Role};
 use crate::nn::{Weights, fno, values};
 use crate::rng::SeedTree;
@@ -79,7 +81,34 @@ impl TrainingJob<'_> {
         let samples = |pairs| self.reduced(model, pairs);
         let (train, validation) = (samples(self.train)?, samples(self.validation)?);
         let latents = diagnostics(&validation);
+        if let Law::Quadratic { isotropic } = model.law {
+            return self.quadratic(model, isotropic, [&train, &validation], latents, run);
+        }
         self.score(model, (&train, &validation), self.empty(model), latents, run)
+    }
+
+    /// Solves for the quadratic law. Its log has one step.
+    fn quadratic(
+        &self,
+        model: &ModelConfig,
+        isotropic: bool,
+        [train, validation]: [&Samples; 2],
+        latents: [LatentDiagnostics; 2],
+        run: &mut Run,
+    ) -> Result<Option<TrainedModel>> {
+        let networks = networks(model, self.train.w.dim().1)?;
+        let Some(Network::Quadratic(desc)) = networks.get(&Role::Regression) else {
+            return Err(Error::config("law", "the quadratic law is solved in a spectral latent"));
+        };
+        let solution = quadratic::solve(desc, isotropic, [train, validation], self.workers, run)?;
+        let Some(solution) = solution else { return Ok(None) };
+        Log::resume(&run.folder.join(LOG_FILE), 0)?.solved(solution.loss, solution.ridge)?;
+        let mut checkpoint = self.empty(model);
+        checkpoint.residual = Some(quadratic::residual(desc, &solution.weights, train, self.workers)?);
+        checkpoint.networks.insert(Role::Regression, (Network::Quadratic(*desc), solution.weights.clone()));
+        let selected = Selected { params: &solution.weights, buffers: &[], step: 1, loss: Some(solution.loss[1]) };
+        let checkpoint = self.signed(checkpoint, &selected);
+        Ok(Some(TrainedModel { last: checkpoint.clone(), checkpoint, latents }))
     }
 
     /// Trains the pair of autoencoders of a two-phase latent on reconstruction (+ KL). The checkpoint has the four networks and

@@ -61,6 +61,13 @@ impl Log {
         self.write(&line)
     }
 
+    /// Logs a problem that was solved in one step: mean square errors of training and validation, and the ridge.
+    pub(super) fn solved(&mut self, [train, validation]: [f64; 2], ridge: f64) -> Result<()> {
+        let parts = vec![("ridge", ridge)];
+        self.step(1, 1, &Loss { total: train, parts, note: None }, 0.0, 0.0)?;
+        self.validation(1, &validation.into(), true)
+    }
+
     fn write(&mut self, line: &Value) -> Result<()> {
         // One call a line: a reader that follows the file sees whole lines.
         self.file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(&self.path))

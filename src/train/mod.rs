@@ -28,6 +28,7 @@ mod moments;
 mod noise;
 mod objective;
 mod parallel;
+mod quadratic;
 mod score;
 mod selftest;
 mod setup;

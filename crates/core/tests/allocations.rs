@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lacuna_core::closure::{Closure, Learned};
 use lacuna_core::config::{Config, LatentConfig, Law, Padding, Preset, SamplerKind, Variant};
 use lacuna_core::latent::Space;
-use lacuna_core::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Stats};
+use lacuna_core::nets::{
+    Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Quadratic, QuadraticProgram,
+    Stats,
+};
 use lacuna_core::rng::SeedTree;
 use ndarray::Array2;
 
@@ -70,6 +73,14 @@ fn networks() {
             assert_eq!(found, 0, "{desc:?}");
         }
     }
+    let desc = Quadratic { modes: 5 };
+    let mut program = QuadraticProgram::new(&desc, &weights(&Network::Quadratic(desc)), 16).unwrap();
+    let (w, mut out) = (wave(256), vec![0.0; 256]);
+    let found = allocations(|| {
+        program.condition(&w);
+        program.forward(&mut out);
+    });
+    assert_eq!(found, 0, "{desc:?}");
     // Without attention and resampled inputs, whose products with transposes go to crate `gemm`: it packs them into memory of its
     // own.
     for (width, ratio) in [(8, [1, 1]), (4, [3, 4])] {

@@ -190,8 +190,8 @@ fn operations(model: &ModelConfig, n: usize, autoencoder: bool) -> Result<usize>
     let latent = model.latent.n(n);
     let networks = networks(model, n)?.into_values().map(|network| match network {
         Network::Encoder(_) => network.operations(n),
-        Network::Fno(_) if autoencoder => 0,
-        Network::Decoder(_) | Network::Fno(_) => network.operations(latent),
+        Network::Fno(_) | Network::Quadratic(_) if autoencoder => 0,
+        Network::Decoder(_) | Network::Fno(_) | Network::Quadratic(_) => network.operations(latent),
     });
     Ok(networks.sum())
 }

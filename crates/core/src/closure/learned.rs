@@ -9,7 +9,7 @@ use super::{Closure, Timing};
 use crate::config::{Law, SamplerConfig, SamplerKind};
 use crate::error::{Error, Result};
 use crate::latent::{ModeNoise, ModelDenoiser, Space};
-use crate::nets::{Checkpoint, FnoProgram, Role};
+use crate::nets::{Checkpoint, FnoProgram, Network, QuadraticProgram, Role};
 use crate::rng::{SeedTree, Stream};
 use crate::spectral::{Fft2, Grid, Spectrum};
 use crate::transport::{Projection, Recipe, Schedule, Scratch, conditional_mean, sample};
@@ -20,7 +20,7 @@ use crate::transport::{Projection, Recipe, Schedule, Scratch, conditional_mean, 
 ///   evaluations ([`conditional_mean`]), on the same noise at every call. With a trained decoder it is the decoded
 ///   latent mean, which is the mean of decoded draws as far as the decoder is linear over their spread.
 /// - [`Law::Mean`]: the regression, without noise.
-/// - [`Law::Gaussian`]: the regression, plus Gaussian noise with the residual's spectrum.
+/// - [`Law::Gaussian`], [`Law::Quadratic`]: the regression, plus Gaussian noise with the residual's spectrum.
 #[derive(Clone)]
 pub struct Learned {
     name: String,
@@ -46,9 +46,42 @@ enum Body {
         start: Stream,
     },
     Regression {
-        program: Box<FnoProgram>,
+        program: Box<Regression>,
         noise: Option<Box<ModeNoise>>,
     },
+}
+
+/// A program of ω alone.
+#[derive(Clone)]
+enum Regression {
+    Fno(FnoProgram),
+    Quadratic(QuadraticProgram),
+}
+
+impl Regression {
+    fn new(checkpoint: &Checkpoint, n: usize) -> Result<Self> {
+        match checkpoint.network(Role::Regression)? {
+            (Network::Quadratic(desc), weights) => QuadraticProgram::new(desc, weights, n).map(Self::Quadratic),
+            _ => {
+                let (desc, weights) = checkpoint.fno(Role::Regression)?;
+                FnoProgram::new(desc, weights, n).map(Self::Fno)
+            }
+        }
+    }
+
+    fn condition(&mut self, w: &[f32]) {
+        match self {
+            Self::Fno(program) => program.condition(w),
+            Self::Quadratic(program) => program.condition(w),
+        }
+    }
+
+    fn forward(&mut self, out: &mut [f32]) {
+        match self {
+            Self::Fno(program) => program.forward(&[], 0.0, out),
+            Self::Quadratic(program) => program.forward(out),
+        }
+    }
 }
 
 impl Learned {
@@ -75,24 +108,23 @@ impl Learned {
                     start: SeedTree::new(0).child("closure").child("mean").stream(),
                 }
             }
-            Law::Mean | Law::Gaussian => {
-                let (desc, weights) = checkpoint.fno(Role::Regression)?;
-                let noise = match (&checkpoint.residual, model.law) {
-                    (Some(std), Law::Gaussian) if std.len() == n * (n / 2 + 1) => {
-                        Some(Box::new(ModeNoise::new(std, n)))
+            law @ (Law::Mean | Law::Gaussian | Law::Quadratic { .. }) => {
+                let noise = match &checkpoint.residual {
+                    _ if !law.has_residual() => None,
+                    Some(std) if std.len() == n * (n / 2 + 1) => Some(Box::new(ModeNoise::new(std, n))),
+                    _ => {
+                        let what = format!("the law {law:?} needs the spectrum of its residual");
+                        return Err(Error::config("checkpoint", what));
                     }
-                    (_, Law::Gaussian) => {
-                        return Err(Error::config("checkpoint", "the Gaussian law needs the spectrum of its residual"));
-                    }
-                    _ => None,
                 };
-                Body::Regression { program: Box::new(FnoProgram::new(desc, weights, n)?), noise }
+                Body::Regression { program: Box::new(Regression::new(checkpoint, n)?), noise }
             }
         };
         let law = match model.law {
             Law::Diffusion => transport.name().replace('-', " "),
             Law::Mean => "regression".into(),
             Law::Gaussian => "regression + Gaussian noise".into(),
+            Law::Quadratic { .. } => "quadratic terms + Gaussian noise".into(),
         };
         let closure = Self {
             name: format!("{law} in {}", model.latent),
@@ -188,7 +220,7 @@ impl Closure for Learned {
                 sample(*kind, schedule, &mut **denoiser, scratch, rng, z);
             }
             Body::Regression { program, noise } => {
-                program.forward(&[], 0.0, z);
+                program.forward(z);
                 if let Some(noise) = noise {
                     noise.add(rng, z);
                 }
@@ -201,7 +233,7 @@ impl Closure for Learned {
             Body::Diffusion { denoiser, schedule, scratch, start, .. } => {
                 conditional_mean(schedule, &mut **denoiser, scratch, &mut start.clone(), z);
             }
-            Body::Regression { program, .. } => program.forward(&[], 0.0, z),
+            Body::Regression { program, .. } => program.forward(z),
         })?;
         Ok(true)
     }

@@ -12,11 +12,14 @@ pub struct ModelConfig {
     pub latent: LatentConfig,
     /// What is learned of the law.
     pub law: Law,
-    /// The network.
+    /// The network; none for the quadratic law.
+    #[serde(default, skip_serializing_if = "NetworkConfig::is_none")]
     pub network: NetworkConfig,
-    /// Its training (with a joint latent: of everything at once).
+    /// Its training (with a joint latent: of everything at once); none for the quadratic law.
+    #[serde(default, skip_serializing_if = "TrainConfig::is_none")]
     pub train: TrainConfig,
     /// How samples are drawn.
+    #[serde(default)]
     pub sampler: SamplerConfig,
     /// The way from noise to samples that the diffusion law is learned on.
     #[serde(default, skip_serializing_if = "TransportKind::is_default")]
@@ -72,6 +75,20 @@ pub enum Law {
     Mean,
     /// Regression, plus Gaussian noise whose covariance, mode by mode, is that of the residual on training data.
     Gaussian,
+    /// As [`Law::Gaussian`], the regression being the least-squares fit of all linear and quadratic terms in ω
+    /// ([`crate::nets::Quadratic`]) that a spectral latent holds: solved in closed form, no network and no training.
+    Quadratic {
+        /// Whether the law commutes with rotations by 90° and with reflections (under which vorticity changes its sign), as those of
+        /// an isotropic filter or of advection do: every pair then counts four times.
+        isotropic: bool,
+    },
+}
+
+impl Law {
+    /// Whether draws are a regression plus Gaussian noise of the residual's spectrum.
+    pub fn has_residual(self) -> bool {
+        matches!(self, Self::Gaussian | Self::Quadratic { .. })
+    }
 }
 
 /// The conditional two-branch FNO (arXiv 2506.20771, score network; regression networks keep the ω branch only).
@@ -88,6 +105,19 @@ pub struct NetworkConfig {
     pub embed: usize,
     /// As published, or improved.
     pub variant: Variant,
+}
+
+impl Default for NetworkConfig {
+    /// No network.
+    fn default() -> Self {
+        Self { width: 0, modes: 0, layers: 0, embed: 0, variant: Variant::Gated }
+    }
+}
+
+impl NetworkConfig {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Latent spaces.
@@ -344,6 +374,30 @@ pub struct TrainConfig {
     /// In what the networks multiply, forwards and backwards.
     #[serde(default, skip_serializing_if = "Precision::is_default")]
     pub precision: Precision,
+}
+
+impl Default for TrainConfig {
+    /// No training.
+    fn default() -> Self {
+        Self {
+            steps: 0,
+            batch: 0,
+            learning_rate: 0.0,
+            warmup: 0,
+            schedule: LearningRate::Constant,
+            ema: 0.0,
+            clip: 0.0,
+            validate_every: 0,
+            patience: 0,
+            precision: Precision::F32,
+        }
+    }
+}
+
+impl TrainConfig {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Learning-rate schedules.

@@ -161,6 +161,22 @@ impl Config {
             let what = format!("{name}; the law {:?} is drawn without one, leave it out", model.law);
             return Err(Error::config(field("transport"), what));
         }
+        if let Law::Quadratic { .. } = model.law {
+            if model.latent.truncation().is_none() {
+                let what = format!("{}; the quadratic law is solved in a spectral latent", model.latent);
+                return Err(Error::config(field("latent"), what));
+            }
+            for (part, none) in [
+                ("network", model.network.is_none()),
+                ("train", model.train.is_none()),
+                ("sampler", model.sampler == Default::default()),
+            ] {
+                if !none {
+                    return Err(Error::config(field(part), "the quadratic law has none, leave it out"));
+                }
+            }
+            return Ok(());
+        }
         let n = model.latent.n(self.data.n);
         let network = &model.network;
         at_least(&field("network.width"), network.width, 1)?;

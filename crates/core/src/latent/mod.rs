@@ -23,9 +23,9 @@ pub use denoiser::ModelDenoiser;
 pub use modes::ModeNoise;
 pub use modes::mode_std;
 
-use crate::config::{LatentConfig, ModelConfig};
+use crate::config::{LatentConfig, Law, ModelConfig};
 use crate::error::{Error, Result};
-use crate::nets::{Checkpoint, Conv, ConvProgram, Fno, LatentStats, Network, Role};
+use crate::nets::{Checkpoint, Conv, ConvProgram, Fno, LatentStats, Network, Quadratic, Role};
 use crate::transport::Recipe;
 use modes::Truncation;
 
@@ -51,9 +51,13 @@ pub fn autoencoder(latent: &LatentConfig, grid: usize) -> Result<Option<Conv>> {
 /// # Errors
 /// As [`autoencoder`].
 pub fn networks(model: &ModelConfig, grid: usize) -> Result<BTreeMap<Role, Network>> {
-    let fno = Fno::new(&model.network, model.law);
-    let role = if fno.noisy { Role::Score } else { Role::Regression };
-    let mut networks = BTreeMap::from([(role, Network::Fno(fno))]);
+    let law = if let Law::Quadratic { .. } = model.law {
+        (Role::Regression, Network::Quadratic(Quadratic { modes: model.latent.n(grid) / 2 - 1 }))
+    } else {
+        let fno = Fno::new(&model.network, model.law);
+        (if fno.noisy { Role::Score } else { Role::Regression }, Network::Fno(fno))
+    };
+    let mut networks = BTreeMap::from([law]);
     if let Some(conv) = autoencoder(&model.latent, grid)? {
         let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv));
         networks.extend([Role::EncodeW, Role::EncodeH].map(|role| (role, encoder.clone())));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Conv, Fno, Network, Role};
-use crate::config::{Law, ModelConfig};
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::file::parts;
 
@@ -83,7 +83,7 @@ pub struct Checkpoint {
     /// Networks and their flat weights by role: score (of the transport that [`Checkpoint::model`] names) or regression; for
     /// trained latents the encoders and decoders.
     pub networks: BTreeMap<Role, (Network, Vec<f32>)>,
-    /// For [`Law::Gaussian`]: standard deviation of the residual mode by mode on the half spectrum (n, n/2 + 1) of the latent
+    /// For laws with a residual: standard deviation of the residual mode by mode on the half spectrum (n, n/2 + 1) of the latent
     /// grid, √E|r̂|²/n in normalised units, so that white noise of unit variance times it has the residual's spectrum.
     pub residual: Option<Vec<f32>>,
     /// Where the weights come from.
@@ -252,11 +252,11 @@ impl Checkpoint {
         }
         let n = self.latent_n();
         match (&self.residual, self.model.law) {
-            (Some(residual), Law::Gaussian) if residual.len() != n * (n / 2 + 1) => {
+            (Some(residual), law) if law.has_residual() && residual.len() != n * (n / 2 + 1) => {
                 Err(Error::shape("residual spectrum", format!("({n} × {})", n / 2 + 1), &[residual.len()]))
             }
-            (None, Law::Gaussian) => {
-                Err(Error::config("checkpoint", "the Gaussian law needs the spectrum of its residual"))
+            (None, law) if law.has_residual() => {
+                Err(Error::config("checkpoint", format!("the law {law:?} needs the spectrum of its residual")))
             }
             _ => Ok(()),
         }

@@ -12,6 +12,7 @@ mod fno;
 mod network;
 mod param;
 mod program;
+mod quadratic;
 mod role;
 
 pub use checkpoint::{Checkpoint, LatentStats, Provenance, Stats};
@@ -20,5 +21,6 @@ pub use dft::Dft;
 pub use fno::{Fno, HEAD};
 pub use network::Network;
 pub use param::{Init, Param};
-pub use program::{BatchProgram, ConvProgram, FnoProgram, Pass, WorkspacePool};
+pub use program::{BatchProgram, ConvProgram, FnoProgram, Pass, QuadraticProgram, WorkspacePool};
+pub use quadratic::{Quadratic, Wavenumber};
 pub use role::Role;

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::{Conv, Fno, Init, Param};
+use super::{Conv, Fno, Init, Param, Quadratic};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -20,6 +20,8 @@ use crate::rng::Stream;
 pub enum Network {
     /// The conditional Fourier neural operator: score network, denoiser or regression.
     Fno(Fno),
+    /// The second-order closure: a regression, too, solved and not trained.
+    Quadratic(Quadratic),
     /// Physical field to latent field.
     Encoder(Conv),
     /// Latent field to physical field.
@@ -27,10 +29,21 @@ pub enum Network {
 }
 
 impl Network {
+    /// What kind of network it is, as in files.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fno(_) => "fno",
+            Self::Quadratic(_) => "quadratic",
+            Self::Encoder(_) => "encoder",
+            Self::Decoder(_) => "decoder",
+        }
+    }
+
     /// The parameters in the order in which the flat weight vector holds them.
     pub fn params(&self) -> Vec<Param> {
         match self {
             Self::Fno(fno) => fno.params(),
+            Self::Quadratic(quadratic) => quadratic.params(),
             Self::Encoder(conv) => conv.params(true),
             Self::Decoder(conv) => conv.params(false),
         }
@@ -40,6 +53,7 @@ impl Network {
     pub fn operations(&self, n: usize) -> usize {
         match self {
             Self::Fno(fno) => fno.operations(n).iter().sum(),
+            Self::Quadratic(quadratic) => quadratic.operations(),
             Self::Encoder(conv) => conv.operations(true, n),
             Self::Decoder(conv) => conv.operations(false, n),
         }

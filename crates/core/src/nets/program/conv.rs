@@ -36,7 +36,9 @@ impl ConvLayers {
         let (desc, encoder) = match network {
             Network::Encoder(desc) => (desc, true),
             Network::Decoder(desc) => (desc, false),
-            Network::Fno(_) => return Err(Error::config("network.kind", "fno; expected encoder or decoder")),
+            other => {
+                return Err(Error::config("network.kind", format!("{}; expected encoder or decoder", other.kind())));
+            }
         };
         let made = if encoder { desc.latent_n(n) } else { desc.field_n(n) };
         if made.is_none() {

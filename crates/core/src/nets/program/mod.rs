@@ -6,10 +6,12 @@
 
 mod conv;
 mod fno;
+mod quadratic;
 mod workspace;
 
 pub use conv::ConvProgram;
 pub use fno::FnoProgram;
+pub use quadratic::QuadraticProgram;
 
 use self::conv::ConvLayers;
 use self::fno::{FnoLayers, Group};

@@ -1,0 +1,149 @@
+//! The closed-form quadratic law.
+
+use lacuna::SeedTree;
+use lacuna::closure::{Closure, Learned};
+use lacuna::config::{Config, FlowConfig, LatentConfig, Law, ModelConfig, NetworkConfig, Preset, TrainConfig};
+use lacuna::data::{Pairs, Stats};
+use lacuna::flow::{Advection, initial_vorticity};
+use lacuna::nets::{Checkpoint, Role};
+use lacuna::train::{Run, TrainedModel, TrainingJob, Workers};
+use ndarray::{Array2, Array3, Axis};
+use rand_distr::{Distribution, StandardNormal};
+
+const N: usize = 16;
+/// The latent that holds all modes of dealiased fields of 16² points.
+const BAND: usize = 12;
+/// Relative to rms H: pairs and coefficients are f32.
+const ROUNDING: f64 = 1e-4;
+/// Relative error of a standard deviation from 300 fields of 16² points with the noise of half of them inside the band.
+const SCATTER: f64 = 0.02;
+
+fn model(isotropic: bool) -> ModelConfig {
+    ModelConfig {
+        latent: LatentConfig::Spectral { n: BAND },
+        law: Law::Quadratic { isotropic },
+        network: NetworkConfig::default(),
+        train: TrainConfig::default(),
+        sampler: Default::default(),
+        transport: Default::default(),
+    }
+}
+
+/// Pairs (ω, −D[u·∇ω] + white noise of standard deviation `noise`).
+fn pairs(count: usize, name: &str, noise: f64) -> Pairs {
+    let flow = FlowConfig { n: N, ..FlowConfig::default() };
+    let mut advection = Advection::new(N, flow.length).unwrap();
+    let (mut w, mut h) = (Array3::zeros((count, N, N)), Array3::zeros((count, N, N)));
+    for (i, (mut w, mut h)) in w.outer_iter_mut().zip(h.outer_iter_mut()).enumerate() {
+        let seeds = SeedTree::new(11).child(name).child(i);
+        let field = initial_vorticity(&flow, &seeds).unwrap();
+        let mut term = field.clone();
+        advection.eval(field.view(), term.view_mut());
+        let mut rng = seeds.child("noise").stream();
+        w.assign(&field.mapv(|x| x as f32));
+        h.assign(&term.mapv(|x| {
+            let normal: f64 = StandardNormal.sample(&mut rng);
+            (x + noise * normal) as f32
+        }));
+    }
+    Pairs { w, h, trajectories: count, per_trajectory: 1 }
+}
+
+fn rms(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
+    (sum / count).sqrt()
+}
+
+fn solve(isotropic: bool, count: usize, noise: f64, threads: usize) -> TrainedModel {
+    let (train, validation) = (pairs(count, "train", noise), pairs(40, "validation", noise));
+    let rms = |fields: &Array3<f32>| rms(fields.iter().map(|&x| f64::from(x)));
+    let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
+    let (folder, workers) = (tempfile::tempdir().unwrap(), Workers::new(threads).unwrap());
+    let seeds = SeedTree::new(1).child("train");
+    let job = TrainingJob { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
+    let mut run = Run { label: "quadratic", folder: folder.path(), progress: &mut |_| (), stop: &mut |_| false };
+    job.learn(&model(isotropic), None, &mut run).unwrap().unwrap()
+}
+
+/// Largest difference between the law's mean and advection over new fields, relative to rms H.
+fn bias(checkpoint: &Checkpoint) -> f64 {
+    let mut closure = Learned::new(checkpoint, &Default::default()).unwrap();
+    let test = pairs(5, "test", 0.0);
+    let fields = test.w.axis_iter(Axis(0)).zip(test.h.axis_iter(Axis(0)));
+    let errors = fields.map(|(w, h)| {
+        let mut made = Array2::zeros((N, N));
+        assert!(closure.mean(w.mapv(f64::from).view(), 0.0, made.view_mut()).unwrap());
+        rms((made - h.mapv(f64::from)).into_iter()) / rms(h.iter().map(|&x| f64::from(x)))
+    });
+    errors.fold(0.0, f64::max)
+}
+
+#[test]
+fn advection_is_found_exactly() {
+    for isotropic in [false, true] {
+        let found = bias(&solve(isotropic, 160, 0.0, 2).checkpoint);
+        assert!(found < ROUNDING, "isotropic {isotropic}: {found}");
+    }
+}
+
+#[test]
+fn symmetry_counts_every_pair_four_times() {
+    let noise = 0.05;
+    let plain = bias(&solve(false, 300, noise, 2).checkpoint);
+    let isotropic = bias(&solve(true, 300, noise, 2).checkpoint);
+    // Errors fall with the square root of the number of pairs: by two.
+    assert!((1.6..2.6).contains(&(plain / isotropic)), "{plain} and {isotropic}");
+}
+
+#[test]
+fn draws_have_the_spread_of_the_residual() {
+    let noise = 0.05;
+    let solved = solve(true, 300, noise, 2).checkpoint;
+    let mut closure = Learned::new(&solved, &Default::default()).unwrap();
+    let w = pairs(1, "test", 0.0).w.index_axis(Axis(0), 0).mapv(f64::from);
+    let (mut mean, mut rng) = (Array2::zeros((N, N)), SeedTree::new(3).stream());
+    closure.mean(w.view(), 0.0, mean.view_mut()).unwrap();
+    let draws = (0..300).flat_map(|_| {
+        let mut h = Array2::zeros((N, N));
+        closure.sample(w.view(), 0.0, &mut rng, h.view_mut()).unwrap();
+        (h - &mean).into_iter()
+    });
+    // The band keeps (2·5 + 1)² − 1 of 16² modes of white noise.
+    let kept = noise * ((11.0 * 11.0 - 1.0) / (N * N) as f64).sqrt();
+    let found = rms(draws);
+    assert!((found / kept - 1.0).abs() < SCATTER, "{found} and {kept}");
+}
+
+#[test]
+fn threads_change_no_bit_and_files_come_back() {
+    let one = solve(true, 60, 0.01, 1).checkpoint;
+    let three = solve(true, 60, 0.01, 3).checkpoint;
+    assert!(one == three);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.lacuna");
+    one.save(&path).unwrap();
+    assert!(Checkpoint::load(&path).unwrap() == one);
+    assert!(one.residual.is_some() && one.networks.contains_key(&Role::Regression));
+}
+
+#[test]
+fn settings_without_a_meaning_are_refused() {
+    let mut config = Config::preset(Preset::Smoke);
+    config.models.insert("quadratic".into(), model(true));
+    config.validate().unwrap();
+    let network = config.models["spectral"].network.clone();
+    let train = config.models["spectral"].train.clone();
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut ModelConfig));
+    let changes: [Change; 4] = [
+        ("latent", &|model| model.latent = LatentConfig::Identity),
+        ("network", &|model| model.network = network.clone()),
+        ("train", &|model| model.train = train.clone()),
+        ("sampler", &|model| model.sampler.steps += 1),
+    ];
+    for (field, change) in changes {
+        let mut wrong = config.clone();
+        change(wrong.models.get_mut("quadratic").unwrap());
+        let error = wrong.validate().unwrap_err().to_string();
+        assert!(error.contains(&format!("models.quadratic.{field}")) && error.contains("quadratic law"), "{error}");
+    }
+}
