@@ -84,14 +84,22 @@ impl Entry {
         })
     }
 
+    /// The line of a finished folder as it stands there.
+    ///
+    /// # Errors
+    /// Missing or unreadable.
+    pub(super) fn text(folder: &Path) -> Result<String> {
+        let path = folder.join(FILE);
+        std::fs::read_to_string(&path).map_err(Error::io(&path))
+    }
+
     /// The line of a finished folder.
     ///
     /// # Errors
     /// Missing or unreadable.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        serde_json::from_str(&text)
+        serde_json::from_str(&Self::text(folder)?)
             .map_err(|error| Error::Artifact { path, what: format!("not a manifest line: {error}") })
     }
 
@@ -99,16 +107,30 @@ impl Entry {
         write_atomically(&folder.join(FILE), format!("{}\n", self.line()).as_bytes())
     }
 
-    pub(super) fn append(&self, path: &Path) -> Result<()> {
-        // One write of a whole line, so that lines of several processes do not mix.
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
-        file.write_all(format!("{}\n", self.line()).as_bytes()).map_err(Error::io(path))
-    }
-
     fn line(&self) -> Value {
         // Serialising plain strings, numbers and maps cannot fail.
         serde_json::to_value(self).unwrap_or_default()
     }
+}
+
+/// Appends a line to the manifest unless it is there. A line of which a killed run wrote a part stays alone.
+pub(super) fn record(path: &Path, line: &str) -> Result<()> {
+    let options = std::fs::OpenOptions::new().read(true).create(true).append(true).clone();
+    let mut file = options.open(path).map_err(Error::io(path))?;
+    // One process at a time reads and appends; the lock falls with the file.
+    file.lock().map_err(Error::io(path))?;
+    let mut there = Vec::new();
+    // A device has no lines.
+    if file.metadata().is_ok_and(|about| about.is_file()) {
+        file.read_to_end(&mut there).map_err(Error::io(path))?;
+    }
+    let line = line.trim_end();
+    if there.split(|&byte| byte == b'\n').any(|known| known == line.as_bytes()) {
+        return Ok(());
+    }
+    let torn = there.last().is_some_and(|&last| last != b'\n');
+    let text = format!("{}{line}\n", if torn { "\n" } else { "" });
+    file.write_all(text.as_bytes()).map_err(Error::io(path))
 }
 
 /// Names of results, each once, in the order in which they first come.

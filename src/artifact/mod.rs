@@ -3,27 +3,39 @@
 //! A stage works in `STAGE-HASH.partial`, which survives a kill so that the next run can go on from what is there; when
 //! everything is complete the folder is renamed to `STAGE-HASH` and one line is appended to the manifest. A folder without
 //! the suffix is therefore complete, and a result that is there is never computed again. Only one process works on a stage
-//! at a time (a lock file beside the folder); shards of one data set share it knowingly.
+//! at a time (a lock file beside the folder), others wait and take its result; shards of one stage share it knowingly. What a
+//! killed run leaves, temporary files, locks, a result without its line in the manifest, the next run puts in order.
 
 pub mod files;
 pub mod h5;
+mod lock;
 mod manifest;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use lock::{POLL, holder};
 
 pub use manifest::{Entry, sha256};
 
 pub use crate::file::{parts, write_atomically};
 
+pub(crate) use lock::{Lock, Share};
+
 use crate::config::Stage;
 use crate::error::{Error, Result};
+use crate::stop;
+
+/// Name of the manifest in the folder of the results.
+const MANIFEST: &str = "manifest.jsonl";
+/// How long a lock is tried for where nobody waits: a process that puts the folder in order holds it for a moment.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// The folder that holds the results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     root: PathBuf,
+    waits: bool,
 }
 
 /// A finished result.
@@ -56,19 +68,35 @@ pub struct Work {
     stage: Stage,
     folder: PathBuf,
     clock: Instant,
-    /// Holds the lock until the work ends.
-    lock: File,
+    /// Held until the work ends.
+    lock: Lock,
+}
+
+/// What [`Store::begin`] leads to.
+#[derive(Debug)]
+pub enum Begun {
+    /// The result, which another process has finished in between.
+    Found(Artifact),
+    /// The work, which nobody else is at.
+    Work(Work),
 }
 
 impl Store {
-    /// The store in folder `root`, made if missing.
+    /// The store in folder `root`, which is made when something is put there.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// There is something else than a folder.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        std::fs::create_dir_all(&root).map_err(Error::io(&root))?;
-        Ok(Self { root })
+        if root.exists() && !root.is_dir() {
+            return Err(Error::Artifact { path: root, what: "is no folder; the results need one".into() });
+        }
+        Ok(Self { root, waits: true })
+    }
+
+    /// Whether a stage that another process works on is waited for, as it is by default, or refused.
+    pub fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
     }
 
     /// Its folder.
@@ -86,6 +114,17 @@ impl Store {
     /// # Errors
     /// The folder is there but its manifest line or a file is missing or of another size; the message says what to delete.
     pub fn find(&self, stage: &Stage) -> Result<Option<Artifact>> {
+        if !self.folder(stage).is_dir() {
+            return Ok(None);
+        }
+        // Left by a run that was killed between the result and its line in the manifest.
+        if self.lock_of(&stage.folder()).is_file() {
+            self.settle(&stage.folder());
+        }
+        self.look(stage)
+    }
+
+    fn look(&self, stage: &Stage) -> Result<Option<Artifact>> {
         let folder = self.folder(stage);
         if !folder.is_dir() {
             return Ok(None);
@@ -109,36 +148,117 @@ impl Store {
         Ok(Some(Artifact { folder, entry, cached: true }))
     }
 
-    /// Begins, or goes on with, the work on a stage. Waits for nothing: another process at the same stage is an error.
+    /// Begins, or goes on with, the work on a stage. Where another process is at it, it is waited for, and what it has finished is
+    /// the result; `progress` is told so.
     ///
     /// # Errors
-    /// The folder cannot be made, or the stage is being worked on.
-    pub fn begin(&self, stage: &Stage) -> Result<Work> {
-        self.begin_with(stage, |lock| lock.try_lock())
+    /// The folder cannot be made; the process was asked to stop; where nobody waits ([`Store::waiting`]), the stage is being
+    /// worked on.
+    pub fn begin(&self, stage: &Stage, progress: &mut dyn FnMut(&str)) -> Result<Begun> {
+        let begun = self.begin_until(stage, Share::Alone, None, progress)?;
+        // Without a deadline the wait ends with one of both.
+        begun.ok_or_else(|| Error::Process { what: format!("waiting for {} ended", stage.folder()) })
     }
 
     /// As [`Store::begin`], for workers that share the partial folder and write different files in it.
     ///
     /// # Errors
-    /// The folder cannot be made, or another process works on the stage alone.
-    pub fn begin_shared(&self, stage: &Stage) -> Result<Work> {
-        self.begin_with(stage, |lock| lock.try_lock_shared())
+    /// As [`Store::begin`]; others that share the work are none.
+    pub fn begin_shared(&self, stage: &Stage, progress: &mut dyn FnMut(&str)) -> Result<Begun> {
+        let begun = self.begin_until(stage, Share::Shared, None, progress)?;
+        begun.ok_or_else(|| Error::Process { what: format!("waiting for {} ended", stage.folder()) })
     }
 
-    fn begin_with(&self, stage: &Stage, lock: fn(&File) -> Result<(), std::fs::TryLockError>) -> Result<Work> {
+    /// As [`Store::begin`], `None` where the deadline comes first.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub fn begin_before(
+        &self,
+        stage: &Stage,
+        deadline: Option<Instant>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Option<Begun>> {
+        self.begin_until(stage, Share::Alone, deadline, progress)
+    }
+
+    /// As [`Store::begin`], for a shard that has done its part: where nobody waits, `None` leaves the rest to whoever is still at it.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub fn begin_last(&self, stage: &Stage, progress: &mut dyn FnMut(&str)) -> Result<Option<Begun>> {
+        let deadline = if self.waits { None } else { Some(Instant::now()) };
+        self.clone().waiting(true).begin_until(stage, Share::Alone, deadline, progress)
+    }
+
+    fn begin_until(
+        &self,
+        stage: &Stage,
+        share: Share,
+        deadline: Option<Instant>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Option<Begun>> {
+        std::fs::create_dir_all(&self.root).map_err(Error::io(&self.root))?;
+        self.put_in_order();
         let folder = self.root.join(format!("{}.partial", stage.folder()));
-        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let path = self.root.join(format!("{}.lock", stage.folder()));
-        let file = File::create(&path).map_err(Error::io(&path))?;
-        match lock(&file) {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                let what = format!("another process is working on {}; wait for it or stop it", stage.folder());
+        let (path, clock, mut told) = (self.lock_of(&stage.folder()), Instant::now(), false);
+        loop {
+            if let Some(mut lock) = Lock::attempt(&path, share)? {
+                if let Some(found) = self.look(stage)? {
+                    return Ok(Some(Begun::Found(found)));
+                }
+                lock.sign();
+                std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+                if share == Share::Alone {
+                    remove_temporaries(&folder)?;
+                }
+                let (store, stage) = (self.clone(), stage.clone());
+                return Ok(Some(Begun::Work(Work { store, stage, folder, clock: Instant::now(), lock })));
+            }
+            let (name, who) = (stage.folder(), holder(&path));
+            if !self.waits && clock.elapsed() > MOMENT {
+                let what = format!("{who} is working on {name}; wait for it or stop it");
                 return Err(Error::Artifact { path: folder, what });
             }
-            Err(std::fs::TryLockError::Error(error)) => return Err(Error::io(path)(error)),
+            if self.waits && !told && clock.elapsed() > MOMENT {
+                progress(&format!("{name}: {who} is working on it; waiting for its result"));
+                told = true;
+            }
+            stop::check()
+                .map_err(|error| error.keeping(|| format!("{who} was waited for, which goes on with {name}")))?;
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(None);
+            }
+            std::thread::sleep(POLL);
         }
-        Ok(Work { store: self.clone(), stage: stage.clone(), folder, clock: Instant::now(), lock: file })
+    }
+
+    /// Where the lock of a stage lies, by the name of its folder.
+    fn lock_of(&self, folder: &str) -> PathBuf {
+        self.root.join(format!("{folder}.lock"))
+    }
+
+    /// Removes the locks that killed runs have left, and completes the manifest.
+    fn put_in_order(&self) {
+        // What cannot be read here is told by whoever needs it.
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())) {
+            if let Some(folder) = entry.file_name().to_str().and_then(|name| name.strip_suffix(".lock")) {
+                self.settle(folder);
+            }
+        }
+    }
+
+    /// Takes the lock of a stage that nobody works on, writes the line in the manifest that its finished result may lack, and
+    /// removes the lock.
+    fn settle(&self, folder: &str) {
+        let Ok(Some(mut lock)) = Lock::attempt(&self.lock_of(folder), Share::Alone) else { return };
+        let recorded =
+            Entry::text(&self.root.join(folder)).map(|line| manifest::record(&self.root.join(MANIFEST), &line));
+        if let Ok(Err(_)) = recorded {
+            // The result is served all the same; another run tries again.
+            lock.stay();
+        }
     }
 
     /// Checks every file of every finished result against its checksum.
@@ -196,19 +316,6 @@ impl Work {
         &self.stage
     }
 
-    /// Makes a shared work exclusive; `false` where others are still at it.
-    ///
-    /// # Errors
-    /// I/O.
-    pub fn try_alone(&self) -> Result<bool> {
-        // A lock held shared is exchanged, not added to.
-        match self.lock.try_lock() {
-            Ok(()) => Ok(true),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-            Err(std::fs::TryLockError::Error(error)) => Err(Error::io(&self.folder)(error)),
-        }
-    }
-
     /// Removes a file of the partial folder that the result does not keep, and its parts, if it is there.
     ///
     /// # Errors
@@ -222,23 +329,56 @@ impl Work {
     ///
     /// # Errors
     /// I/O; nothing has its final name then.
-    pub fn finish(self, seeds: &[String], parents: &[&Artifact], device: &str) -> Result<Artifact> {
+    pub fn finish(mut self, seeds: &[String], parents: &[&Artifact], device: &str) -> Result<Artifact> {
+        remove_temporaries(&self.folder)?;
         let entry = Entry::of_folder(&self.folder, &self.stage, seeds, parents, device, self.clock.elapsed())?;
         entry.write(&self.folder)?;
         let folder = self.store.folder(&self.stage);
         std::fs::rename(&self.folder, &folder).map_err(Error::io(&folder))?;
-        entry.append(&self.store.root.join("manifest.jsonl"))?;
-        let lock = self.store.root.join(format!("{}.lock", self.stage.folder()));
-        // Whoever opened the file before it went sees a finished folder next.
-        let _ = std::fs::remove_file(lock);
+        let recorded = Entry::text(&folder).and_then(|line| manifest::record(&self.store.root.join(MANIFEST), &line));
+        if recorded.is_err() {
+            // The lock tells the next run that the line is missing.
+            self.lock.stay();
+        }
+        recorded?;
         Ok(Artifact { folder, entry, cached: false })
     }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Others that share the work may be about to write.
+        if self.lock.alone() {
+            // Only where nothing is in it.
+            let _ = std::fs::remove_dir(&self.folder);
+        }
+    }
+}
+
+/// Removes the temporary files that killed runs have left in a folder where nobody else writes.
+pub(crate) fn remove_temporaries(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(crate::file::TEMPORARY) && path.is_file() {
+            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
+
+    /// The work on a stage that nobody is at.
+    fn begin(store: &Store, stage: &Stage) -> Work {
+        match store.begin(stage, &mut |_| ()).unwrap() {
+            Begun::Work(work) => work,
+            Begun::Found(found) => panic!("{} is there", found.name()),
+        }
+    }
 
     fn stage() -> Stage {
         Config::load("smoke", None, &[]).unwrap().data_stage()
@@ -249,8 +389,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         assert!(store.find(&stage()).unwrap().is_none());
-        let work = store.begin(&stage()).unwrap();
-        assert!(store.begin(&stage()).unwrap_err().to_string().contains("another process"));
+        let work = begin(&store, &stage());
+        let refused = store.clone().waiting(false).begin(&stage(), &mut |_| ()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {} is working on data-", std::process::id())), "{refused}");
         write_atomically(&work.path("a.bin"), b"abc").unwrap();
         assert!(store.find(&stage()).unwrap().is_none());
         let made = work.finish(&["7:/data".into()], &[], "cpu").unwrap();
@@ -272,8 +413,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let config = Config::load("smoke", None, &[]).unwrap();
-        let make =
-            |stage: &Stage, parents: &[&Artifact]| store.begin(stage).unwrap().finish(&[], parents, "cpu").unwrap();
+        let make = |stage: &Stage, parents: &[&Artifact]| begin(&store, stage).finish(&[], parents, "cpu").unwrap();
         let (data, reference) = (make(&config.data_stage(), &[]), make(&config.reference_stage(), &[]));
         let made = make(&config.rollout_stage(&config.baselines()[0]).unwrap(), &[&reference, &data, &reference]);
         assert_eq!(made.entry.parents, [reference.name(), data.name()]);
@@ -282,15 +422,68 @@ mod tests {
     #[test]
     fn interrupted_work_is_gone_on_with_and_shards_share() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let work = store.begin_shared(&stage()).unwrap();
-        std::fs::write(work.path("part-0"), b"0").unwrap();
-        let other = store.begin_shared(&stage()).unwrap();
-        assert!(!other.try_alone().unwrap());
-        drop(work);
-        assert!(other.try_alone().unwrap());
+        let store = Store::open(folder.path().join("new")).unwrap();
+        assert!(!store.root().exists(), "nothing is put there yet");
+        let shared = || match store.begin_shared(&stage(), &mut |_| ()).unwrap() {
+            Begun::Work(work) => work,
+            Begun::Found(found) => panic!("{} is there", found.name()),
+        };
+        let (one, other) = (shared(), shared());
+        std::fs::write(one.path("part-0"), b"0").unwrap();
+        let refusing = store.clone().waiting(false);
+        assert!(refusing.begin(&stage(), &mut |_| ()).is_err(), "others are still at it");
+        drop(one);
         assert!(other.path("part-0").is_file());
         drop(other);
-        assert!(store.begin(&stage()).unwrap().path("part-0").is_file());
+        // What a killed run leaves: half of a file.
+        let work = begin(&refusing, &stage());
+        std::fs::write(work.path(&format!("{}x", crate::file::TEMPORARY)), b"half").unwrap();
+        let partial = work.folder().to_path_buf();
+        drop(work);
+        assert!(begin(&refusing, &stage()).path("part-0").is_file());
+        assert_eq!(std::fs::read_dir(partial).unwrap().count(), 1, "the half is gone");
+        let names = std::fs::read_dir(store.root()).unwrap().count();
+        assert_eq!(names, 1, "no lock outlives its work");
+    }
+
+    #[test]
+    fn who_waits_takes_the_result_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let work = begin(&store, &stage());
+        let (said, heard) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| store.begin(&stage(), &mut |line| said.send(line.to_string()).unwrap()).unwrap());
+            let line = heard.recv().unwrap();
+            assert!(line.contains("waiting for its result"), "{line}");
+            work.finish(&[], &[], "cpu").unwrap();
+            assert!(matches!(waiting.join().unwrap(), Begun::Found(found) if found.cached));
+        });
+        let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [stage().folder().as_str(), MANIFEST]);
+        // Past the deadline nobody waits.
+        let other = Config::load("smoke", None, &["seed=1".into()]).unwrap().data_stage();
+        let _work = begin(&store, &other);
+        assert!(store.begin_before(&other, Some(Instant::now()), &mut |_| ()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_missing_line_is_written_by_the_next_run_and_a_torn_one_harms_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        begin(&store, &stage()).finish(&[], &[], "cpu").unwrap();
+        let manifest = folder.path().join(MANIFEST);
+        let line = std::fs::read_to_string(&manifest).unwrap();
+        // Killed after the result had its name: half of a line, and the lock.
+        std::fs::write(&manifest, &line[..line.len() / 2]).unwrap();
+        std::fs::write(folder.path().join(format!("{}.lock", stage().folder())), "").unwrap();
+        for _ in 0..2 {
+            store.find(&stage()).unwrap().unwrap();
+            let text = std::fs::read_to_string(&manifest).unwrap();
+            assert_eq!(text.lines().collect::<Vec<_>>(), [&line[..line.len() / 2], line.trim_end()]);
+            assert!(!folder.path().join(format!("{}.lock", stage().folder())).exists());
+        }
     }
 }

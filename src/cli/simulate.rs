@@ -6,13 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use clap::Args;
 use ndarray::{Array1, Array3, ArrayView3, Axis, Ix3, s};
 
+use super::numbers::{count, real, whole};
 use crate::artifact::h5;
 use crate::config::{FlowConfig, NoiseConfig, Stepper};
 use crate::error::{Error, Result};
 use crate::flow::{Solver, Trajectory, run_batch};
-use crate::progress::Meter;
+use crate::progress::{Meter, warn};
 use crate::rng::SeedTree;
 use crate::spectral::check_square;
+use crate::stop;
 
 /// Most steps between two looks at the progress of a trajectory.
 const LOOK: usize = 256;
@@ -27,10 +29,10 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub dataset: String,
     /// Time steps.
-    #[arg(long)]
+    #[arg(long, value_parser = count, allow_hyphen_values = true)]
     pub steps: usize,
     /// Steps between stored snapshots; the initial field is stored first.
-    #[arg(long)]
+    #[arg(long, value_parser = count, allow_hyphen_values = true)]
     pub every: usize,
     /// HDF5 file to write: `vorticity` (batch, snapshots, N, N) f64 and `t`.
     #[arg(long)]
@@ -39,40 +41,40 @@ pub struct SimulateArgs {
     #[arg(long, conflicts_with_all = ["sigma", "kappa", "alpha"])]
     pub no_noise: bool,
     /// Amplitude σ of the stochastic forcing.
-    #[arg(long, default_value_t = 5e-5, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 5e-5, value_parser = real, allow_hyphen_values = true)]
     pub sigma: f64,
     /// Variance multiplier κ of the stochastic forcing.
-    #[arg(long, default_value_t = 10.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 10.0, value_parser = real, allow_hyphen_values = true)]
     pub kappa: f64,
     /// Smoothness α of the stochastic forcing: spatial covariance ∝ exp(−r²/4α).
-    #[arg(long, default_value_t = 0.005, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.005, value_parser = real, allow_hyphen_values = true)]
     pub alpha: f64,
     /// Kinematic viscosity.
-    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1e-3, value_parser = real, allow_hyphen_values = true)]
     pub viscosity: f64,
     /// Order p of the viscous term −ν(−∇²)^p.
     #[arg(long, default_value_t = 1)]
     pub viscosity_order: u32,
     /// Time step.
-    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1e-3, value_parser = real, allow_hyphen_values = true)]
     pub dt: f64,
     /// Time-stepping scheme: cn-euler (as published), cn-ab2 or etdrk4.
     #[arg(long, default_value = "cn-euler")]
     pub stepper: Stepper,
     /// Side of the periodic square.
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, value_parser = real, allow_hyphen_values = true)]
     pub length: f64,
     /// Linear friction.
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0, value_parser = real, allow_hyphen_values = true)]
     pub friction: f64,
     /// Amplitude of the steady forcing.
-    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.1, value_parser = real, allow_hyphen_values = true)]
     pub forcing: f64,
     /// Root of the noise streams.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole, allow_hyphen_values = true)]
     pub seed: u64,
     /// Threads; 0 is one per core. Results do not depend on it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count, allow_hyphen_values = true)]
     pub threads: usize,
 }
 
@@ -146,6 +148,8 @@ fn fill(
     let period = (1..=LOOK.min(args.every)).rev().find(|period| args.every.is_multiple_of(*period)).unwrap_or(1);
     let state = Mutex::new((vec![1; members], 0, Meter::new("simulate", members * args.steps)));
     let outcome = run_batch(batch, args.steps, period, args.threads, |i, step, member| {
+        let kept = || "nothing is kept, it begins anew".into();
+        stop::check().map_err(|error| error.keeping(kept))?;
         if step == 0 {
             return Ok(());
         }
@@ -158,7 +162,7 @@ fn fill(
         }
         *done += period;
         if meter.due(*done, false) {
-            eprintln!("{}", meter.line(*done, ""));
+            warn(&meter.line(*done, ""));
         }
         Ok(())
     });
@@ -181,7 +185,7 @@ fn fill(
     };
     conclude().map_err(wrong)?;
     if outcome.is_err() {
-        eprintln!("simulate: {kept} of {snapshots} snapshots were reached by all members");
+        warn(&format!("simulate: {kept} of {snapshots} snapshots were reached by all members"));
     }
     Ok(outcome)
 }

@@ -177,9 +177,9 @@ impl ClosedLoop {
         };
         let caption = format!(
             "Rollouts at t = {end:.4} from one state at t = {start:.4}, against {} realisation(s) of the true flow; errors \
-             of vorticity relative to its rms, ± bootstrap over members; skill is 0 without closure. Costs: one thread, per \
-             member.",
-            self.realisations
+             of vorticity relative to its rms{}; skill is 0 without closure. Costs: one thread, per member.",
+            self.realisations,
+            self.bootstrap()
         );
         let rollouts = &self.rollouts;
         let mut columns = vec![
@@ -191,6 +191,12 @@ impl ClosedLoop {
         let at = columns.iter().position(|column| column.name() == FAILURES).map_or(columns.len(), |at| at + 1);
         columns.insert(at, Column::new("first failure".into(), first.collect::<Vec<_>>()));
         Table::new("closed-loop", caption, columns)
+    }
+
+    /// What captions say of ±: nothing where no ensemble has members to draw from.
+    pub(super) fn bootstrap(&self) -> &'static str {
+        let several = self.rollouts.iter().any(|rollout| rollout.failures.len() > 1);
+        if several { ", ± bootstrap over members" } else { "" }
     }
 
     /// Columns of chosen scores at the final time, failures and costs.

@@ -17,6 +17,7 @@ use crate::data::Pairs;
 use crate::error::Result;
 use crate::rng::SeedTree;
 use crate::spectral::Field;
+use crate::stop;
 
 /// Scores of closures on test conditions.
 #[derive(Debug, Clone)]
@@ -140,18 +141,19 @@ impl Offline {
 }
 
 fn caption(law: bool, conditions: usize, trajectories: usize, samples: usize) -> String {
-    if law {
-        format!(
-            "p(H | ω) against the exact law on {conditions} conditions of each of {trajectories} test trajectories, {samples} samples each; bias and \
-             W1 relative to rms H, excess over the exact law on the same conditions; ± jackknife over trajectories."
-        )
+    let (what, scores) = if law {
+        let scores = "bias and W1 relative to rms H, excess over the exact law on the same conditions";
+        ("p(H | ω) against the exact law", scores)
     } else {
-        format!(
-            "Closures against the stored term on {conditions} conditions of each of {trajectories} test trajectories, {samples} samples each; std and \
-             CRPS relative to rms H; enstrophy and energy given to the resolved flow relative to the stored term's; ± jackknife \
-             over trajectories."
-        )
-    }
+        let scores = "std and CRPS relative to rms H; enstrophy and energy given to the resolved flow relative to the stored term's";
+        ("Closures against the stored term", scores)
+    };
+    // One trajectory says nothing of the scatter between trajectories.
+    let (of, error) = match trajectories {
+        1 => ("one test trajectory".to_string(), ""),
+        _ => (format!("each of {trajectories} test trajectories"), "; ± jackknife over trajectories"),
+    };
+    format!("{what} on {conditions} conditions of {of}, {samples} samples each; {scores}{error}.")
 }
 
 /// The conditions of one trajectory.
@@ -189,6 +191,7 @@ impl<'a> Conditions<'a> {
         let (mut exact_values, mut h2) = (Vec::new(), 0.0);
         let mut mean = Array2::zeros((n, n));
         for &snapshot in &self.at {
+            stop::check()?;
             let index = self.trajectory * self.test.per_trajectory + snapshot;
             let w = self.test.w.index_axis(Axis(0), index).mapv(f64::from);
             let h = self.test.h.index_axis(Axis(0), index).mapv(f64::from);

@@ -56,8 +56,9 @@ impl Study {
         columns.push(Column::new("frontier".into(), self.frontier.clone()));
         let members = self.scores.rollouts.first().map_or(0, |rollout| rollout.failures.len());
         let caption = format!(
-            "{caption}; {members} members at t = {:.4}, errors relative to rms vorticity, ± bootstrap over members; costs of one thread.",
-            self.scores.times.last().copied().unwrap_or(f64::NAN)
+            "{caption}; {members} members at t = {:.4}, errors relative to rms vorticity{}; costs of one thread.",
+            self.scores.times.last().copied().unwrap_or(f64::NAN),
+            self.scores.bootstrap()
         );
         Table::new(name, caption, columns)
     }

@@ -24,7 +24,9 @@ mod studies;
 mod summary;
 mod variations;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::ArrayView2;
 
@@ -35,7 +37,7 @@ pub use studies::Study;
 pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
 
 use crate::artifact::Store;
-use crate::config::Config;
+use crate::config::{Config, Preset, SHORT, Stage};
 use crate::error::{Error, Result};
 use crate::spectral::Field;
 
@@ -43,7 +45,8 @@ use crate::spectral::Field;
 pub const PRESET_VARIABLE: &str = "LACUNA_PRESET";
 /// Environment variable with the folder of the results.
 pub const OUT_VARIABLE: &str = "LACUNA_OUT";
-/// Environment variable with the folder of figures and tables.
+/// Environment variable with the folder of figures and tables; without it they go to `figures/PRESET` of the project or, of a
+/// configuration that is not the preset's own, to `figures/PRESET-HASH`, HASH being that of the configuration.
 pub const FIGURES_VARIABLE: &str = "LACUNA_FIGURES";
 /// Environment variable with the device, `cpu` or `cuda`.
 pub const DEVICE_VARIABLE: &str = "LACUNA_DEVICE";
@@ -61,6 +64,8 @@ pub struct Lab {
     root: PathBuf,
     /// The study that this lab shows, which is part of the names of its figures; none for the configuration itself.
     study: Option<Study>,
+    /// Stages that failed in this run, by their folders, and why; only where the run goes on with what does not need them.
+    failed: Option<Arc<Mutex<BTreeMap<String, String>>>>,
 }
 
 impl Lab {
@@ -81,10 +86,11 @@ impl Lab {
     }
 
     /// The lab of a configuration, with its results and its figures in given folders. By default they are those that the
-    /// environment variables [`OUT_VARIABLE`] and [`FIGURES_VARIABLE`] name, or `data` and `figures/PRESET` of the project.
+    /// environment variables [`OUT_VARIABLE`] and [`FIGURES_VARIABLE`] name, or `data` and [`FIGURES_VARIABLE`]'s default of the
+    /// project.
     ///
     /// # Errors
-    /// Impossible values, or folders that cannot be made.
+    /// Impossible values, results that are to go where there is no folder, an unknown device in [`DEVICE_VARIABLE`].
     pub fn new(config: Config, results: Option<&Path>, figures: Option<&Path>) -> Result<Self> {
         config.validate()?;
         let root = project_root();
@@ -92,25 +98,34 @@ impl Lab {
             given.map(Path::to_path_buf).or_else(|| std::env::var_os(variable).map(PathBuf::from)).unwrap_or(default)
         };
         let results = folder(results, OUT_VARIABLE, root.join("data"));
-        let figures = folder(figures, FIGURES_VARIABLE, root.join("figures").join(&config.preset));
-        Ok(Self {
+        let figures = folder(figures, FIGURES_VARIABLE, root.join("figures").join(figures_of(&config)));
+        let lab = Self {
             store: Store::open(&results)?,
             gallery: Gallery::new(figures),
-            device: std::env::var(DEVICE_VARIABLE).unwrap_or_else(|_| "cpu".into()),
+            device: "cpu".into(),
             batch: 0,
             config,
             root,
             study: None,
-        })
+            failed: None,
+        };
+        match std::env::var(DEVICE_VARIABLE) {
+            Ok(device) => lab.on_device(&device),
+            Err(_) => Ok(lab),
+        }
     }
 
     /// The same lab on another device, `cpu` or `cuda`.
     ///
     /// # Errors
-    /// An unknown device.
+    /// An unknown device; `cuda` where what computes is a build without it.
     pub fn on_device(mut self, device: &str) -> Result<Self> {
         if !["cpu", "cuda"].contains(&device) {
             return Err(Error::config("device", format!("unknown device `{device}`; known: cpu, cuda")));
+        }
+        // Without the learning layer another program trains, and says whether it can.
+        if device == "cuda" && cfg!(all(feature = "learn", not(feature = "cuda"))) {
+            return Err(Error::config("device", "this build has no GPU support; build with `--features cuda`"));
         }
         self.device = device.into();
         Ok(self)
@@ -128,6 +143,27 @@ impl Lab {
         }
         self.batch = members;
         Ok(self)
+    }
+
+    /// The same lab, which refuses to wait for other processes ([`Store::waiting`]).
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) fn without_waiting(self) -> Self {
+        Self { store: self.store.waiting(false), ..self }
+    }
+
+    /// Makes a stage, unless it has failed before in this run.
+    fn once<T>(&self, stage: &Stage, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(failed) = &self.failed else { return make() };
+        let failed = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = failed().get(&stage.folder()).cloned();
+        if let Some(what) = before {
+            return Err(Error::Process { what });
+        }
+        make().inspect_err(|error| {
+            if !matches!(error, Error::Stopped { .. }) {
+                failed().insert(stage.folder(), error.to_string());
+            }
+        })
     }
 
     /// The configuration.
@@ -149,6 +185,12 @@ impl Lab {
     pub fn done(&self) {
         crate::notebook::done();
     }
+}
+
+/// The folder of a configuration's figures: what is not the preset's own never lies among what is.
+fn figures_of(config: &Config) -> String {
+    let own = config.preset.parse::<Preset>().is_ok_and(|preset| Config::preset(preset) == *config);
+    if own { config.preset.clone() } else { format!("{}-{}", config.preset, &config.hash()[..SHORT]) }
 }
 
 /// The folder of this project: the nearest one upwards that holds `Cargo.toml` and `notebooks`, or the current one.

@@ -16,19 +16,12 @@ use crate::error::{Error, Result};
 use crate::eval::Table;
 #[cfg(feature = "learn")]
 use crate::nets::Checkpoint;
+use crate::progress::say;
 #[cfg(feature = "learn")]
 use crate::rollout::OnDevice;
 use crate::rollout::{self, Ensemble, Reference};
 #[cfg(feature = "learn")]
 use crate::train::{Controls, train_until};
-
-/// Prints a progress line at once, also where standard output is a pipe.
-pub(super) fn say(line: &str) {
-    use std::io::Write;
-    // Work goes on where nobody listens any more.
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
 
 impl Lab {
     /// What this configuration computes, stage by stage, and what of it is there already.
@@ -142,10 +135,10 @@ impl Lab {
     }
 
     pub(super) fn data_artifact(&self) -> Result<Artifact> {
-        match self.generate(None)? {
+        self.once(&self.config.data_stage(), || match self.generate(None)? {
             Some(artifact) => Ok(artifact),
             None => Err(Error::Process { what: "other shards of the data set are still at work".into() }),
-        }
+        })
     }
 
     /// Simulates one shard (`Some((i, n))`, 1 ≤ i ≤ n: every n-th trajectory from the i-th on) of the data set, or all of it;
@@ -176,12 +169,14 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(found);
         }
-        self.train_now(model, None)?;
-        let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
-            path: self.store.folder(&stage),
-            what: "training ended without a result".into(),
-        })?;
-        Ok(Artifact { cached: false, ..made })
+        self.once(&stage, || {
+            self.train_now(model, None)?;
+            let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
+                path: self.store.folder(&stage),
+                what: "training ended without a result".into(),
+            })?;
+            Ok(Artifact { cached: false, ..made })
+        })
     }
 
     /// As [`Lab::train`], but for at most `time` from now on: `None` where that was too short. The next call goes on from
@@ -201,6 +196,8 @@ impl Lab {
     #[cfg(feature = "learn")]
     fn train_now(&self, model: &str, time: Option<Duration>) -> Result<()> {
         let deadline = time.map(|time| Instant::now() + time);
+        // A device that is not there is known before the data are simulated.
+        crate::train::device(&self.device)?;
         let data = self.data_artifact()?;
         let set = Dataset::open(&data.folder)?;
         let mut controls = Controls { device: &self.device, threads: 0, deadline, progress: &mut say };
@@ -225,7 +222,7 @@ impl Lab {
     }
 
     pub(super) fn reference_artifact(&self) -> Result<Artifact> {
-        rollout::reference(&self.config, &self.store, &mut say)
+        self.once(&self.config.reference_stage(), || rollout::reference(&self.config, &self.store, &mut say))
     }
 
     pub(super) fn load_reference(&self, artifact: &Artifact) -> Result<Reference> {
@@ -253,8 +250,11 @@ impl Lab {
     }
 
     pub(super) fn rollout_artifact(&self, closure: &str) -> Result<Artifact> {
-        let made = self.ensemble(closure, None)?;
-        made.ok_or_else(|| Error::Process { what: "other shards of the ensemble are still at work".into() })
+        let stage = self.config.rollout_stage(&self.config.closure(closure)?)?;
+        self.once(&stage, || {
+            let made = self.ensemble(closure, None)?;
+            made.ok_or_else(|| Error::Process { what: "other shards of the ensemble are still at work".into() })
+        })
     }
 
     /// Refuses an ensemble that cannot be made where this lab computes; the model that is drawn from on a device, if one is.
@@ -279,6 +279,10 @@ impl Lab {
         // Before anything is trained for it.
         #[cfg_attr(not(feature = "learn"), allow(unused_variables))]
         let on_device = self.check_rollout(&closure, shard.is_some())?;
+        #[cfg(feature = "learn")]
+        if on_device.is_some() {
+            crate::train::device(&self.device)?;
+        }
         let trained = closure.model().map(|model| self.train_artifact(model)).transpose()?;
         let parents: Vec<&Artifact> = trained.iter().collect();
         #[cfg(feature = "learn")]

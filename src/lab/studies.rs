@@ -50,6 +50,7 @@ impl Lab {
 
     /// Ensembles of variations of this configuration, computed where missing.
     pub(super) fn variations(&self, variations: &[(Config, String)]) -> Result<Runs> {
+        variations.iter().try_for_each(|(config, closure)| config.closure(closure).map(drop))?;
         let mut runs = self.loop_results_of(&[])?;
         for (config, closure) in variations {
             let artifact = self.with(config.clone())?.rollout_artifact(closure)?;

@@ -132,7 +132,13 @@ pub(super) fn complete(
     if !members.is_empty() {
         progress(&format!("{what}: {} of {all} {unit} are there", members.len()));
     }
-    let made = make(&missing, &mut |m, member| parts.write(&path(m), member), progress)?;
+    let wanted: Vec<usize> = members.keys().copied().chain(missing.iter().cloned().flatten()).collect();
+    let kept = || {
+        let there = wanted.iter().filter(|&&m| path(m).is_file()).count();
+        format!("{what}: {there} of {all} {unit} are in {}", parts.work.folder().display())
+    };
+    let made = make(&missing, &mut |m, member| parts.write(&path(m), member), progress)
+        .map_err(|error| error.keeping(kept))?;
     members.extend(missing.into_iter().flatten().zip(made));
     Ok(members.into_values().collect())
 }

@@ -11,14 +11,17 @@ mod training;
 mod truth;
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Lab, Source, Study};
 use crate::artifact::Artifact;
-use crate::closure::AnyClosure;
-use crate::config::{Config, MissingTerm};
+use crate::closure::{AnyClosure, Closure};
+use crate::config::{ClosureKind, ClosureRef, Config, FlowConfig, Law, MissingTerm};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::plot::Figure;
+use crate::progress::say;
+use crate::stop;
 
 /// Exhibits, each with what makes it, the files that it makes, and what it needs.
 macro_rules! exhibits {
@@ -105,11 +108,11 @@ exhibits! {
     /// The true flow and one member of a closure's rollout over time, and their difference.
     Rollout(closure: &'a str) => rollouts::rollout, [panel(format!("rollout-{closure}"))], &[];
     /// Every rollout against the true flow at the final time: the scores of [`crate::eval::metric::CLOSED_LOOP`].
-    ClosedLoop => rollouts::closed_loop, [table("closed-loop")], &[];
+    ClosedLoop => rollouts::closed_loop, [table("closed-loop")], &[Need::Rollout];
     /// Relative error of each ensemble mean over time, with the bootstrap standard error as a band.
-    ErrorCurves => rollouts::error_curves, [chart("error"), table("closed-loop-curves")], &[];
+    ErrorCurves => rollouts::error_curves, [chart("error"), table("closed-loop-curves")], &[Need::Rollout];
     /// Ensemble spread over time, beside the error that it should predict.
-    SpreadCurves => rollouts::spread_curves, [chart("spread")], &[Need::Closure];
+    SpreadCurves => rollouts::spread_curves, [chart("spread")], &[Need::Spread];
     /// Rank of the true vorticity among the members at the final time, relative to a flat histogram.
     Ranks => rollouts::ranks, [chart("ranks"), table("rank-histogram")], &[Need::Closure];
     /// The true flow, one member of each rollout at the final time, and the errors of the members.
@@ -120,7 +123,7 @@ exhibits! {
     Spectra => rollouts::spectra, [chart("spectra")], &[];
     /// Distance of each ensemble's energy spectrum from the true flow's over time, in decades per shell, averaged over the
     /// energetic shells.
-    Statistics => rollouts::statistics, [chart("statistics"), table("statistics")], &[];
+    Statistics => rollouts::statistics, [chart("statistics"), table("statistics")], &[Need::Rollout];
     /// Closures of your own in the rollout of this configuration, beside no closure and the exact law. Draws of closures without
     /// a known conditional mean are held, whatever the configuration says of rescaling.
     Compare(closures: &'a [AnyClosure]) => studies::compare, [table("compare")], &[];
@@ -130,7 +133,7 @@ exhibits! {
     /// redraw interval of `study.frontier`.
     Frontier => studies::frontier, [chart("frontier"), table("frontier")], &[Need::FrontierPoint];
     /// Every published number with a counterpart here, beside ours.
-    Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw];
+    Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw, Need::Rollout];
 }
 
 /// What a figure or table cannot be made without.
@@ -144,8 +147,12 @@ pub enum Need {
     LatentSpace,
     /// A model with a trained latent space.
     TrainedLatent,
+    /// A rollout.
+    Rollout,
     /// A rollout with a closure.
     Closure,
+    /// An ensemble whose members differ.
+    Spread,
     /// A variation of `study.frontier`.
     FrontierPoint,
 }
@@ -166,6 +173,12 @@ impl Need {
             Self::TrainedLatent => {
                 (config.autoencoder_models().next().is_some(), "no model has a trained latent space")
             }
+            Self::Rollout => (!config.rollout.closures.is_empty(), "rollout.closures is empty"),
+            Self::Spread => (
+                config.rollout.members > 1
+                    && config.closures().is_ok_and(|all| all.iter().any(|one| draws(config, one))),
+                "no ensemble has members that differ: one member each, or closures without randomness",
+            ),
             Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
             Self::FrontierPoint => {
                 (!super::variations::frontier_settings(config).is_empty(), "study.frontier is empty")
@@ -173,6 +186,16 @@ impl Need {
         };
         (!there).then_some(what)
     }
+}
+
+/// Whether two draws of a closure differ.
+fn draws(config: &Config, closure: &ClosureRef) -> bool {
+    let random = match closure.kind() {
+        ClosureKind::None | ClosureKind::Subgrid(_) => false,
+        ClosureKind::Exact => config.flow.noise.sigma > 0.0 && config.flow.noise.kappa > 0.0,
+        ClosureKind::Learned(model) => config.model(model).is_ok_and(|model| model.law != Law::Mean),
+    };
+    random && !closure.mean_only()
 }
 
 /// The name of no closure in configurations.
@@ -274,6 +297,27 @@ impl<'a> Exhibit<'a> {
         all
     }
 
+    /// Refuses names and closures that do not fit, before anything is computed.
+    fn check(&self, lab: &Lab) -> Result<()> {
+        let config = &lab.config;
+        let closure = |name: &str| lab.check_rollout(&config.closure(name)?, false).map(drop);
+        match *self {
+            Self::Rollout(name) | Self::HoldStudy(name) => closure(name),
+            Self::Closures(names) => names.iter().try_for_each(|name| closure(name)),
+            Self::LossParts(model) => config.model(model).map(drop),
+            Self::Compare(closures) => {
+                // Any field of the grid shows whether a closure takes one.
+                let n = config.data.n;
+                let w = crate::flow::initial_vorticity(&FlowConfig { n, ..config.flow.clone() }, &config.seeds())?;
+                let mut h = w.clone();
+                closures.iter().try_for_each(|closure| {
+                    closure.clone().mean(w.view(), config.rollout.start, h.view_mut()).map(drop)
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Why it does not apply to a configuration, if it does not.
     pub fn missing(&self, config: &Config) -> Option<&'static str> {
         self.needs().iter().find_map(|need| need.missing(config))
@@ -367,6 +411,7 @@ impl Lab {
         if let Some(missing) = exhibit.missing(&self.config) {
             return Err(Error::config(format!("Exhibit::{exhibit}"), missing));
         }
+        exhibit.check(self)?;
         let made = exhibit.make(self)?;
         let study = self.study.map_or(String::new(), |study| format!(".study(Study::{study:?}).or_fail()"));
         let source = |caption: &str| Source {
@@ -397,26 +442,54 @@ impl Lab {
     }
 
     /// All stages and all exhibits, with those of the studies of long horizons and large ensembles; what does not apply is left
-    /// out, and said. Returns this configuration's own.
+    /// out, and said. What fails does not keep the others from being made. Returns this configuration's own.
     ///
     /// # Errors
-    /// As [`Lab::show`].
+    /// Exhibits that could not be made, by name and each with the reason; a request to stop.
     pub fn run(&self) -> Result<Vec<(Exhibit<'_>, Shown)>> {
-        let shown = self.show_all(Exhibit::all(&self.config))?;
-        for study in [Study::Horizon, Study::LargeEnsemble] {
-            self.study(study)?.show_all(study.exhibits().to_vec())?;
-        }
-        Ok(shown)
+        let mut all = Vec::new();
+        self.run_each(&mut |exhibit, shown| all.push((exhibit, shown)))?;
+        Ok(all)
     }
 
-    fn show_all<'a>(&self, exhibits: Vec<Exhibit<'a>>) -> Result<Vec<(Exhibit<'a>, Shown)>> {
-        let mut shown = Vec::with_capacity(exhibits.len());
+    /// [`Lab::run`], each of this configuration's own exhibits as soon as it is made.
+    pub(crate) fn run_each<'a>(&'a self, shown: &mut dyn FnMut(Exhibit<'a>, Shown)) -> Result<()> {
+        // What fails is tried once and not again for every exhibit that needs it.
+        let lab = Self { failed: Some(Arc::default()), ..self.clone() };
+        let mut failures = Vec::new();
+        lab.show_all(Exhibit::all(&self.config), shown, &mut failures)?;
+        for study in [Study::Horizon, Study::LargeEnsemble] {
+            lab.study(study)?.show_all(study.exhibits().to_vec(), &mut |_, _| (), &mut failures)?;
+        }
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let what = format!("{} exhibits could not be made:\n  {}", failures.len(), failures.join("\n  "));
+        Err(Error::Process { what })
+    }
+
+    fn show_all<'a>(
+        &self,
+        exhibits: Vec<Exhibit<'a>>,
+        shown: &mut dyn FnMut(Exhibit<'a>, Shown),
+        failures: &mut Vec<String>,
+    ) -> Result<()> {
+        let study = self.study.map_or(String::new(), |study| format!(" of Study::{study:?}"));
         for exhibit in exhibits {
-            match exhibit.missing(&self.config) {
-                Some(missing) => super::stages::say(&format!("Exhibit::{exhibit} is left out: {missing}")),
-                None => shown.push((exhibit, self.show(exhibit)?)),
+            stop::check()?;
+            if let Some(missing) = exhibit.missing(&self.config) {
+                say(&format!("Exhibit::{exhibit}{study} is left out: {missing}"));
+                continue;
+            }
+            match self.show(exhibit) {
+                Ok(made) => shown(exhibit, made),
+                Err(stopped @ Error::Stopped { .. }) => return Err(stopped),
+                Err(error) => {
+                    say(&format!("Exhibit::{exhibit}{study} could not be made: {error}"));
+                    failures.push(format!("Exhibit::{exhibit}{study}: {error}"));
+                }
             }
         }
-        Ok(shown)
+        Ok(())
     }
 }
