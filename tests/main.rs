@@ -17,6 +17,8 @@ mod networks;
 mod noise;
 mod oracle;
 mod plot;
+#[cfg(unix)]
+mod processes;
 mod properties;
 mod pytorch;
 mod rollout;

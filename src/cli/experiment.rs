@@ -81,6 +81,9 @@ pub struct Plan {
     /// Print the configuration as TOML instead.
     #[arg(long)]
     toml: bool,
+    /// Print the plan as one JSON object.
+    #[arg(long, conflicts_with = "toml")]
+    json: bool,
 }
 
 impl Plan {
@@ -88,6 +91,8 @@ impl Plan {
         let lab = self.common.lab()?;
         if self.toml {
             say!("{}", lab.config().to_toml().trim_end());
+        } else if self.json {
+            say!("{}", serde_json::json!(lab.planned()?));
         } else {
             say!("{}", lab.plan()?);
         }

@@ -14,7 +14,6 @@ use crate::flow::{Solver, Trajectory, run_batch};
 use crate::progress::{Meter, warn};
 use crate::rng::SeedTree;
 use crate::spectral::check_square;
-use crate::stop;
 
 /// Most steps between two looks at the progress of a trajectory.
 const LOOK: usize = 256;
@@ -148,8 +147,6 @@ fn fill(
     let period = (1..=LOOK.min(args.every)).rev().find(|period| args.every.is_multiple_of(*period)).unwrap_or(1);
     let state = Mutex::new((vec![1; members], 0, Meter::new("simulate", members * args.steps)));
     let outcome = run_batch(batch, args.steps, period, args.threads, |i, step, member| {
-        let kept = || "nothing is kept, it begins anew".into();
-        stop::check().map_err(|error| error.keeping(kept))?;
         if step == 0 {
             return Ok(());
         }
@@ -167,7 +164,8 @@ fn fill(
         Ok(())
     });
     if !matches!(outcome, Ok(()) | Err(Error::BlowUp { .. })) {
-        return outcome.map(Ok);
+        let kept = || "nothing of the simulation is kept".into();
+        return outcome.map(Ok).map_err(|error| error.keeping(kept));
     }
     let (reached, ..) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     let kept = reached.into_iter().min().unwrap_or(1);

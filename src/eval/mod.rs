@@ -13,6 +13,7 @@ pub mod metrics;
 mod missing_term;
 mod offline;
 mod ranks;
+pub(crate) mod rates;
 mod reconstruction;
 mod samplers;
 mod sampling;

@@ -94,7 +94,7 @@ impl Gallery {
         // Notebooks may run beside each other; the manifest is read, changed and replaced by one at a time.
         let _lock = Lock::wait(&self.folder.join(".lock"))?;
         // Nobody else writes here now: what killed runs have left can go.
-        remove_temporaries(&self.folder)?;
+        remove_temporaries(&self.folder, crate::file::TEMPORARY)?;
         let mut lines = self.lines()?;
         let cell = self.cell()?;
         for (file, bytes) in files {

@@ -15,9 +15,11 @@
 //! ```
 
 mod child;
+mod estimate;
 mod exhibit;
 mod gallery;
 mod log;
+mod plan;
 mod scores;
 mod stages;
 mod studies;
@@ -209,4 +211,36 @@ fn wide(field: ArrayView2<f32>) -> Field {
 fn plot_time(t: f64) -> String {
     let text = format!("{t:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_other_settings_have_a_folder_of_their_own() {
+        for preset in ["smoke", "desk", "paper", "les"] {
+            assert_eq!(figures_of(&Config::load(preset, None, &[]).unwrap()), preset);
+        }
+        let other = Config::load("smoke", None, &["seed=5".into()]).unwrap();
+        let folder = figures_of(&other);
+        assert!(folder.starts_with("smoke-") && other.hash().starts_with(&folder["smoke-".len()..]), "{folder}");
+    }
+
+    #[test]
+    fn labs_say_what_tells_them_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let lab = Lab::new(Config::preset(Preset::Smoke), Some(folder.path()), None).unwrap();
+        let shown = [None, Some(Study::Horizon), Some(Study::LargeEnsemble)]
+            .map(|study| study.map_or_else(|| lab.clone(), |study| lab.study(study).unwrap()).to_string());
+        let rollout = &lab.config.rollout;
+        for words in
+            [format!("{} members", rollout.members), "no closure, ".replace("no closure", "none"), "t = ".into()]
+        {
+            assert!(shown[0].contains(&words), "{words} is missing:\n{}", shown[0]);
+        }
+        let heads: Vec<&str> = shown.iter().map(|text| text.lines().next().unwrap_or_default()).collect();
+        assert_eq!(heads, ["Preset smoke", "Preset smoke, long horizon", "Preset smoke, large ensembles"]);
+        assert!(shown[2].contains(&format!("{} members", lab.config.study.ensemble.members)), "{}", shown[2]);
+    }
 }

@@ -4,16 +4,13 @@ use std::time::Duration;
 #[cfg(feature = "learn")]
 use std::time::Instant;
 
-use polars::prelude::Column;
-
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
 use crate::artifact::files::CHECKPOINT;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
-use crate::config::{ClosureKind, ClosureRef, ModelConfig, Stage, StageKind};
+use crate::config::{ClosureKind, ClosureRef, ModelConfig};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
-use crate::eval::Table;
 #[cfg(feature = "learn")]
 use crate::nets::Checkpoint;
 use crate::progress::say;
@@ -24,104 +21,6 @@ use crate::rollout::{self, Ensemble, Reference};
 use crate::train::{Controls, train_until};
 
 impl Lab {
-    /// What this configuration computes, stage by stage, and what of it is there already.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn plan(&self) -> Result<Table> {
-        let config = &self.config;
-        let mut stages = vec![config.data_stage()];
-        for model in config.models.keys() {
-            stages.extend(config.autoencoder_stage(model)?);
-            stages.push(config.train_stage(model)?);
-        }
-        stages.push(config.offline_stage()?);
-        stages.push(config.reconstruction_stage()?);
-        stages.push(config.reference_stage());
-        for closure in config.closures()? {
-            stages.push(config.rollout_stage(&closure)?);
-        }
-        stages.push(config.cost_stage()?);
-        stages.extend(self.study_stages()?);
-        let work: Vec<String> = stages.iter().map(|stage| self.work(stage)).collect();
-        let state = |stage: &Stage| -> String {
-            let folder = self.store.folder(stage);
-            if folder.is_dir() {
-                "done".into()
-            } else if folder.with_file_name(format!("{}.partial", stage.folder())).is_dir() {
-                "begun".into()
-            } else {
-                "to do".into()
-            }
-        };
-        Table::new(
-            "plan",
-            format!(
-                "Stages of preset {}, seed {}, configuration {}; results in {}.",
-                config.preset,
-                config.seed,
-                &config.hash()[..crate::config::SHORT],
-                self.store.root().display()
-            ),
-            vec![
-                Column::new("stage".into(), stages.iter().map(|s| s.kind.to_string()).collect::<Vec<_>>()),
-                Column::new("of".into(), stages.iter().map(|s| s.label.clone()).collect::<Vec<_>>()),
-                Column::new("work".into(), work),
-                Column::new("folder".into(), stages.iter().map(Stage::folder).collect::<Vec<_>>()),
-                Column::new("state".into(), stages.iter().map(state).collect::<Vec<_>>()),
-            ],
-        )
-    }
-
-    /// What a stage has to do, in words.
-    fn work(&self, stage: &Stage) -> String {
-        let (config, rollout) = (&self.config, &self.config.rollout);
-        let steps = |time: f64| (time / config.flow.dt).round() as usize;
-        match stage.kind {
-            StageKind::Data => {
-                let data = &config.data;
-                let trajectories = data.train + data.validation + data.test;
-                format!("{trajectories} trajectories × {} steps at {}²", steps(data.final_time), config.flow.n)
-            }
-            StageKind::Offline => {
-                let conditions = config.eval.conditions * config.data.test;
-                format!(
-                    "{conditions} conditions × {} samples of {} closures",
-                    config.eval.samples,
-                    config.rollout.closures.len() + config.eval.offline_only.len()
-                )
-            }
-            StageKind::Reconstruction => {
-                format!("truncations and {} trained latents", config.autoencoder_models().count())
-            }
-            StageKind::Reference => format!(
-                "{} steps at {}², {} realisation(s) of {} steps",
-                steps(rollout.start),
-                config.flow.n,
-                rollout.references,
-                steps(rollout.duration)
-            ),
-            StageKind::Rollout => format!(
-                "{} members × {} steps at {}², a draw every {}",
-                rollout.members,
-                steps(rollout.duration),
-                config.data.n,
-                rollout.redraw_interval
-            ),
-            StageKind::Autoencoder => config
-                .models
-                .get(&stage.label)
-                .and_then(|model| model.latent.first_phase())
-                .map_or_else(String::new, |train| format!("2 × {} steps of {} fields", train.steps, train.batch)),
-            StageKind::Cost => String::new(),
-            StageKind::Train => config
-                .models
-                .get(&stage.label)
-                .map(|model| format!("{} steps of {} pairs", model.train.steps, model.train.batch))
-                .unwrap_or_default(),
-        }
-    }
-
     /// Simulates the data set, or finds it.
     ///
     /// # Errors
