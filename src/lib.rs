@@ -23,7 +23,7 @@
 //!
 //! # Map
 //! Each room depends only on those before it, from left to right. In crate `lacuna_core`, which this crate re-exports: `error` →
-//! `rng` → `simd` → `config` → `file` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent`
+//! `rng` → `simd` → `config` → `file` → `stop` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent`
 //! → `closure`.
 //! In this crate: `stopwatch` → `artifact` → `data` → `import` → `nn` → `train` → `rollout` → `eval` → `plot` → `notebook` →
 //! `lab` → `cli`.
@@ -90,7 +90,7 @@ mod stopwatch;
 pub mod train;
 
 pub use lacuna_core::{closure, config, error, flow, latent, nets, rng, spectral, transport};
-pub(crate) use lacuna_core::{file, pool, progress};
+pub(crate) use lacuna_core::{file, pool, progress, stop};
 #[cfg(any(feature = "learn", feature = "cli"))]
 pub(crate) use lacuna_core::{kernels, simd};
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn lacuna(out: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn lacuna(out: &Path, arguments: &[&str]) -> Output {
     program(out, arguments).output().unwrap()
 }
 
-fn program(out: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn program(out: &Path, arguments: &[&str]) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_lacuna"));
     program
         .args(arguments)
@@ -17,7 +17,7 @@ fn program(out: &Path, arguments: &[&str]) -> Command {
     program
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -41,7 +41,7 @@ const TINY: [&str; 16] = [
 ];
 
 /// `TINY`, with the models' grids made to fit.
-fn tiny<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn tiny<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let fit = ["--set", "models.spectral.latent.n=12", "--set", "models.spectral.network.modes=4"];
     let modes = ["--set", "models.p-cdm.network.modes=4", "--set", "data.interval=0.25"];
     let joint = ["--set", "models.joint.latent.n=8", "--set", "models.joint.network.modes=4"];
@@ -63,6 +63,50 @@ fn plan_shows_the_stages_and_its_toml_is_a_configuration() {
     let again = lacuna(folder.path(), &["plan", "--preset", "smoke", "--config", file.to_str().unwrap(), "--toml"]);
     assert_eq!(text(&again.stdout), text(&toml.stdout));
     assert!(text(&again.stdout).contains("seed = 5"));
+}
+
+#[test]
+fn a_plan_has_every_stage_in_its_size_with_time_and_memory_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let studies = [
+        "--set=rollout.members=5",
+        "--set=study.horizon.members=3",
+        "--set=study.horizon.duration=0.8",
+        "--set=study.ensemble.members=7",
+        "--set=study.frontier.members=2",
+        "--set=study.frontier.every=[4, 9]",
+        "--set=study.frontier.steps=[3]",
+    ];
+    let plan = lacuna(&out, &tiny("plan", &[&studies[..], &["--json"]].concat()));
+    assert!(plan.status.success() && !out.exists(), "{}", text(&plan.stderr));
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let stages = plan["stages"].as_array().unwrap();
+    let works: Vec<&str> = stages.iter().map(|stage| stage["work"].as_str().unwrap()).collect();
+    for work in [
+        "3 trajectories × 1000 steps at 16²",
+        "3 members × 800 steps at 16²",
+        "7 members ×",
+        "2 members × 1000 steps at 16², a draw every 4 in 3 sampling steps",
+        "2 members × 1000 steps at 16², a draw every 9 in 3 sampling steps",
+    ] {
+        assert!(works.iter().any(|line| line.starts_with(work)), "{work} is missing:\n{works:#?}");
+    }
+    for stage in stages {
+        assert_eq!(stage["state"], "to do");
+        assert!(stage["memory_bytes"].as_u64().unwrap() > 0, "{stage}");
+        let unknown = stage["stage"] == "reconstruction" || cfg!(not(feature = "learn"));
+        assert!(unknown || stage["seconds"].as_f64().unwrap() > 0.0 && stage["from"] == "measured now", "{stage}");
+    }
+    assert!(plan["seconds_left"].as_f64().unwrap() > 0.0 && plan["memory_bytes"].as_u64().unwrap() > 0);
+
+    // Results say what they took, and how fast this machine is.
+    let done = lacuna(&out, &tiny("data", &[]));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let plan = lacuna(&out, &tiny("plan", &[]));
+    let table = text(&plan.stdout);
+    let data = table.lines().find(|line| line.contains("1000 steps at 16²") && line.contains("data-")).unwrap();
+    assert!(data.contains("done") && data.contains("taken"), "{table}");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn the_bits_do_not_depend_on_threads_shards_order_or_interruptions() {
     let partial = killed.path().join(format!("{}.partial", config.data_stage().folder()));
     assert_eq!(std::fs::read_dir(&partial).unwrap().count(), 4);
     std::fs::remove_file(partial.join("part-train-00002")).unwrap();
-    std::fs::write(partial.join(".tmpAbCdEf"), b"half a part").unwrap();
+    std::fs::write(partial.join(format!("{}AbCdEf", lacuna_core::file::TEMPORARY)), b"half a part").unwrap();
     let made = make(&config, killed.path(), ALL).unwrap();
     assert_eq!(pairs(&made.folder), expected);
     assert_eq!(std::fs::read_dir(&made.folder).unwrap().count(), 5);

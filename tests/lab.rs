@@ -186,6 +186,64 @@ fn a_run_of_another_problem_leaves_out_what_does_not_apply() {
     assert_eq!(scores.numbers("std").unwrap()[row], 0.0);
 }
 
+/// Ensembles without spread, no frontier, and one figure that cannot be written.
+#[test]
+fn a_run_makes_what_it_can_and_names_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = les();
+    config.rollout.closures = vec!["none".into(), "smagorinsky".into()];
+    config.study.horizon.closures = vec!["none".into(), "leith/mean".into()];
+    config.study.ensemble.members = 1;
+    config.data.test = 1;
+    let lab = lab_of(config, folder.path());
+    let blocked = lab.gallery().folder().join("flow.png");
+    std::fs::create_dir_all(&blocked).unwrap();
+    let error = lab.run().unwrap_err().to_string();
+    assert!(error.starts_with("1 exhibits could not be made") && error.contains("Exhibit::Flow: "), "{error}");
+    let mut expected = expected_of_a_run(&lab);
+    expected.remove("flow.png");
+    let made: BTreeSet<String> = files(lab.gallery().folder()).into_keys().collect();
+    assert_eq!(made, expected);
+    assert!(!made.iter().any(|name| name.contains("spread")), "{made:?}");
+    // One trajectory has no scatter, and its caption speaks of none.
+    let offline = table(&lab, Exhibit::Offline);
+    assert!(offline.caption.contains("one test trajectory") && !offline.caption.contains('±'), "{}", offline.caption);
+    std::fs::remove_dir(&blocked).unwrap();
+    lab.run().unwrap();
+}
+
+#[test]
+fn a_stage_that_fails_is_tried_once_in_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = les();
+    // Blows up in the first trajectory.
+    config.flow.max_courant = 1e-9;
+    let lab = lab_of(config, folder.path());
+    let error = lab.run().unwrap_err().to_string();
+    let failed = error.matches("trajectory train/0").count();
+    assert!(failed > 5, "every exhibit says why it is missing: {error}");
+    assert!(files(lab.gallery().folder()).contains_key("samplers.svg"), "what needs no data is made");
+}
+
+#[test]
+fn wrong_names_and_grids_are_refused_before_anything_is_computed() {
+    use lacuna::closure::{AnyClosure, ExactLaw};
+    let folder = tempfile::tempdir().unwrap();
+    let lab = lab(folder.path());
+    let other = [AnyClosure::new(ExactLaw::new(&lab.config().flow, 16).unwrap())];
+    for (exhibit, word) in [
+        (Exhibit::Rollout("spectrl"), "spectrl"),
+        (Exhibit::Closures(&["none", "spectrl"]), "spectrl"),
+        (Exhibit::HoldStudy("spectrl"), "spectrl"),
+        (Exhibit::LossParts("spectrl"), "spectrl"),
+        (Exhibit::Compare(&other), "16"),
+    ] {
+        let error = lab.show(exhibit).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    assert!(!folder.path().join("data").exists(), "something was computed");
+}
+
 #[test]
 fn provenance_is_the_exhibit_as_it_is_written() {
     // What is written here compiles; what is shown must be the same.

@@ -18,6 +18,8 @@ mod noise;
 mod oracle;
 mod own_data;
 mod plot;
+#[cfg(unix)]
+mod processes;
 mod properties;
 mod pytorch;
 mod quadratic;

@@ -159,5 +159,6 @@ fn inputs_and_results_are_not_replaced_and_other_files_are_refused() {
         refused(&line, &[&["odd.h5", name], &words[..]].concat());
     }
     assert!(!folder.join("next.h5").exists());
-    simulate(folder, "--init @odd.h5 --dataset matlab --axes xy --steps 1 --every 1 --no-noise --out @next.h5").unwrap();
+    simulate(folder, "--init @odd.h5 --dataset matlab --axes xy --steps 1 --every 1 --no-noise --out @next.h5")
+        .unwrap();
 }

@@ -2,17 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use lacuna::artifact::{Artifact, Store, write_atomically};
+use lacuna::artifact::{Artifact, Begun, Store, Work, write_atomically};
 use lacuna::config::{Config, Stage};
+use lacuna_core::file::TEMPORARY;
 
 fn config(settings: &[&str]) -> Config {
     let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
     Config::load("smoke", None, &settings).unwrap()
 }
 
+/// The work on a stage that nobody is at.
+fn begin(store: &Store, stage: &Stage) -> lacuna::Result<Work> {
+    store.begin(stage, &mut |_| ()).map(|begun| match begun {
+        Begun::Work(work) => work,
+        Begun::Found(found) => panic!("{} is there", found.name()),
+    })
+}
+
 /// A result of one file that holds `bytes`.
 fn result(store: &Store, stage: &Stage, bytes: &[u8]) -> Artifact {
-    let work = store.begin(stage).unwrap();
+    let work = begin(store, stage).unwrap();
     write_atomically(&work.path("a.bin"), bytes).unwrap();
     work.finish(&["7:/data".into()], &[], "cpu").unwrap()
 }
@@ -158,22 +167,25 @@ fn folders_that_are_no_results_are_left_alone_and_no_store_is_made() {
 fn what_is_foreign_to_a_stage_at_work_is_named_before_the_work() {
     let root = tempfile::tempdir().unwrap();
     let (store, stage) = (Store::open(root.path()).unwrap(), config(&[]).data_stage());
-    let partial = store.begin(&stage).unwrap().folder().to_path_buf();
-    std::fs::write(partial.join(".tmpAbCdEf"), "left by a run that was killed").unwrap();
-    assert!(store.begin(&stage).is_ok());
+    let partial = root.path().join(format!("{}.partial", stage.folder()));
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::write(partial.join(format!("{TEMPORARY}AbCdEf")), "left by a run that was killed").unwrap();
+    std::fs::write(partial.join("part-0"), "finished").unwrap();
+    drop(begin(&store, &stage).unwrap());
+    assert_eq!(std::fs::read_dir(&partial).unwrap().count(), 1);
     std::fs::create_dir(partial.join("lost+found")).unwrap();
-    let error = store.begin(&stage).unwrap_err().to_string();
+    let error = begin(&store, &stage).unwrap_err().to_string();
     assert!(error.contains("lost+found") && error.contains("remove it"), "{error}");
     std::fs::remove_dir(partial.join("lost+found")).unwrap();
     std::fs::write(partial.join(".nfs0001"), "").unwrap();
-    assert!(store.begin(&stage).unwrap_err().to_string().contains(".nfs0001"));
+    assert!(begin(&store, &stage).unwrap_err().to_string().contains(".nfs0001"));
 }
 
 #[test]
 fn files_of_an_interrupted_run_are_taken_as_they_were_sealed_or_not_at_all() {
     let root = tempfile::tempdir().unwrap();
     let (store, stage) = (Store::open(root.path()).unwrap(), config(&[]).data_stage());
-    let work = store.begin(&stage).unwrap();
+    let work = begin(&store, &stage).unwrap();
     let mut said = Vec::new();
     let mut sealed = |name: &str| work.is_sealed(name, &mut |line| said.push(line.to_string()));
     assert!(!sealed("a.bin"));

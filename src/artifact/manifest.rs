@@ -1,7 +1,7 @@
 //! Manifest lines: what a result is, where it came from, and the checksum of every file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::checksum::sha256;
 use super::{Artifact, write_atomically};
 use crate::config::{SHORT, Stage, hex};
 use crate::error::{Error, Result};
-use crate::file::{TEXT_BYTES, is_plain_name, read_text};
+use crate::file::{TEMPORARY, TEXT_BYTES, is_plain_name, read_text};
 
 /// Name of the copy of its manifest line in a result's folder.
 pub(super) const FILE: &str = "artifact.json";
@@ -72,7 +72,7 @@ impl Entry {
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
             let path = entry.map_err(Error::io(folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name == FILE || name.starts_with(".tmp") {
+            if name == FILE || name.starts_with(TEMPORARY) {
                 continue;
             }
             std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
@@ -93,13 +93,21 @@ impl Entry {
         })
     }
 
+    /// The line of a finished folder as it stands there.
+    ///
+    /// # Errors
+    /// Missing or unreadable.
+    pub(super) fn text(folder: &Path) -> Result<String> {
+        read_text(&folder.join(FILE), TEXT_BYTES)
+    }
+
     /// The line of a finished folder.
     ///
     /// # Errors
     /// Missing, unreadable, or not as it was written.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        Self::parse(&read_text(&path, TEXT_BYTES)?).map_err(|what| Error::Artifact { path, what })
+        Self::parse(&Self::text(folder)?).map_err(|what| Error::Artifact { path, what })
     }
 
     /// Reads a line; errors are messages for the file's own error.
@@ -160,12 +168,6 @@ impl Entry {
         write_atomically(&folder.join(FILE), format!("{}\n", self.line()).as_bytes())
     }
 
-    pub(super) fn append(&self, path: &Path) -> Result<()> {
-        // One write of a whole line, so that lines of several processes do not mix.
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
-        file.write_all(format!("{}\n", self.line()).as_bytes()).map_err(Error::io(path))
-    }
-
     /// The line: the entry as JSON, and as its last key the SHA-256 of the line without that key.
     fn line(&self) -> String {
         // Serialising plain strings, numbers and maps cannot fail.
@@ -186,6 +188,26 @@ fn unsealed(line: &str) -> (String, Option<&str>) {
 
 fn digest(text: &str) -> String {
     hex(&Sha256::digest(text))
+}
+
+/// Appends a line to the manifest unless it is there. A line of which a killed run wrote a part stays alone.
+pub(super) fn record(path: &Path, line: &str) -> Result<()> {
+    let options = std::fs::OpenOptions::new().read(true).create(true).append(true).clone();
+    let mut file = options.open(path).map_err(Error::io(path))?;
+    // One process at a time reads and appends; the lock falls with the file.
+    file.lock().map_err(Error::io(path))?;
+    let mut there = Vec::new();
+    // A device has no lines.
+    if file.metadata().is_ok_and(|about| about.is_file()) {
+        file.read_to_end(&mut there).map_err(Error::io(path))?;
+    }
+    let line = line.trim_end();
+    if there.split(|&byte| byte == b'\n').any(|known| known == line.as_bytes()) {
+        return Ok(());
+    }
+    let torn = there.last().is_some_and(|&last| last != b'\n');
+    let text = format!("{}{line}\n", if torn { "\n" } else { "" });
+    file.write_all(text.as_bytes()).map_err(Error::io(path))
 }
 
 /// Names of results, each once, in the order in which they first come.

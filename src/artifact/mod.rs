@@ -3,40 +3,41 @@
 //! A stage works in `STAGE-HASH.partial`, which survives a kill so that the next run can go on from what is there; when
 //! everything is complete the folder is renamed to `STAGE-HASH` and one line is appended to the manifest. A folder without
 //! the suffix is therefore complete, and a result that is there is never computed again. Only one process works on a stage
-//! at a time (a lock file beside the folder); shards of one data set share it knowingly.
+//! at a time (a lock file beside the folder), others wait and take its result; shards of one stage share it knowingly. What a
+//! killed run leaves, temporary files, locks, a result without its line in the manifest, the next run puts in order.
 
 mod checksum;
 pub mod files;
 pub mod h5;
+mod lock;
 mod manifest;
 mod verify;
+mod work;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 pub use checksum::sha256;
 pub use manifest::Entry;
 
 pub use crate::file::{parts, write_atomically};
 
+pub(crate) use lock::Lock;
+pub(crate) use work::remove_temporaries;
+pub use work::{Begun, Work};
+
 use checksum::sha256_once;
 
 use crate::config::Stage;
 use crate::error::{Error, Result};
-use crate::file::read_text;
 
 /// Name of the file in a store with a line for each result.
 const MANIFEST: &str = "manifest.jsonl";
-/// What a file's name is followed by in that of the record of its checksum.
-const RECORD: &str = ".sha256";
-/// Most bytes of such a record: checksum and name.
-const RECORD_BYTES: u64 = 1 << 10;
 
 /// The folder that holds the results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     root: PathBuf,
+    waits: bool,
 }
 
 /// A finished result.
@@ -62,17 +63,6 @@ impl Artifact {
     }
 }
 
-/// A stage at work; dropped without [`Work::finish`], its partial folder stays for the next run.
-#[derive(Debug)]
-pub struct Work {
-    store: Store,
-    stage: Stage,
-    folder: PathBuf,
-    clock: Instant,
-    /// Holds the lock until the work ends.
-    lock: File,
-}
-
 impl Store {
     /// The store in folder `root`, which the first work makes where it is missing.
     ///
@@ -83,7 +73,12 @@ impl Store {
         if root.exists() && !root.is_dir() {
             return Err(Error::Artifact { path: root, what: "not a folder; results need one".into() });
         }
-        Ok(Self { root })
+        Ok(Self { root, waits: true })
+    }
+
+    /// Whether a stage that another process works on is waited for, as it is by default, or refused.
+    pub fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
     }
 
     /// Its folder.
@@ -101,6 +96,17 @@ impl Store {
     /// # Errors
     /// The folder is there but its record or a file is missing, or has changed; the message says what to delete.
     pub fn find(&self, stage: &Stage) -> Result<Option<Artifact>> {
+        if !self.folder(stage).is_dir() {
+            return Ok(None);
+        }
+        // Left by a run that was killed between the result and its line in the manifest.
+        if self.lock_of(&stage.folder()).is_file() {
+            self.settle(&stage.folder());
+        }
+        self.look(stage)
+    }
+
+    fn look(&self, stage: &Stage) -> Result<Option<Artifact>> {
         let folder = self.folder(stage);
         if !folder.is_dir() {
             return Ok(None);
@@ -118,159 +124,20 @@ impl Store {
         }
         Ok(Some(Artifact { folder, entry, cached: true }))
     }
-
-    /// Begins, or goes on with, the work on a stage. Waits for nothing: another process at the same stage is an error.
-    ///
-    /// # Errors
-    /// The folder cannot be made, or the stage is being worked on.
-    pub fn begin(&self, stage: &Stage) -> Result<Work> {
-        self.begin_with(stage, |lock| lock.try_lock())
-    }
-
-    /// As [`Store::begin`], for workers that share the partial folder and write different files in it.
-    ///
-    /// # Errors
-    /// The folder cannot be made, or another process works on the stage alone.
-    pub fn begin_shared(&self, stage: &Stage) -> Result<Work> {
-        self.begin_with(stage, |lock| lock.try_lock_shared())
-    }
-
-    fn begin_with(&self, stage: &Stage, lock: fn(&File) -> Result<(), std::fs::TryLockError>) -> Result<Work> {
-        let folder = self.root.join(format!("{}.partial", stage.folder()));
-        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let path = self.root.join(format!("{}.lock", stage.folder()));
-        let file = File::create(&path).map_err(Error::io(&path))?;
-        match lock(&file) {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                let what = format!("another process is working on {}; wait for it or stop it", stage.folder());
-                return Err(Error::Artifact { path: folder, what });
-            }
-            Err(std::fs::TryLockError::Error(error)) => return Err(Error::io(path)(error)),
-        }
-        refuse_foreign(&folder)?;
-        Ok(Work { store: self.clone(), stage: stage.clone(), folder, clock: Instant::now(), lock: file })
-    }
-}
-
-impl Work {
-    /// A file in the partial folder.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// The partial folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// The stage at work.
-    pub fn stage(&self) -> &Stage {
-        &self.stage
-    }
-
-    /// Makes a shared work exclusive; `false` where others are still at it.
-    ///
-    /// # Errors
-    /// I/O.
-    pub fn try_alone(&self) -> Result<bool> {
-        // A lock held shared is exchanged, not added to.
-        match self.lock.try_lock() {
-            Ok(()) => Ok(true),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-            Err(std::fs::TryLockError::Error(error)) => Err(Error::io(&self.folder)(error)),
-        }
-    }
-
-    /// Removes a file of the partial folder that the result does not keep, and its parts, if it is there.
-    ///
-    /// # Errors
-    /// I/O.
-    pub fn discard(&self, name: &str) -> Result<()> {
-        parts::remove(&self.path(name))?;
-        parts::remove(&self.path(&format!("{name}{RECORD}")))
-    }
-
-    /// Records the checksum of a file of the partial folder, beside it and in the form of `sha256sum`: a later run goes on from
-    /// files with such a record only ([`Work::is_sealed`]).
-    ///
-    /// # Errors
-    /// I/O.
-    pub fn seal(&self, name: &str) -> Result<()> {
-        let record = format!("{}  {name}\n", sha256(&self.path(name))?);
-        write_atomically(&self.path(&format!("{name}{RECORD}")), record.as_bytes())
-    }
-
-    /// Whether a file of the partial folder is there as it was sealed. One that is not, since a run was killed before or since it
-    /// has changed, is to be made again; of the latter `progress` is told.
-    pub fn is_sealed(&self, name: &str, progress: &mut dyn FnMut(&str)) -> bool {
-        let path = self.path(name);
-        let record = read_text(&self.path(&format!("{name}{RECORD}")), RECORD_BYTES).unwrap_or_default();
-        let (Some(expected), true) = (record.split(' ').next().filter(|sum| !sum.is_empty()), path.is_file()) else {
-            return false;
-        };
-        match sha256(&path) {
-            Ok(found) if found == expected => true,
-            Ok(found) => {
-                let path = path.display();
-                progress(&format!(
-                    "{path}: changed since it was written: sha256 {found}, expected {expected}; made again"
-                ));
-                false
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Declares the result complete: everything in the folder is hashed and synced, the folder renamed, the manifest
-    /// appended to. `seeds` are labels of the seed-tree nodes used, `parents` the results it was made from.
-    ///
-    /// # Errors
-    /// I/O; nothing has its final name then.
-    pub fn finish(self, seeds: &[String], parents: &[&Artifact], device: &str) -> Result<Artifact> {
-        refuse_foreign(&self.folder)?;
-        for name in names(&self.folder)?.iter().filter(|name| name.ends_with(RECORD)) {
-            self.discard(name)?;
-        }
-        let entry = Entry::of_folder(&self.folder, &self.stage, seeds, parents, device, self.clock.elapsed())?;
-        entry.write(&self.folder)?;
-        let folder = self.store.folder(&self.stage);
-        std::fs::rename(&self.folder, &folder).map_err(Error::io(&folder))?;
-        entry.append(&self.store.root.join(MANIFEST))?;
-        let lock = self.store.root.join(format!("{}.lock", self.stage.folder()));
-        // Whoever opened the file before it went sees a finished folder next.
-        let _ = std::fs::remove_file(lock);
-        Ok(Artifact { folder, entry, cached: false })
-    }
-}
-
-/// Names of what is in a folder.
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
-    let name = |entry: std::io::Result<std::fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
-    entries.map(name).collect::<std::io::Result<_>>().map_err(Error::io(folder))
-}
-
-/// Refuses what no stage puts into its partial folder, where it would become part of the result or fail at the very end: folders,
-/// links and devices, and hidden files but for those of a run that was killed.
-fn refuse_foreign(folder: &Path) -> Result<()> {
-    for name in names(folder)? {
-        let path = folder.join(&name);
-        // What is gone meanwhile was another shard's.
-        let Ok(about) = std::fs::symlink_metadata(&path) else { continue };
-        let temporary = name.starts_with(".tmp");
-        if !about.is_file() || (name.starts_with('.') && !temporary) {
-            let what = "not of this stage, whose work lies here; remove it and run the same again".into();
-            return Err(Error::Artifact { path, what });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
+
+    /// The work on a stage that nobody is at.
+    fn begin(store: &Store, stage: &Stage) -> Work {
+        match store.begin(stage, &mut |_| ()).unwrap() {
+            Begun::Work(work) => work,
+            Begun::Found(found) => panic!("{} is there", found.name()),
+        }
+    }
 
     fn stage() -> Stage {
         Config::load("smoke", None, &[]).unwrap().data_stage()
@@ -281,8 +148,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         assert!(store.find(&stage()).unwrap().is_none());
-        let work = store.begin(&stage()).unwrap();
-        assert!(store.begin(&stage()).unwrap_err().to_string().contains("another process"));
+        let work = begin(&store, &stage());
+        let refused = store.clone().waiting(false).begin(&stage(), &mut |_| ()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {} is working on data-", std::process::id())), "{refused}");
         write_atomically(&work.path("a.bin"), b"abc").unwrap();
         assert!(store.find(&stage()).unwrap().is_none());
         let made = work.finish(&["7:/data".into()], &[], "cpu").unwrap();
@@ -304,25 +172,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let config = Config::load("smoke", None, &[]).unwrap();
-        let make =
-            |stage: &Stage, parents: &[&Artifact]| store.begin(stage).unwrap().finish(&[], parents, "cpu").unwrap();
+        let make = |stage: &Stage, parents: &[&Artifact]| begin(&store, stage).finish(&[], parents, "cpu").unwrap();
         let (data, reference) = (make(&config.data_stage(), &[]), make(&config.reference_stage(), &[]));
         let made = make(&config.rollout_stage(&config.baselines()[0]).unwrap(), &[&reference, &data, &reference]);
         assert_eq!(made.entry.parents, [reference.name(), data.name()]);
-    }
-
-    #[test]
-    fn interrupted_work_is_gone_on_with_and_shards_share() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let work = store.begin_shared(&stage()).unwrap();
-        std::fs::write(work.path("part-0"), b"0").unwrap();
-        let other = store.begin_shared(&stage()).unwrap();
-        assert!(!other.try_alone().unwrap());
-        drop(work);
-        assert!(other.try_alone().unwrap());
-        assert!(other.path("part-0").is_file());
-        drop(other);
-        assert!(store.begin(&stage()).unwrap().path("part-0").is_file());
     }
 }

@@ -1,22 +1,24 @@
 //! `lacuna plan|data|train|rollout|eval|run|verify`.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::numbers::{minutes, real};
 use crate::artifact::Store;
 use crate::config::{Axes, Config, Precision, SourceConfig, StartConfig};
 use crate::error::{Error, Result};
 use crate::lab::{Exhibit, Lab, Study};
+use crate::stop;
 
 /// Which configuration, and where its results go.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Preset: smoke, desk, paper or les.
-    #[arg(long, env = crate::lab::PRESET_VARIABLE, default_value = "desk")]
-    preset: String,
+    /// Preset: smoke, desk, paper or les; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
+    #[arg(long)]
+    preset: Option<String>,
     /// TOML file laid over the preset.
     #[arg(long)]
     config: Option<PathBuf>,
@@ -32,16 +34,42 @@ pub struct Common {
 }
 
 impl Common {
+    fn preset(&self) -> Result<String> {
+        let file = match (&self.preset, &self.config) {
+            (None, Some(path)) => Config::preset_in(path)?,
+            _ => None,
+        };
+        let named = self.preset.clone().or(file).or_else(|| std::env::var(crate::lab::PRESET_VARIABLE).ok());
+        Ok(named.unwrap_or_else(|| "desk".into()))
+    }
+
     fn config(&self) -> Result<Config> {
-        Config::load(&self.preset, self.config.as_deref(), &self.settings)
+        Config::load(&self.preset()?, self.config.as_deref(), &self.settings)
     }
 
     fn lab(&self) -> Result<Lab> {
-        self.lab_of(self.config()?)
+        self.lab_of(self.config()?, None)
     }
 
-    fn lab_of(&self, config: Config) -> Result<Lab> {
-        Lab::new(config, self.out.as_deref(), None)?.on_device(&self.device)
+    fn lab_of(&self, config: Config, figures: Option<&Path>) -> Result<Lab> {
+        Lab::new(config, self.out.as_deref(), figures)?.on_device(&self.device)
+    }
+}
+
+/// [`Common`] of what computes.
+#[derive(Debug, Clone, Args)]
+pub struct Computing {
+    #[command(flatten)]
+    common: Common,
+    /// Fail where another process works on the same stage, instead of waiting for its result.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Computing {
+    fn lab(&self, config: Config, figures: Option<&Path>) -> Result<Lab> {
+        let lab = self.common.lab_of(config, figures)?;
+        Ok(if self.no_wait { lab.without_waiting() } else { lab })
     }
 }
 
@@ -53,6 +81,9 @@ pub struct Plan {
     /// Print the configuration as TOML instead.
     #[arg(long)]
     toml: bool,
+    /// Print the plan as one JSON object.
+    #[arg(long, conflicts_with = "toml")]
+    json: bool,
 }
 
 impl Plan {
@@ -60,6 +91,8 @@ impl Plan {
         let lab = self.common.lab()?;
         if self.toml {
             say!("{}", lab.config().to_toml().trim_end());
+        } else if self.json {
+            say!("{}", serde_json::json!(lab.planned()?));
         } else {
             say!("{}", lab.plan()?);
         }
@@ -71,7 +104,7 @@ impl Plan {
 #[derive(Debug, Clone, Args)]
 pub struct Data {
     #[command(flatten)]
-    common: Common,
+    computing: Computing,
     /// Only trajectories i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, in any order.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
@@ -92,13 +125,13 @@ pub struct Data {
 
 impl Data {
     pub(super) fn run(&self) -> Result<()> {
-        let mut config = self.common.config()?;
+        let mut config = self.computing.common.config()?;
         if let Some(path) = &self.from {
             let (vorticity, term) = (self.vorticity.clone(), self.term.clone());
             let source = SourceConfig { vorticity, term, axes: self.axes, ..SourceConfig::new(path) };
             config = config.with_data(source);
         }
-        let lab = self.common.lab_of(config)?;
+        let lab = self.computing.lab(config, None)?;
         if let (Some(_), Some(source)) = (&self.from, &lab.config().data.source) {
             let name = |key: &str, name: &Option<String>| {
                 name.as_ref().map_or_else(String::new, |name| format!(", {key} = \"{name}\""))
@@ -124,37 +157,34 @@ impl Data {
 #[derive(Debug, Clone, Args)]
 pub struct Train {
     #[command(flatten)]
-    common: Common,
+    computing: Computing,
     /// The model; all of the configuration by default.
     #[arg(long)]
     model: Vec<String>,
     /// Stop cleanly after so many minutes in all; the same command then goes on, to the same bits.
-    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, allow_hyphen_values = true)]
     max_minutes: Option<Duration>,
     /// In what the networks multiply, as `models.NAME.train.precision` for every training of these models: f32, or bf16 for a GPU's
     /// tensor cores. Weights of bf16 are another result, which other commands see with that `--set`.
     #[arg(long)]
     precision: Option<Precision>,
-}
-
-/// A positive number of minutes, fractions allowed.
-fn minutes(text: &str) -> Result<Duration> {
-    let wrong = || Error::config("max-minutes", format!("`{text}`; must be a positive number of minutes"));
-    let minutes: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(60.0 * minutes).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
+    /// Standard input is the library's: a line with the configuration, and open as long as somebody waits.
+    #[arg(long, hide = true)]
+    attached: bool,
 }
 
 impl Train {
     pub(super) fn run(&self) -> Result<()> {
         let clock = Instant::now();
-        let mut config = self.common.config()?;
+        let common = &self.computing.common;
+        let mut config = if self.attached { attached(&common.preset()?)? } else { common.config()? };
         let models = if self.model.is_empty() { config.models.keys().cloned().collect() } else { self.model.clone() };
         models.iter().try_for_each(|model| config.model(model).map(drop))?;
         if let Some(precision) = self.precision {
             let chosen = config.models.iter_mut().filter(|(name, _)| models.contains(name));
             chosen.for_each(|(_, model)| model.train_in(precision));
         }
-        let lab = self.common.lab_of(config)?;
+        let lab = self.computing.lab(config, None)?;
         for model in models {
             let trained = match self.max_minutes {
                 None => Some(lab.train(&model)?),
@@ -164,17 +194,33 @@ impl Train {
                 say!("training of {model} stopped after the time allowed; the same command goes on from here");
                 return Ok(());
             };
-            say!("{trained}");
+            // The library shows the result itself.
+            if !self.attached {
+                say!("{trained}");
+            }
         }
         Ok(())
     }
+}
+
+/// The configuration from the first line of standard input, at whose end the command stops.
+fn attached(preset: &str) -> Result<Config> {
+    let wrong = |error: String| Error::Process { what: format!("--attached is for the library alone: {error}") };
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| wrong(error.to_string()))?;
+    let text: String = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        stop::ask(stop::Reason::Terminate);
+    });
+    Config::from_toml(preset, &text)
 }
 
 /// Runs closed-loop ensembles.
 #[derive(Debug, Clone, Args)]
 pub struct Rollout {
     #[command(flatten)]
-    common: Common,
+    computing: Computing,
     /// The closure: none, exact or, for a subgrid term, smagorinsky, dynamic-smagorinsky, leith or hyperviscosity; or a model; each
     /// with /mean for its conditional mean alone. All of the configuration by default.
     #[arg(long)]
@@ -205,7 +251,7 @@ pub struct Rollout {
     #[arg(long, requires = "init")]
     axes: Option<Axes>,
     /// Simulated time of that field, as `rollout.start`; 0 by default.
-    #[arg(long, value_name = "T", requires = "init", allow_hyphen_values = true)]
+    #[arg(long, value_name = "T", requires = "init", value_parser = real, allow_hyphen_values = true)]
     start_time: Option<f64>,
     /// In what the networks of diffusion models multiply, as `rollout.precision`: f32 or, with `--device cuda`, bf16.
     #[arg(long)]
@@ -214,9 +260,10 @@ pub struct Rollout {
 
 impl Rollout {
     pub(super) fn run(&self) -> Result<()> {
-        let mut config = self.common.config()?;
+        let common = &self.computing.common;
+        let mut config = common.config()?;
         if let Some(precision) = self.precision {
-            if precision != Precision::F32 && self.common.device == "cpu" {
+            if precision != Precision::F32 && common.device == "cpu" {
                 let what = format!("{}; it is for a device, and this runs on the CPU", precision.name());
                 return Err(Error::config("precision", what));
             }
@@ -227,7 +274,7 @@ impl Rollout {
             config.rollout.init = Some(StartConfig { field, axes, ..StartConfig::new(path, dataset) });
             config.rollout.start = self.start_time.unwrap_or(0.0);
         }
-        let lab = self.common.lab_of(config)?;
+        let lab = self.computing.lab(config, None)?;
         let lab = match self.batch {
             Some(members) => lab.in_batches(members.get())?,
             None => lab,
@@ -258,16 +305,32 @@ impl Rollout {
     }
 }
 
+/// Where tables and figures go.
+#[derive(Debug, Clone, Args)]
+pub struct Showing {
+    #[command(flatten)]
+    computing: Computing,
+    /// Folder of tables and figures; by default figures/PRESET or, where a setting differs from the preset's, figures/PRESET-HASH.
+    #[arg(long, env = crate::lab::FIGURES_VARIABLE)]
+    figures: Option<PathBuf>,
+}
+
+impl Showing {
+    fn lab(&self) -> Result<Lab> {
+        self.computing.lab(self.computing.common.config()?, self.figures.as_deref())
+    }
+}
+
 /// Tables of errors.
 #[derive(Debug, Clone, Args)]
 pub struct Eval {
     #[command(flatten)]
-    common: Common,
+    showing: Showing,
 }
 
 impl Eval {
     pub(super) fn run(&self) -> Result<()> {
-        let lab = self.common.lab()?;
+        let lab = self.showing.lab()?;
         say!("{}\n", lab.show(Exhibit::Offline)?);
         say!("{}\n", lab.show(Exhibit::ClosedLoop)?);
         say!("{}", lab.show(Exhibit::Cost)?);
@@ -280,19 +343,23 @@ impl Eval {
 #[derive(Debug, Clone, Args)]
 pub struct Run {
     #[command(flatten)]
-    common: Common,
+    showing: Showing,
 }
 
 impl Run {
     pub(super) fn run(&self) -> Result<()> {
-        let lab = self.common.lab()?;
-        for (exhibit, shown) in lab.run()? {
+        let lab = self.showing.lab()?;
+        let mut tables = Vec::new();
+        let outcome = lab.run_each(&mut |exhibit, shown| {
             if matches!(exhibit, Exhibit::Offline | Exhibit::ClosedLoop) {
-                say!("{shown}\n");
+                tables.push(shown);
             }
+        });
+        if !matches!(outcome, Err(Error::Stopped { .. })) {
+            tables.iter().for_each(|table| say!("{table}\n"));
+            say!("written to {}", lab.gallery().folder().display());
         }
-        say!("written to {}", lab.gallery().folder().display());
-        Ok(())
+        outcome
     }
 }
 

@@ -1,23 +1,28 @@
 //! The command line: the library's calls, nothing more.
 
-/// `println!`, except that a reader who has gone away (`lacuna … | head`) is no reason to panic.
+/// `println!`, except that a line that cannot be written makes the command fail instead of panic.
 macro_rules! say {
-    ($($words:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($words)*);
-    }};
+    ($($words:tt)*) => { crate::progress::say(&format!($($words)*)) };
 }
 
 pub mod bench;
 mod experiment;
 mod network;
+mod numbers;
 pub mod output;
 #[cfg(feature = "learn")]
 mod selftest;
+mod signals;
 pub mod simulate;
 mod tables;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use crate::progress::warn;
+use crate::stop::{self, Reason};
 
 /// Learned stochastic closures for two-dimensional turbulence.
 #[derive(Debug, Parser)]
@@ -58,30 +63,84 @@ enum Command {
     Bench(bench::BenchArgs),
 }
 
-/// Entry point of the binary.
-pub fn main() -> std::process::ExitCode {
-    let command = Cli::parse().command;
-    let outcome = crate::simd::check().and_then(|()| match command {
-        Command::Plan(command) => command.run(),
-        Command::Data(command) => command.run(),
-        Command::Train(command) => command.run(),
-        Command::Rollout(command) => command.run(),
-        Command::Eval(command) => command.run(),
-        Command::Run(command) => command.run(),
-        Command::Tables(command) => command.run(),
-        Command::Verify(command) => command.run(),
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Import(command) => command.run(),
-        Command::Apply(command) => command.run(),
-        #[cfg(feature = "learn")]
-        Command::Selftest(command) => command.run(),
-        Command::Bench(args) => bench::run(&args),
-    });
-    match outcome {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", crate::notebook::chain(&error));
-            std::process::ExitCode::FAILURE
+impl Command {
+    /// Whether it looks for a request to stop; the others are ended by the system.
+    fn stops_cleanly(&self) -> bool {
+        matches!(
+            self,
+            Self::Data(_) | Self::Train(_) | Self::Rollout(_) | Self::Eval(_) | Self::Run(_) | Self::Simulate(_)
+        )
+    }
+
+    fn run(self) -> Result<()> {
+        crate::simd::check()?;
+        if self.stops_cleanly() {
+            signals::listen()?;
+        }
+        match self {
+            Self::Plan(command) => command.run(),
+            Self::Data(command) => command.run(),
+            Self::Train(command) => command.run(),
+            Self::Rollout(command) => command.run(),
+            Self::Eval(command) => command.run(),
+            Self::Run(command) => command.run(),
+            Self::Tables(command) => command.run(),
+            Self::Verify(command) => command.run(),
+            Self::Simulate(args) => simulate::run(&args),
+            Self::Import(command) => command.run(),
+            Self::Apply(command) => command.run(),
+            #[cfg(feature = "learn")]
+            Self::Selftest(command) => command.run(),
+            Self::Bench(args) => bench::run(&args),
         }
     }
+}
+
+/// Entry point of the binary. Exit status: 0; 1 for an error; 2 for arguments that make no command; 129, 130, 141 or 143 for a
+/// command that was stopped ([`Reason`]).
+pub fn main() -> ExitCode {
+    stop::at_lost_output();
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => cli.command.run(),
+        // Help and versions, too, are output that may be lost.
+        Err(message) => {
+            let status = if message.exit_code() == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) };
+            return match message.print() {
+                Err(error) => {
+                    stop::lost("standard output", &error);
+                    stopped("nothing was begun")
+                }
+                Ok(()) => status,
+            };
+        }
+    };
+    match outcome {
+        Err(Error::Stopped { kept }) => stopped(&kept),
+        Err(error) => {
+            warn(&format!("error: {}", crate::notebook::chain(&error)));
+            ExitCode::FAILURE
+        }
+        // All is done; who asked too late has what was wanted.
+        Ok(()) if stop::lost_output().is_none() => ExitCode::SUCCESS,
+        Ok(()) => stopped("everything was computed"),
+    }
+}
+
+/// Says why and with what the command stopped.
+fn stopped(kept: &str) -> ExitCode {
+    let reason = stop::asked().unwrap_or(Reason::Terminate);
+    let why = match reason {
+        Reason::LostOutput | Reason::ClosedPipe => {
+            format!("error: {}", stop::lost_output().unwrap_or("output was lost"))
+        }
+        Reason::HangUp => "stopped by SIGHUP".into(),
+        Reason::Interrupt => "stopped by SIGINT".into(),
+        Reason::Terminate => "stopped by SIGTERM".into(),
+    };
+    let kept = if kept.is_empty() { "what was finished is kept" } else { kept };
+    // A reader that has gone away is an everyday end, as of `lacuna … | head`, and no reason for a message.
+    if reason != Reason::ClosedPipe {
+        warn(&format!("{why}; {kept}; the same command goes on from there"));
+    }
+    ExitCode::from(reason.status())
 }

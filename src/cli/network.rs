@@ -64,7 +64,7 @@ pub struct Apply {
     #[arg(long)]
     condition: Option<String>,
     /// Pseudo-time of a score, 0 < τ ≤ 1.
-    #[arg(long)]
+    #[arg(long, value_parser = super::numbers::real, allow_hyphen_values = true)]
     tau: Option<f64>,
     /// What to evaluate.
     #[arg(long, value_enum)]

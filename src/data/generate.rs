@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use ndarray::s;
 
@@ -11,17 +10,16 @@ use super::record::Recorder;
 use super::source::adopt;
 use super::split::{NAMES, Split};
 use super::{SPLITS, STATS};
-use crate::artifact::{Artifact, Store, Work, h5, write_atomically};
+use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
 use crate::config::{Config, whole_steps};
 use crate::error::{Error, Result};
 use crate::flow::{Solver, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
+use crate::stop;
 
 /// Steps between updates of the progress counter.
 const CHUNK: usize = 256;
-/// How often, and how many times, the shard that finds everything done asks whether it is alone.
-const PATIENCE: (Duration, usize) = (Duration::from_millis(250), 20);
 
 /// How to share the work; the result does not depend on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,43 +107,40 @@ pub fn generate(
     }
     if let Some(source) = &config.data.source {
         if options.shard.is_some() {
-            return Err(Error::config("shard", "pairs of one's own are read in one go; shards are for simulating them"));
+            return Err(Error::config(
+                "shard",
+                "pairs of one's own are read in one go; shards are for simulating them",
+            ));
         }
         return adopt(config, source, store, progress).map(Some);
     }
-    let work = if options.shard.is_some() { store.begin_shared(&stage)? } else { store.begin(&stage)? };
+    let begun =
+        if options.shard.is_some() { store.begin_shared(&stage, progress)? } else { store.begin(&stage, progress)? };
+    let work = match begun {
+        Begun::Found(found) => return Ok(Some(found)),
+        Begun::Work(work) => work,
+    };
     let all = items(config);
     let mine: Vec<Item> = all.iter().skip(shard - 1).step_by(shards).copied().collect();
     let assembled = assembled(config, &work, progress);
-    let open: Vec<Item> =
-        mine.iter().filter(|item| !assembled[item.split] && !has_part(work.folder(), **item)).copied().collect();
-    simulate(config, work.folder(), &mine, &open, options.threads, progress)?;
+    let is_done = |item: &Item| assembled[item.split] || has_part(work.folder(), *item);
+    let done = |items: &[Item]| items.iter().filter(|item| is_done(item)).count();
+    let open: Vec<Item> = mine.iter().filter(|item| !is_done(item)).copied().collect();
+    let kept = || format!("data: {} of {} trajectories are in {}", done(&mine), mine.len(), work.folder().display());
+    simulate(config, work.folder(), &mine, &open, options.threads, progress).map_err(|error| error.keeping(kept))?;
     if options.shard.is_none() {
         return assemble(config, work, progress).map(Some);
     }
-    if !all.iter().all(|item| assembled[item.split] || has_part(work.folder(), *item)) {
+    if done(&all) < all.len() {
         return Ok(None);
     }
-    // Every shard that sees everything done lets go of its share and tries to be the one that assembles.
+    // Every shard that sees everything done lets go of its share; the first one alone puts the data set together.
     drop(work);
-    for _ in 0..PATIENCE.1 {
-        match store.begin(&stage) {
-            Ok(work) => {
-                if let Some(found) = store.find(&stage)? {
-                    // Another one has finished in between, and `begin` has made an empty folder anew.
-                    std::fs::remove_dir(work.folder()).map_err(Error::io(work.folder()))?;
-                    return Ok(Some(found));
-                }
-                return assemble(config, work, progress).map(Some);
-            }
-            Err(Error::Artifact { .. }) => std::thread::sleep(PATIENCE.0),
-            Err(error) => return Err(error),
-        }
-        if let Some(found) = store.find(&stage)? {
-            return Ok(Some(found));
-        }
+    match store.begin_last(&stage, progress)? {
+        None => Ok(None),
+        Some(Begun::Found(found)) => Ok(Some(found)),
+        Some(Begun::Work(work)) => assemble(config, work, progress).map(Some),
     }
-    Ok(None)
 }
 
 /// All trajectories, in order.
@@ -213,6 +208,7 @@ fn trajectory(config: &Config, snapshots: Snapshots, item: Item, counter: &Atomi
     let mut part = Part::new(snapshots.count, config.data.n);
     let advance = |solver: &mut Solver, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
         while steps > 0 {
+            stop::check()?;
             let now = steps.min(CHUNK);
             (0..now).try_for_each(|_| solver.step(noise.as_mut()))?;
             counter.fetch_add(now, Ordering::Relaxed);
@@ -244,13 +240,6 @@ fn seeds(config: &Config, split: usize) -> SeedTree {
 /// needs no parts any more.
 fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Result<Artifact> {
     let snapshots = Snapshots::new(config)?;
-    // Temporary files of runs that were killed.
-    for entry in std::fs::read_dir(work.folder()).map_err(Error::io(work.folder()))? {
-        let name = entry.map_err(Error::io(work.folder()))?.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.starts_with(".tmp")) {
-            work.discard(name)?;
-        }
-    }
     let all = items(config);
     let there = assembled(config, &work, progress);
     for split in 0..SPLITS.len() {

@@ -11,7 +11,7 @@ use super::fields::{FieldSet, start_field, start_pair};
 use super::folder::Folder;
 use super::split::{NAMES, Split, candidates, holds};
 use super::{SPLITS, STATS};
-use crate::artifact::{Artifact, Store, h5, sha256, write_atomically};
+use crate::artifact::{Artifact, Begun, Store, h5, sha256, write_atomically};
 use crate::config::{Config, SourceConfig, hex};
 use crate::error::{Error, Result};
 
@@ -58,7 +58,10 @@ pub(super) fn adopt(
         let what = format!("has SHA-256 {found}; data.source.sha256 is {expected}");
         return Err(Error::Artifact { path: source.path.clone(), what });
     }
-    let work = store.begin(&stage)?;
+    let work = match store.begin(&stage, progress)? {
+        Begun::Found(found) => return Ok(found),
+        Begun::Work(work) => work,
+    };
     let divided = pieces.divide(config)?;
     for (key, share) in SPLITS.into_iter().zip(&divided) {
         let series = share.series;
@@ -163,7 +166,12 @@ impl Pieces {
         let names = match (&source.vorticity, &source.term) {
             (Some(vorticity), Some(term)) => [vorticity.clone(), term.clone()],
             (None, None) => return Self::published(config, source, &folder),
-            _ => return Err(Error::config("data.source", "`vorticity` and `term` are names of two datasets; give both")),
+            _ => {
+                return Err(Error::config(
+                    "data.source",
+                    "`vorticity` and `term` are names of two datasets; give both",
+                ));
+            }
         };
         let what = format!("the datasets `{}` and `{}`", names[0], names[1]);
         let both = |file: &hdf5::File| names.iter().all(|name| file.dataset(name).is_ok());
@@ -187,7 +195,8 @@ impl Pieces {
             let suffix = match &suffixes[..] {
                 [one] => one,
                 several => several.iter().find(|suffix| **suffix == wanted).ok_or_else(|| {
-                    let what = format!("{key} split with suffixes `{}`; data.n asks for `{wanted}`", several.join("`, `"));
+                    let what =
+                        format!("{key} split with suffixes `{}`; data.n asks for `{wanted}`", several.join("`, `"));
                     Error::Hdf5 { path: path.clone(), what }
                 })?,
             };

@@ -182,15 +182,22 @@ impl ClosedLoop {
         };
         let caption = format!(
             "Rollouts at t = {} from one state at t = {}, against {truth} of the true flow; errors of vorticity relative to its \
-             rms, ± bootstrap over members; skill is 0 without closure. Costs: one thread, per member.",
+             rms{}; skill is 0 without closure. Costs: one thread, per member.",
             names::time(*end),
-            names::time(*start)
+            names::time(*start),
+            self.bootstrap()
         );
         let rollouts = &self.rollouts;
         let mut columns =
             vec![Column::new("closure".into(), rollouts.iter().map(|r| r.closure.as_str()).collect::<Vec<_>>())];
         columns.extend(self.final_columns(|_| true));
         Table::new("closed-loop", caption, columns)
+    }
+
+    /// What captions say of ±: nothing where no ensemble has members to draw from.
+    pub(super) fn bootstrap(&self) -> &'static str {
+        let several = self.rollouts.iter().any(|rollout| rollout.failures.len() > 1);
+        if several { ", ± bootstrap over members" } else { "" }
     }
 
     /// Members and failures, chosen scores at the final time, and costs.

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::flow::Reduced;
 use crate::rng::{SeedTree, Stream};
 use crate::spectral::Field;
+use crate::stop;
 use crate::stopwatch::Stopwatch;
 
 /// Rounds, in each of which every closure has a turn: machines change their speed from minute to minute, and this way all
@@ -47,6 +48,7 @@ pub fn cost(config: &Config, w: &Array3<f32>, closures: &[AnyClosure], seeds: &S
     let mut turns: Vec<Turns> = closures.iter().map(|closure| Turns::new(closure, seeds)).collect();
     let mut h = Array2::zeros((n, n));
     for round in 0..ROUNDS {
+        stop::check()?;
         let pair = [2 * round, 2 * round + 1].map(|at| &states[at % count]);
         solver.turn(pair)?;
         turns.iter_mut().try_for_each(|closure| closure.turn(pair, &mut h))?;

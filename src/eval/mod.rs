@@ -16,6 +16,7 @@ pub mod names;
 mod offline;
 mod quantity;
 mod ranks;
+pub(crate) mod rates;
 mod reconstruction;
 mod samplers;
 mod sampling;

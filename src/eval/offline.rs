@@ -18,6 +18,7 @@ use crate::data::Pairs;
 use crate::error::Result;
 use crate::rng::SeedTree;
 use crate::spectral::Field;
+use crate::stop;
 
 /// Scores of closures on test conditions.
 #[derive(Debug, Clone)]
@@ -167,12 +168,18 @@ impl Offline {
 
 fn caption(config: &Config, conditions: usize, trajectories: usize) -> String {
     let samples = config.eval.samples;
-    if config.exact_law().is_some() {
-        return format!(
-            "p(H | ω) against the exact law on {conditions} conditions of each of {trajectories} test trajectories, {samples} samples each; bias and \
-             W1 relative to rms H, excess over the exact law on the same conditions; ± jackknife over trajectories."
-        );
-    }
+    let (what, scores) = if config.exact_law().is_some() {
+        let scores = "bias and W1 relative to rms H, excess over the exact law on the same conditions";
+        ("p(H | ω) against the exact law", scores)
+    } else {
+        let scores = "std and CRPS relative to rms H; enstrophy and energy given to the resolved flow relative to the stored term's";
+        ("Closures against the stored term", scores)
+    };
+    // One trajectory says nothing of the scatter between trajectories.
+    let (of, error) = match trajectories {
+        1 => ("one test trajectory".to_string(), ""),
+        _ => (format!("each of {trajectories} test trajectories"), "; ± jackknife over trajectories"),
+    };
     let absent = if config.data.source.is_some() {
         let names: Vec<&str> =
             OFFLINE.iter().filter(|metric| metric.rule.against == Against::Law).map(|metric| metric.name).collect();
@@ -180,11 +187,7 @@ fn caption(config: &Config, conditions: usize, trajectories: usize) -> String {
     } else {
         String::new()
     };
-    format!(
-        "Closures against the stored term on {conditions} conditions of each of {trajectories} test trajectories, {samples} samples each; std and \
-         CRPS relative to rms H; enstrophy and energy given to the resolved flow relative to the stored term's; ± jackknife \
-         over trajectories.{absent}"
-    )
+    format!("{what} on {conditions} conditions of {of}, {samples} samples each; {scores}{error}.{absent}")
 }
 
 /// The conditions of one trajectory.
@@ -222,6 +225,7 @@ impl<'a> Conditions<'a> {
         let (mut exact_values, mut h2) = (Vec::new(), 0.0);
         let mut mean = Array2::zeros((n, n));
         for &snapshot in &self.at {
+            stop::check()?;
             let index = self.trajectory * self.test.per_trajectory + snapshot;
             let w = self.test.w.index_axis(Axis(0), index).mapv(f64::from);
             let h = self.test.h.index_axis(Axis(0), index).mapv(f64::from);

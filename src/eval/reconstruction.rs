@@ -10,6 +10,7 @@ use crate::data::Pairs;
 use crate::error::Result;
 use crate::nets::{Checkpoint, ConvProgram, Role};
 use crate::spectral::{Field, shell_spectrum, truncate};
+use crate::stop;
 use crate::transport::Recipe;
 
 /// Most snapshots of each test trajectory that are reconstructed: they are correlated in time.
@@ -157,8 +158,12 @@ impl Reconstruction {
             columns.extend(estimates(D_MSE[field], self.rows.iter().map(|row| row.d_mse[field])));
             columns.extend(estimates(D_RE[field], self.rows.iter().map(|row| row.d_re[field])));
         }
-        let caption =
-            "Errors of encoding and decoding on the test set, ± jackknife over trajectories. H includes its noise.";
+        // One trajectory says nothing of the scatter between trajectories.
+        let several = self.rows.iter().any(|row| row.d_mse[0].error.is_finite());
+        let caption = format!(
+            "Errors of encoding and decoding on the test set{}. H includes its noise.",
+            if several { ", ± jackknife over trajectories" } else { "" }
+        );
         Table::new(Self::NAME, caption, columns)
     }
 }
@@ -175,6 +180,7 @@ fn chosen(test: &Pairs) -> Vec<usize> {
 fn errors(coder: &mut Coder, fields: &Array3<f32>, test: &Pairs) -> Result<Vec<[f64; 3]>> {
     let mut blocks = vec![[0.0; 3]; test.trajectories];
     for k in chosen(test) {
+        stop::check()?;
         let truth = fields.slice(s![k, .., ..]).mapv(f64::from);
         let back = coder.reconstruct(truth.view())?;
         let block = &mut blocks[k / test.per_trajectory];

@@ -6,6 +6,7 @@ use super::table::Table;
 use crate::config::SamplerKind;
 use crate::error::Result;
 use crate::rng::{SeedTree, Stream};
+use crate::stop;
 use crate::transport::{SIGMA_MAX, SIGMA_MIN, Schedule, Scratch, sample};
 
 /// Numbers of steps shown.
@@ -52,6 +53,7 @@ pub fn sampler_bias(seeds: &SeedTree) -> Result<SamplerBias> {
     let mut rows = Vec::new();
     for (kind, sampler) in SAMPLERS {
         for steps in STEPS {
+            stop::check()?;
             let (mean, std) = mean_and_std(kind, steps, &mut seeds.child(sampler).child(steps).stream())?;
             let (std_ratio, bias) = (std / f64::from(STD), (mean - f64::from(MEAN)) / f64::from(STD));
             rows.push(SamplerRow { sampler, steps, std_ratio, bias });

@@ -56,8 +56,9 @@ impl Study {
         columns.push(Column::new("closure share".into(), self.closure_share.clone()));
         columns.push(Column::new("frontier".into(), self.frontier.clone()));
         let caption = format!(
-            "{caption}; errors at t = {} relative to rms vorticity, ± bootstrap over members; costs of one thread.",
-            names::time(self.scores.times.last().copied().unwrap_or(f64::NAN))
+            "{caption}; errors at t = {} relative to rms vorticity{}; costs of one thread.",
+            names::time(self.scores.times.last().copied().unwrap_or(f64::NAN)),
+            self.scores.bootstrap()
         );
         Table::new(name, caption, columns)
     }

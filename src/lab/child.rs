@@ -2,42 +2,43 @@
 
 #![cfg_attr(feature = "learn", allow(dead_code))]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::Lab;
-use crate::artifact::write_atomically;
 use crate::error::{Error, Result};
 
 /// Environment variable with the path of the `lacuna` binary.
 const BINARY_VARIABLE: &str = "LACUNA_BIN";
 
 impl Lab {
-    /// Runs `lacuna COMMAND… --config FILE --out DIR --device DEVICE` with this lab's configuration; lines it prints go to
-    /// `progress`.
+    /// Runs `lacuna COMMAND… --attached --out DIR --device DEVICE` with this lab's configuration, which goes to its standard input as
+    /// one line; lines it prints go to `progress`.
+    ///
+    /// That pipe stays open as long as this process lives and waits. When it closes, because a kernel was interrupted, shut down or
+    /// has crashed, the child keeps its state and ends.
     ///
     /// # Errors
     /// No binary, or it failed; the message is its own.
     pub(super) fn child(&self, command: &[&str], progress: &mut dyn FnMut(&str)) -> Result<()> {
         let binary = self.binary()?;
-        let file = self.store().root().join(format!(".config-{}.toml", &self.config().hash()[..crate::config::SHORT]));
-        std::fs::create_dir_all(self.store().root()).map_err(Error::io(self.store().root()))?;
-        write_atomically(&file, self.config().to_toml().as_bytes())?;
         let shown = format!("{} {}", binary.display(), command.join(" "));
         let failed = |what: String| Error::Process { what };
         let mut child = Command::new(&binary)
             .args(command)
-            .args(["--preset", &self.config().preset, "--device", &self.device])
-            .arg("--config")
-            .arg(&file)
+            .args(["--attached", "--preset", &self.config().preset, "--device", &self.device])
             .arg("--out")
             .arg(self.store().root())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| failed(format!("{shown}: {error}")))?;
+        let mut input = child.stdin.take();
+        // A text always serialises. A child that does not read has failed, and says why below.
+        let configuration = serde_json::to_string(&self.config().to_toml()).unwrap_or_default();
+        let _ = input.as_mut().map(|pipe| writeln!(pipe, "{configuration}"));
         // Both pipes are drained at once: a child that fills one of them would wait for ever.
         let stderr = child.stderr.take();
         let warnings = std::thread::spawn(move || {
@@ -48,7 +49,7 @@ impl Lab {
             progress(&line.map_err(|error| failed(format!("{shown}: {error}")))?);
         }
         let status = child.wait().map_err(|error| failed(format!("{shown}: {error}")))?;
-        let _ = std::fs::remove_file(&file);
+        drop(input);
         if status.success() {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{sha256, write_atomically};
+use crate::artifact::{Lock, remove_temporaries, sha256, write_atomically};
 use crate::error::{Error, Result};
 use crate::eval::Table;
 use crate::plot::Figure;
@@ -100,9 +100,9 @@ impl Gallery {
     fn put(&self, files: impl IntoIterator<Item = (String, Vec<u8>)>, source: &Source) -> Result<()> {
         std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
         // Notebooks may run beside each other; the manifest is read, changed and replaced by one at a time.
-        let path = self.folder.join(".lock");
-        let lock = std::fs::File::create(&path).map_err(Error::io(&path))?;
-        lock.lock().map_err(Error::io(&path))?;
+        let _lock = Lock::wait(&self.folder.join(".lock"))?;
+        // Nobody else writes here now: what killed runs have left can go.
+        remove_temporaries(&self.folder)?;
         let mut lines = self.lines()?;
         let cell = self.cell()?;
         for (file, bytes) in files {

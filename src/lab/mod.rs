@@ -15,9 +15,11 @@
 //! ```
 
 mod child;
+mod estimate;
 mod exhibit;
 mod gallery;
 mod log;
+mod plan;
 mod scores;
 mod stages;
 mod studies;
@@ -25,7 +27,9 @@ mod summary;
 mod sweep;
 mod variations;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::ArrayView2;
 
@@ -37,7 +41,7 @@ pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
 pub use sweep::{Labs, tidy};
 
 use crate::artifact::Store;
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, Preset, SHORT, SourceConfig, Stage};
 use crate::error::{Error, Result};
 use crate::spectral::Field;
 
@@ -45,7 +49,8 @@ use crate::spectral::Field;
 pub const PRESET_VARIABLE: &str = "LACUNA_PRESET";
 /// Environment variable with the folder of the results.
 pub const OUT_VARIABLE: &str = "LACUNA_OUT";
-/// Environment variable with the folder of figures and tables.
+/// Environment variable with the folder of figures and tables; without it they go to `figures/PRESET` of the project or, of a
+/// configuration that is not the preset's own, to `figures/PRESET-HASH`, HASH being that of the configuration.
 pub const FIGURES_VARIABLE: &str = "LACUNA_FIGURES";
 /// Environment variable with the device, `cpu` or `cuda`.
 pub const DEVICE_VARIABLE: &str = "LACUNA_DEVICE";
@@ -63,6 +68,8 @@ pub struct Lab {
     root: PathBuf,
     /// The study that this lab shows, which is part of the names of its figures; none for the configuration itself.
     study: Option<Study>,
+    /// Stages that failed in this run, by their folders, and why; only where the run goes on with what does not need them.
+    failed: Option<Arc<Mutex<BTreeMap<String, String>>>>,
 }
 
 impl Lab {
@@ -83,10 +90,11 @@ impl Lab {
     }
 
     /// The lab of a configuration, with its results and its figures in given folders. By default they are those that the
-    /// environment variables [`OUT_VARIABLE`] and [`FIGURES_VARIABLE`] name, or `data` and `figures/PRESET` of the project.
+    /// environment variables [`OUT_VARIABLE`] and [`FIGURES_VARIABLE`] name, or `data` and [`FIGURES_VARIABLE`]'s default of the
+    /// project.
     ///
     /// # Errors
-    /// Impossible values, or folders that cannot be made.
+    /// Impossible values, results that are to go where there is no folder, an unknown device in [`DEVICE_VARIABLE`].
     pub fn new(mut config: Config, results: Option<&Path>, figures: Option<&Path>) -> Result<Self> {
         config.validate()?;
         crate::data::resolve(&mut config)?;
@@ -95,25 +103,34 @@ impl Lab {
             given.map(Path::to_path_buf).or_else(|| std::env::var_os(variable).map(PathBuf::from)).unwrap_or(default)
         };
         let results = folder(results, OUT_VARIABLE, root.join("data"));
-        let figures = folder(figures, FIGURES_VARIABLE, root.join("figures").join(&config.preset));
-        Ok(Self {
+        let figures = folder(figures, FIGURES_VARIABLE, root.join("figures").join(figures_of(&config)));
+        let lab = Self {
             store: Store::open(&results)?,
             gallery: Gallery::new(figures),
-            device: std::env::var(DEVICE_VARIABLE).unwrap_or_else(|_| "cpu".into()),
+            device: "cpu".into(),
             batch: 0,
             config,
             root,
             study: None,
-        })
+            failed: None,
+        };
+        match std::env::var(DEVICE_VARIABLE) {
+            Ok(device) => lab.on_device(&device),
+            Err(_) => Ok(lab),
+        }
     }
 
     /// The same lab on another device, `cpu` or `cuda`.
     ///
     /// # Errors
-    /// An unknown device.
+    /// An unknown device; `cuda` where what computes is a build without it.
     pub fn on_device(mut self, device: &str) -> Result<Self> {
         if !["cpu", "cuda"].contains(&device) {
             return Err(Error::config("device", format!("unknown device `{device}`; known: cpu, cuda")));
+        }
+        // Without the learning layer another program trains, and says whether it can.
+        if device == "cuda" && cfg!(all(feature = "learn", not(feature = "cuda"))) {
+            return Err(Error::config("device", "this build has no GPU support; build with `--features cuda`"));
         }
         self.device = device.into();
         Ok(self)
@@ -142,6 +159,27 @@ impl Lab {
         self.with(self.config.clone().with_data(source))
     }
 
+    /// The same lab, which refuses to wait for other processes ([`Store::waiting`]).
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) fn without_waiting(self) -> Self {
+        Self { store: self.store.waiting(false), ..self }
+    }
+
+    /// Makes a stage, unless it has failed before in this run.
+    fn once<T>(&self, stage: &Stage, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(failed) = &self.failed else { return make() };
+        let failed = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = failed().get(&stage.folder()).cloned();
+        if let Some(what) = before {
+            return Err(Error::Process { what });
+        }
+        make().inspect_err(|error| {
+            if !matches!(error, Error::Stopped { .. }) {
+                failed().insert(stage.folder(), error.to_string());
+            }
+        })
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
@@ -163,6 +201,12 @@ impl Lab {
     }
 }
 
+/// The folder of a configuration's figures: what is not the preset's own never lies among what is.
+fn figures_of(config: &Config) -> String {
+    let own = config.preset.parse::<Preset>().is_ok_and(|preset| Config::preset(preset) == *config);
+    if own { config.preset.clone() } else { format!("{}-{}", config.preset, &config.hash()[..SHORT]) }
+}
+
 /// The folder of this project: the nearest one upwards that holds `Cargo.toml` and `notebooks`, or the current one.
 fn project_root() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
@@ -173,4 +217,19 @@ fn project_root() -> PathBuf {
 
 fn wide(field: ArrayView2<f32>) -> Field {
     field.mapv(f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_other_settings_have_a_folder_of_their_own() {
+        for preset in ["smoke", "desk", "paper", "les"] {
+            assert_eq!(figures_of(&Config::load(preset, None, &[]).unwrap()), preset);
+        }
+        let other = Config::load("smoke", None, &["seed=5".into()]).unwrap();
+        let folder = figures_of(&other);
+        assert!(folder.starts_with("smoke-") && other.hash().starts_with(&folder["smoke-".len()..]), "{folder}");
+    }
 }

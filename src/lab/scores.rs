@@ -3,7 +3,7 @@
 
 use super::Lab;
 use crate::artifact::files::CHECKPOINT;
-use crate::artifact::{Artifact, write_atomically};
+use crate::artifact::{Artifact, Begun, write_atomically};
 use crate::closure::{AnyClosure, Learned};
 use crate::config::{SamplerConfig, Stage};
 use crate::data::{Dataset, Pairs};
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::eval::{self, ClosedLoop, LatentSpace, Offline, Reconstruction, Table};
 use crate::file::{TEXT_BYTES, read_text};
 use crate::nets::Checkpoint;
+use crate::progress::say;
 use crate::rollout::{Ensemble, Reference};
 
 /// File with the names of a result's tables.
@@ -39,16 +40,23 @@ impl Lab {
         if let Some(found) = self.store.find(stage)? {
             return Ok((read_all(&found)?, found));
         }
-        let (tables, parents) = measure()?;
-        let work = self.store.begin(stage)?;
-        for table in &tables {
-            write_atomically(&work.path(&format!("{}.csv", table.name)), table.to_csv().as_bytes())?;
-        }
-        let about: Vec<[&str; 2]> = tables.iter().map(|table| [table.name.as_str(), table.caption.as_str()]).collect();
-        write_atomically(&work.path(TABLES), serde_json::json!(about).to_string().as_bytes())?;
-        let parents: Vec<&Artifact> = parents.iter().collect();
-        let made = work.finish(&[self.config.seeds().label()], &parents, "cpu")?;
-        Ok((tables, made))
+        self.once(stage, || {
+            // Who comes second waits and takes the tables: nothing is measured twice.
+            let work = match self.store.begin(stage, &mut say)? {
+                Begun::Found(found) => return Ok((read_all(&found)?, found)),
+                Begun::Work(work) => work,
+            };
+            let (tables, parents) = measure()?;
+            for table in &tables {
+                write_atomically(&work.path(&format!("{}.csv", table.name)), table.to_csv().as_bytes())?;
+            }
+            let about: Vec<[&str; 2]> =
+                tables.iter().map(|table| [table.name.as_str(), table.caption.as_str()]).collect();
+            write_atomically(&work.path(TABLES), serde_json::json!(about).to_string().as_bytes())?;
+            let parents: Vec<&Artifact> = parents.iter().collect();
+            let made = work.finish(&[self.config.seeds().label()], &parents, "cpu")?;
+            Ok((tables, made))
+        })
     }
 
     /// Offline scores of every closure: the summary and, where the exact law is known, the spectrum of the fluctuation and
@@ -133,6 +141,7 @@ impl Lab {
 
     /// As [`Lab::loop_results`], of some closures.
     pub(super) fn loop_results_of(&self, closures: &[&str]) -> Result<Runs> {
+        closures.iter().try_for_each(|closure| self.config.closure(closure).map(drop))?;
         let artifact = self.reference_artifact()?;
         let reference = self.load_reference(&artifact)?;
         let (mut ensembles, mut parents) = (Vec::new(), vec![artifact]);

@@ -4,134 +4,23 @@ use std::time::Duration;
 #[cfg(feature = "learn")]
 use std::time::Instant;
 
-use polars::prelude::Column;
-
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::Artifact;
 use crate::artifact::files::CHECKPOINT;
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
-use crate::config::{ClosureKind, ClosureRef, ModelConfig, Stage, StageKind};
+use crate::config::{ClosureKind, ClosureRef, ModelConfig};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
-use crate::eval::Table;
 #[cfg(feature = "learn")]
 use crate::nets::Checkpoint;
+use crate::progress::say;
 #[cfg(feature = "learn")]
 use crate::rollout::OnDevice;
 use crate::rollout::{self, Ensemble, Reference};
 #[cfg(feature = "learn")]
 use crate::train::{Controls, train_until};
 
-/// Prints a progress line at once, also where standard output is a pipe.
-pub(super) fn say(line: &str) {
-    use std::io::Write;
-    // Work goes on where nobody listens any more.
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
 impl Lab {
-    /// What this configuration computes, stage by stage, and what of it is there already.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn plan(&self) -> Result<Table> {
-        let config = &self.config;
-        let mut stages = vec![config.data_stage()];
-        for model in config.models.keys() {
-            stages.extend(config.autoencoder_stage(model)?);
-            stages.push(config.train_stage(model)?);
-        }
-        stages.push(config.offline_stage()?);
-        stages.push(config.reconstruction_stage()?);
-        stages.push(config.reference_stage());
-        for closure in config.closures()? {
-            stages.push(config.rollout_stage(&closure)?);
-        }
-        stages.push(config.cost_stage()?);
-        stages.extend(self.study_stages()?);
-        let work: Vec<String> = stages.iter().map(|stage| self.work(stage)).collect();
-        let state = |stage: &Stage| -> String {
-            let folder = self.store.folder(stage);
-            if folder.is_dir() {
-                "done".into()
-            } else if folder.with_file_name(format!("{}.partial", stage.folder())).is_dir() {
-                "begun".into()
-            } else {
-                "to do".into()
-            }
-        };
-        Table::new(
-            "plan",
-            format!(
-                "Stages of preset {}, seed {}, configuration {}; results in {}.",
-                config.preset,
-                config.seed,
-                &config.hash()[..crate::config::SHORT],
-                self.store.root().display()
-            ),
-            vec![
-                Column::new("stage".into(), stages.iter().map(|s| s.kind.to_string()).collect::<Vec<_>>()),
-                Column::new("of".into(), stages.iter().map(|s| s.label.clone()).collect::<Vec<_>>()),
-                Column::new("work".into(), work),
-                Column::new("folder".into(), stages.iter().map(Stage::folder).collect::<Vec<_>>()),
-                Column::new("state".into(), stages.iter().map(state).collect::<Vec<_>>()),
-            ],
-        )
-    }
-
-    /// What a stage has to do, in words.
-    fn work(&self, stage: &Stage) -> String {
-        let (config, rollout) = (&self.config, &self.config.rollout);
-        let steps = |time: f64| (time / config.flow.dt).round() as usize;
-        match stage.kind {
-            StageKind::Data => {
-                let data = &config.data;
-                if let Some(source) = &data.source {
-                    return format!("pairs from {}", source.path.display());
-                }
-                let trajectories = data.train + data.validation + data.test;
-                format!("{trajectories} trajectories × {} steps at {}²", steps(data.final_time), config.flow.n)
-            }
-            StageKind::Offline => {
-                let conditions = config.eval.conditions * config.data.test;
-                format!(
-                    "{conditions} conditions × {} samples of {} closures",
-                    config.eval.samples,
-                    config.rollout.closures.len() + config.eval.offline_only.len()
-                )
-            }
-            StageKind::Reconstruction => {
-                format!("truncations and {} trained latents", config.autoencoder_models().count())
-            }
-            StageKind::Reference => format!(
-                "{} steps at {}², {} realisation(s) of {} steps",
-                steps(rollout.start),
-                config.flow.n,
-                rollout.references,
-                steps(rollout.duration)
-            ),
-            StageKind::Rollout => format!(
-                "{} members × {} steps at {}², a draw every {}",
-                rollout.members,
-                steps(rollout.duration),
-                config.data.n,
-                rollout.redraw_interval
-            ),
-            StageKind::Autoencoder => config
-                .models
-                .get(&stage.label)
-                .and_then(|model| model.latent.first_phase())
-                .map_or_else(String::new, |train| format!("2 × {} steps of {} fields", train.steps, train.batch)),
-            StageKind::Cost => String::new(),
-            StageKind::Train => config
-                .models
-                .get(&stage.label)
-                .map(|model| format!("{} steps of {} pairs", model.train.steps, model.train.batch))
-                .unwrap_or_default(),
-        }
-    }
-
     /// Simulates the data set, or finds it.
     ///
     /// # Errors
@@ -145,10 +34,10 @@ impl Lab {
     }
 
     pub(super) fn data_artifact(&self) -> Result<Artifact> {
-        match self.generate(None)? {
+        self.once(&self.config.data_stage(), || match self.generate(None)? {
             Some(artifact) => Ok(artifact),
             None => Err(Error::Process { what: "other shards of the data set are still at work".into() }),
-        }
+        })
     }
 
     /// Simulates one shard (`Some((i, n))`, 1 ≤ i ≤ n: every n-th trajectory from the i-th on) of the data set, or all of it;
@@ -179,12 +68,14 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(found);
         }
-        self.train_now(model, None)?;
-        let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
-            path: self.store.folder(&stage),
-            what: "training ended without a result".into(),
-        })?;
-        Ok(Artifact { cached: false, ..made })
+        self.once(&stage, || {
+            self.train_now(model, None)?;
+            let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
+                path: self.store.folder(&stage),
+                what: "training ended without a result".into(),
+            })?;
+            Ok(Artifact { cached: false, ..made })
+        })
     }
 
     /// As [`Lab::train`], but for at most `time` from now on: `None` where that was too short. The next call goes on from
@@ -204,6 +95,8 @@ impl Lab {
     #[cfg(feature = "learn")]
     fn train_now(&self, model: &str, time: Option<Duration>) -> Result<()> {
         let deadline = time.map(|time| Instant::now() + time);
+        // A device that is not there is known before the data are simulated.
+        crate::train::device(&self.device)?;
         let data = self.data_artifact()?;
         let set = Dataset::open(&data.folder)?;
         let mut controls = Controls { device: &self.device, threads: 0, deadline, progress: &mut say };
@@ -228,7 +121,7 @@ impl Lab {
     }
 
     pub(super) fn reference_artifact(&self) -> Result<Artifact> {
-        rollout::reference(&self.config, &self.store, &mut say)
+        self.once(&self.config.reference_stage(), || rollout::reference(&self.config, &self.store, &mut say))
     }
 
     pub(super) fn load_reference(&self, artifact: &Artifact) -> Result<Reference> {
@@ -256,8 +149,11 @@ impl Lab {
     }
 
     pub(super) fn rollout_artifact(&self, closure: &str) -> Result<Artifact> {
-        let made = self.ensemble(closure, None)?;
-        made.ok_or_else(|| Error::Process { what: "other shards of the ensemble are still at work".into() })
+        let stage = self.config.rollout_stage(&self.config.closure(closure)?)?;
+        self.once(&stage, || {
+            let made = self.ensemble(closure, None)?;
+            made.ok_or_else(|| Error::Process { what: "other shards of the ensemble are still at work".into() })
+        })
     }
 
     /// Refuses an ensemble that cannot be made where this lab computes; the model that is drawn from on a device, if one is.
@@ -282,6 +178,10 @@ impl Lab {
         // Before anything is trained for it.
         #[cfg_attr(not(feature = "learn"), allow(unused_variables))]
         let on_device = self.check_rollout(&closure, shard.is_some())?;
+        #[cfg(feature = "learn")]
+        if on_device.is_some() {
+            crate::train::device(&self.device)?;
+        }
         let trained = closure.model().map(|model| self.train_artifact(model)).transpose()?;
         let parents: Vec<&Artifact> = trained.iter().collect();
         #[cfg(feature = "learn")]

@@ -2,8 +2,7 @@
 
 use super::Lab;
 use super::scores::Runs;
-use super::variations::{HELD, frontier_variations, hold_variations};
-use crate::config::{Config, Preset, Stage};
+use crate::config::{Config, Preset};
 use crate::error::Result;
 
 /// A study that has a [`Lab`] of its own, with another closed loop or another problem and the same folders.
@@ -60,6 +59,7 @@ impl Lab {
 
     /// Ensembles of variations of this configuration, computed where missing.
     pub(super) fn variations(&self, variations: &[(Config, String)]) -> Result<Runs> {
+        variations.iter().try_for_each(|(config, closure)| config.closure(closure).map(drop))?;
         let mut runs = self.loop_results_of(&[])?;
         for (config, closure) in variations {
             let artifact = self.with(config.clone())?.rollout_artifact(closure)?;
@@ -67,24 +67,5 @@ impl Lab {
             runs.parents.push(artifact);
         }
         Ok(runs)
-    }
-
-    /// The closed loops of all studies, as stages; each once.
-    pub(super) fn study_stages(&self) -> Result<Vec<Stage>> {
-        let mut variations = frontier_variations(&self.config)?;
-        if self.config.exact_law().is_some() {
-            variations.splice(0..0, hold_variations(&self.config, HELD));
-        }
-        let stage = |(config, closure): &(Config, String)| config.rollout_stage(&config.closure(closure)?);
-        let mut stages = variations.iter().map(stage).collect::<Result<Vec<_>>>()?;
-        for study in [self.config.horizon(), self.config.large_ensemble()] {
-            stages.push(study.reference_stage());
-            for closure in study.closures()? {
-                stages.push(study.rollout_stage(&closure)?);
-            }
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        stages.retain(|stage| seen.insert(stage.folder()));
-        Ok(stages)
     }
 }

@@ -12,6 +12,7 @@ use crate::config::{FlowConfig, RolloutConfig};
 use crate::error::{Error, Result};
 use crate::flow::Reduced;
 use crate::rng::Stream;
+use crate::stop;
 
 /// When snapshots are taken: all times as whole steps after the start.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +112,7 @@ pub(super) fn run(
     member.keep(0, start);
     let mut w = start.to_owned();
     for step in 0..timeline.steps() {
+        stop::check()?;
         let draws = hold.draws(step);
         // A snapshot that falls on a step without a draw is inspected when it is kept.
         if draws && step > 0 {

@@ -130,7 +130,13 @@ pub(super) fn complete(
     if !members.is_empty() {
         progress(&format!("{what}: {} of {all} {unit} are there", members.len()));
     }
-    let made = make(&missing, &mut |m, member| parts.write(m, member), progress)?;
+    let wanted: Vec<usize> = members.keys().copied().chain(missing.iter().cloned().flatten()).collect();
+    let kept = || {
+        let there = wanted.iter().filter(|&&m| parts.is_there(m)).count();
+        format!("{what}: {there} of {all} {unit} are in {}", parts.work.folder().display())
+    };
+    let made =
+        make(&missing, &mut |m, member| parts.write(m, member), progress).map_err(|error| error.keeping(kept))?;
     members.extend(missing.into_iter().flatten().zip(made));
     Ok(members.into_values().collect())
 }
@@ -149,7 +155,11 @@ pub(super) struct MemberFiles<'a> {
 impl MemberFiles<'_> {
     /// Whether the first `count` members all have a part file.
     pub fn all_there(&self, count: usize) -> bool {
-        (0..count).all(|m| self.work.path(&part(m)).is_file())
+        (0..count).all(|m| self.is_there(m))
+    }
+
+    fn is_there(&self, m: usize) -> bool {
+        self.work.path(&part(m)).is_file()
     }
 
     fn write(&self, m: usize, member: &Member) -> Result<()> {

@@ -13,7 +13,7 @@ use super::hold::HoldPolicy;
 use super::member::{self, Member, Problem, Timeline};
 use super::parts::{Keep, MemberFiles, assemble, collect, complete, singles, stack};
 use super::{Ensemble, Reference};
-use crate::artifact::{Artifact, Store, Work, h5};
+use crate::artifact::{Artifact, Begun, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{ClosureRef, Config, FlowConfig, MissingTerm, RolloutConfig, hash, whole_steps};
 use crate::data::{Recorder, start_field, start_pair};
@@ -22,6 +22,7 @@ use crate::flow::{Reduced, Solver, initial_vorticity};
 use crate::pool::{Task, cores, run_all, with_spinning_pool};
 use crate::rng::SeedTree;
 use crate::spectral::{Field, check_square};
+use crate::stop;
 
 /// File of the start state while the reference is at work: `vorticity` (N, N), f64.
 const START: &str = "start.h5";
@@ -50,7 +51,10 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
     }
     let clock = Instant::now();
     let timeline = Timeline::new(&config.flow, &config.rollout)?;
-    let work = store.begin(&stage)?;
+    let work = match store.begin(&stage, progress)? {
+        Begun::Found(found) => return Ok(found),
+        Begun::Work(work) => work,
+    };
     let seeds = config.seeds().child("reference");
     let recorder = Recorder::new(config)?;
     let (full, start) = match &config.rollout.init {
@@ -77,6 +81,7 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         let mut member = Member::empty(&timeline, config.data.n);
         member.keep(0, start.view());
         for step in 1..=timeline.steps() {
+            stop::check()?;
             solver.step(Some(&mut rng))?;
             done.fetch_add(1, Ordering::Relaxed);
             if step % timeline.stride() == 0 {
@@ -141,7 +146,10 @@ pub fn rollout(
     let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
     let job = Job::new(EnsembleRun::of(config, start.view(), &closure))?;
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
-    job.finish(&config.seeds().child(ROLLOUT), store.begin(&stage)?, &parents, progress)
+    match store.begin(&stage, progress)? {
+        Begun::Found(found) => Ok(found),
+        Begun::Work(work) => job.finish(&config.seeds().child(ROLLOUT), work, &parents, progress),
+    }
 }
 
 /// [`rollout`] of a trained diffusion law on a tensor device ([`super::run_on_device`]). Every finished batch of
@@ -165,7 +173,11 @@ pub fn rollout_on_device(
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
     let job = DeviceJob::new((config.data.term, &config.flow), start.view(), law, &config.rollout)?;
-    let (work, seeds) = (store.begin(&stage)?, config.seeds().child(ROLLOUT));
+    let seeds = config.seeds().child(ROLLOUT);
+    let work = match store.begin(&stage, progress)? {
+        Begun::Found(found) => return Ok(found),
+        Begun::Work(work) => work,
+    };
     let made = job.run(&seeds, &stage.hash, Some(&work), progress)?;
     made.save(&work.path(Ensemble::FILE))?;
     job.parts(&work, &made.seeds, &stage.hash).discard(config.rollout.members)?;
@@ -177,7 +189,7 @@ pub fn rollout_on_device(
 /// or processes that share the store make one ensemble.
 ///
 /// Returns the finished result where this was the last shard at work and all members are there, else `None`; [`rollout`]
-/// then finishes what is missing. The reference must not be in the making: run [`reference()`] first.
+/// then finishes what is missing.
 ///
 /// # Errors
 /// As [`rollout`]; [`Error::Config`] for an impossible shard.
@@ -202,15 +214,24 @@ pub fn rollout_shard(
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
     let job = Job::new(EnsembleRun::of(config, start.view(), &closure))?;
-    let (seeds, work) = (config.seeds().child(ROLLOUT), store.begin_shared(&stage)?);
+    let seeds = config.seeds().child(ROLLOUT);
+    let work = match store.begin_shared(&stage, progress)? {
+        Begun::Found(found) => return Ok(Some(found)),
+        Begun::Work(work) => work,
+    };
     let members = config.rollout.members;
     let mine: Vec<usize> = (index - 1..members).step_by(count).collect();
     job.members(&mine, &seeds, &stage.hash, Some(&work), progress)?;
-    if !(job.parts(&work, &seeds.label(), &stage.hash).all_there(members) && work.try_alone()?) {
+    if !job.parts(&work, &seeds.label(), &stage.hash).all_there(members) {
         return Ok(None);
     }
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
-    job.finish(&seeds, work, &parents, progress).map(Some)
+    drop(work);
+    match store.begin_last(&stage, progress)? {
+        None => Ok(None),
+        Some(Begun::Found(found)) => Ok(Some(found)),
+        Some(Begun::Work(work)) => job.finish(&seeds, work, &parents, progress).map(Some),
+    }
 }
 
 /// The ensemble of any closure from any start state, in memory.
@@ -381,6 +402,7 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
         for step in 0..steps {
             solver.step(Some(&mut rng))?;
             if step % CHUNK == 0 {
+                stop::check()?;
                 done.fetch_add(CHUNK.min(steps - step), Ordering::Relaxed);
             }
         }
@@ -392,7 +414,8 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
         w = field;
         Ok(())
     };
-    run_all(&task, &[0], run, finished, progress)?;
+    let kept = || "nothing yet: the start state of the closed loop was on its way".into();
+    run_all(&task, &[0], run, finished, progress).map_err(|error| error.keeping(kept))?;
     h5::create(&path, |file| {
         let written = file.new_dataset_builder().with_data(&w).create("vorticity");
         written.map(|_| ()).map_err(h5::error(&path))

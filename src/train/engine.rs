@@ -91,14 +91,14 @@ pub fn fit(
         let (step, rate) = (state.step, learning_rate(config, state.step, state.reductions));
         let loss = objective.gradient(step, &state.params, &mut state.buffers, &mut gradient)?;
         let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
-        finite("training loss", step, loss.total)?;
-        finite("norm of the gradient", step, norm)?;
+        finite(run.label, "the training loss", step, loss.total)?;
+        finite(run.label, "the norm of the gradient", step, norm)?;
         state.update(config, rate, if norm > config.clip { config.clip / norm } else { 1.0 }, &gradient);
         log.step(state.step, config.steps, &loss, rate, norm)?;
         pace.saw(loss.total);
         if state.step % config.validate_every.max(1) == 0 || state.step == config.steps {
             let loss = objective.validate(&state.ema, &state.buffers)?;
-            finite("validation loss", state.step, loss.total)?;
+            finite(run.label, "the validation loss", state.step, loss.total)?;
             let best = state.judge(loss.total, config.schedule);
             log.validation(state.step, &loss, best)?;
             if let Some(note) = &loss.note {
@@ -119,9 +119,9 @@ fn plateau(config: &TrainConfig, state: &State) -> bool {
     config.patience > 0 && state.step - state.best_step >= config.patience * config.validate_every.max(1)
 }
 
-fn finite(what: &str, step: usize, value: f64) -> Result<()> {
+fn finite(model: &str, what: &str, step: usize, value: f64) -> Result<()> {
     if value.is_finite() {
         return Ok(());
     }
-    Err(Error::BlowUp { what: format!("{what} is not finite: training diverged"), step, t: step as f64, value })
+    Err(Error::Diverged { model: model.into(), step, what: what.into(), value })
 }

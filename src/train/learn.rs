@@ -250,6 +250,12 @@ impl TrainingJob<'_> {
                 return Err(Error::shape(what, "(samples, n, n) for both, at least one", pairs.h.shape()));
             }
         }
+        // Networks see fields in units of their rms.
+        for (name, rms) in [("ω", self.stats.w_rms), ("H", self.stats.h_rms)] {
+            if !(rms > 0.0 && rms.is_finite()) {
+                return Err(Error::config("data", format!("rms of {name} is {rms}; nothing can be learned from that")));
+            }
+        }
         Ok(())
     }
 

@@ -8,12 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::objective::Loss;
 use crate::error::{Error, Result};
-use crate::progress::{Pace, duration};
+use crate::progress::Meter;
 
 /// Most training steps that a log holds: more points than a figure can show.
 const LINES: usize = 2000;
-/// Progress lines of a whole run: one every four per cent.
-const MESSAGES: usize = 25;
 
 /// Appends to a log file. Two kinds of lines:
 /// `{"kind": "train", "step", "loss", "rate", "norm", "parts": {…}}` and
@@ -81,7 +79,7 @@ fn parts(loss: &Loss) -> Value {
 /// Progress: averages, rate and remaining time.
 pub(super) struct Progress {
     label: String,
-    pace: Pace,
+    meter: Meter,
     steps: usize,
     sum: f64,
     seen: usize,
@@ -90,7 +88,14 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(label: &str, first: usize, steps: usize) -> Self {
-        Self { label: label.into(), pace: Pace::new(first), steps, sum: 0.0, seen: 0, validation: None }
+        Self {
+            label: label.into(),
+            meter: Meter::from(label, first, steps),
+            steps,
+            sum: 0.0,
+            seen: 0,
+            validation: None,
+        }
     }
 
     pub(super) fn saw(&mut self, loss: f64) {
@@ -102,20 +107,20 @@ impl Progress {
         self.validation = Some(loss);
     }
 
-    /// A line at every [`MESSAGES`]-th of the run and at its end; the loss is the mean since the line before.
+    /// A line every few per cent of the run and at its end; the loss is the mean since the line before.
     pub(super) fn line(&mut self, step: usize) -> Option<String> {
-        if !step.is_multiple_of((self.steps / MESSAGES).max(1)) && step != self.steps {
+        if !self.meter.due(step, false) && step != self.steps {
             return None;
         }
         let loss = std::mem::take(&mut self.sum) / std::mem::take(&mut self.seen).max(1) as f64;
-        let (rate, left) = (self.pace.rate(step), self.pace.left(step, self.steps));
-        let validation = self.validation.map_or(String::new(), |loss| format!(", validation {loss:.4}"));
+        let (rate, left) = self.meter.rate(step);
+        // A validation is told once.
+        let validation = self.validation.take().map_or(String::new(), |loss| format!(", validation {loss:.4}"));
         Some(format!(
-            "{}: step {step}/{} ({} %), loss {loss:.4}{validation}, {rate:.2} steps/s, {} left",
+            "{}: step {step}/{} ({} %), loss {loss:.4}{validation}, {rate:.2} steps/s, {left} left",
             self.label,
             self.steps,
             100 * step / self.steps.max(1),
-            duration(left)
         ))
     }
 }

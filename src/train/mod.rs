@@ -27,6 +27,7 @@ mod log;
 mod moments;
 mod noise;
 mod objective;
+mod pace;
 mod parallel;
 mod quadratic;
 mod score;
@@ -40,6 +41,7 @@ pub use diagnostics::LatentDiagnostics;
 pub use engine::{LOG_FILE, Outcome, Run, STATE_FILE, fit, learning_rate};
 pub use learn::{TrainedModel, TrainingJob};
 pub use objective::{Loss, Objective};
+pub(crate) use pace::time_steps;
 pub use parallel::{Workers, chunk_range};
 pub use selftest::{
     AGREEMENT, AGREEMENT_BF16, COVARIANCE, Check, DIFFERENCE, ROUNDING_BF16, STANDARD_ERRORS, selftest,

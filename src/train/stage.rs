@@ -5,12 +5,13 @@ use std::time::Instant;
 use super::engine::{Run, STATE_FILE};
 use super::learn::{TrainedModel, TrainingJob};
 use super::parallel::Workers;
-use crate::artifact::{Artifact, Store, Work, write_atomically};
+use crate::artifact::{Artifact, Begun, Store, Work, write_atomically};
 use crate::config::{Config, SHORT, Stage, StageKind};
 use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::nets::Checkpoint;
 use crate::rng::SeedTree;
+use crate::stop;
 
 pub use crate::artifact::files::{CHECKPOINT as CHECKPOINT_FILE, LAST as LAST_FILE, LATENT as LATENT_FILE};
 
@@ -20,7 +21,8 @@ pub struct Controls<'a> {
     pub device: &'a str,
     /// Threads on a CPU; 0: one per core. Results do not depend on it.
     pub threads: usize,
-    /// Training stops before the first step after this moment; the partial result is gone on with next time.
+    /// Training stops before the first step after this moment, or after a request to stop ([`crate::stop`]); the partial result
+    /// is gone on with next time.
     pub deadline: Option<Instant>,
     /// Receives whole lines.
     pub progress: &'a mut dyn FnMut(&str),
@@ -47,7 +49,7 @@ pub fn train(
 /// As [`train`], `None` where the deadline came first.
 ///
 /// # Errors
-/// No such model, an unknown device, a stage that another process works on, divergence (the last state stays in the partial
+/// No such model, an unknown device, a request to stop, divergence (the last state stays in the partial
 /// folder), I/O.
 pub fn train_until(
     config: &Config,
@@ -93,7 +95,12 @@ struct Bench<'a, 'c> {
 impl Bench<'_, '_> {
     /// Makes a stage: the autoencoder's or the model's.
     fn make(&mut self, stage: &Stage, autoencoder: Option<&Artifact>) -> Result<Option<Artifact>> {
-        let work = self.store.begin(stage)?;
+        let deadline = self.controls.deadline;
+        let work = match self.store.begin_before(stage, deadline, self.controls.progress)? {
+            None => return Ok(None),
+            Some(Begun::Found(found)) => return Ok(Some(found)),
+            Some(Begun::Work(work)) => work,
+        };
         let [train, validation] = match self.pairs.take() {
             Some(pairs) => pairs,
             None => [self.data.train.load()?, self.data.validation.load()?],
@@ -107,7 +114,6 @@ impl Bench<'_, '_> {
             workers: &self.workers,
             device: self.controls.device,
         };
-        let deadline = self.controls.deadline;
         let label = if stage.kind == StageKind::Autoencoder {
             format!("{} (autoencoder)", self.model)
         } else {
@@ -117,7 +123,7 @@ impl Bench<'_, '_> {
             label: &label,
             folder: work.folder(),
             progress: self.controls.progress,
-            stop: &mut |_| deadline.is_some_and(|deadline| Instant::now() >= deadline),
+            stop: &mut |_| stop::asked().is_some() || deadline.is_some_and(|deadline| Instant::now() >= deadline),
         };
         let model = self.config.model(self.model)?;
         let trained = if stage.kind == StageKind::Autoencoder {
@@ -127,7 +133,10 @@ impl Bench<'_, '_> {
             job.learn(model, weights.as_ref(), &mut run)?
         };
         self.pairs = Some([train, validation]);
-        let Some(trained) = trained else { return Ok(None) };
+        let Some(trained) = trained else {
+            let kept = || format!("the training of {label} up to this step is in {}", work.folder().display());
+            return stop::check().map(|()| None).map_err(|error| error.keeping(kept));
+        };
         self.write(&work, trained)?;
         let parents: Vec<&Artifact> = std::iter::once(self.data_artifact).chain(autoencoder).collect();
         work.finish(&[seeds.label()], &parents, self.controls.device).map(Some)

@@ -69,6 +69,24 @@ pub enum Error {
         /// The command and how it ended.
         what: String,
     },
+    /// Asked to stop before the end ([`crate::stop`]).
+    #[error("stopped: {}", if kept.is_empty() { "what was finished is kept" } else { kept })]
+    Stopped {
+        /// What is kept of the work, and where.
+        kept: String,
+    },
+    /// A training left the range of numbers.
+    #[error("training of `{model}` diverged at step {step}: {what} is {value}; a lower learning rate may help")]
+    Diverged {
+        /// The model.
+        model: String,
+        /// Optimiser steps done.
+        step: usize,
+        /// What was not finite.
+        what: String,
+        /// Its value.
+        value: f64,
+    },
     /// A table could not be built.
     #[error("table: {0}")]
     Table(String),
@@ -92,6 +110,14 @@ impl Error {
     /// A configuration error at a dotted field path.
     pub fn config(field: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Config { field: field.into(), what: what.into() }
+    }
+
+    /// Says what is kept of a work that was stopped; other errors, and what an inner work has said already, stay as they are.
+    pub fn keeping(self, what: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Stopped { kept } if kept.is_empty() => Self::Stopped { kept: what() },
+            other => other,
+        }
     }
 
     /// A wrong shape.

@@ -28,10 +28,10 @@
 //!
 //! # Map
 //! Each room depends only on those before it, from left to right: `error` → `rng` → `simd` → `config` → `file` →
-//! `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
+//! `stop` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
 //!
 //! - [`error`], [`rng`] (named random streams), [`simd`] (which vector unit), [`config`] (what is computed), [`mod@file`] (files
-//!   written whole or not at all), [`progress`] (rates and remaining times), [`pool`] (threads);
+//!   written whole or not at all), [`stop`] (a request to stop), [`progress`] (rates and remaining times), [`pool`] (threads);
 //! - [`spectral`] (Fourier calculus; conventions of arrays), [`flow`] (the equation, its noise, the solvers);
 //! - [`kernels`] (loops on arrays, forwards and backwards), [`nets`] (networks as data and as programs);
 //! - [`transport`] (from noise to a sample), [`latent`] (the space in which a model draws), [`closure`] (laws of H given ω).
@@ -51,6 +51,7 @@ pub mod progress;
 pub mod rng;
 pub mod simd;
 pub mod spectral;
+pub mod stop;
 pub mod transport;
 
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::progress::Meter;
+use crate::stop;
 
 /// How often the count of steps is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -72,7 +73,7 @@ pub fn cores(threads: usize) -> usize {
 /// thread, in the order of completion. Jobs must not depend on each other, so that results do not depend on the threads.
 ///
 /// # Errors
-/// The first error of `work` or `finished`; jobs under way are waited for, others not begun.
+/// The first error of `work` or `finished`, or a request to stop ([`crate::stop`]); jobs under way are waited for, others not begun.
 pub fn run_all<T: Send>(
     task: &Task,
     jobs: &[usize],
@@ -81,16 +82,20 @@ pub fn run_all<T: Send>(
     progress: &mut dyn FnMut(&str),
 ) -> Result<()> {
     let threads = cores(task.threads).clamp(1, jobs.len().max(1));
-    let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let (next, done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let mut meter = Meter::new(task.what, task.steps);
     let (sender, receiver) = channel();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let sender = sender.clone();
-            let (next, done, stop, work) = (&next, &done, &stop, &work);
+            let (next, done, failed, work) = (&next, &done, &failed, &work);
             scope.spawn(move || {
                 while let Some(&job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if stop.load(Ordering::Relaxed) || sender.send((job, work(job, done))).is_err() {
+                    if failed.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let made = stop::check().and_then(|()| work(job, done));
+                    if sender.send((job, made)).is_err() {
                         return;
                     }
                 }
@@ -103,9 +108,13 @@ pub fn run_all<T: Send>(
             match receiver.recv_timeout(POLL) {
                 Ok((job, result)) => {
                     count += 1;
-                    if outcome.is_ok() {
-                        outcome = result.and_then(|result| finished(job, result));
-                        stop.store(outcome.is_err(), Ordering::Relaxed);
+                    // What was ready before it heard of a request to stop is kept, too.
+                    if matches!(outcome, Ok(()) | Err(Error::Stopped { .. })) {
+                        match result.and_then(|result| finished(job, result)) {
+                            Ok(()) => {}
+                            Err(error) => outcome = outcome.and(Err(error)),
+                        }
+                        failed.store(outcome.is_err(), Ordering::Relaxed);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -1,7 +1,5 @@
 //! Draws of learned closures, alone and inside the running solver. The weights are random: time does not depend on them.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::Serialize;
@@ -11,13 +9,12 @@ use super::{Machine, report};
 use crate::closure::{AnyClosure, Closure, Learned, Scaled};
 use crate::config::{FlowConfig, Hold, Precision, RolloutConfig};
 use crate::error::{Error, Result};
-use crate::flow::initial_vorticity;
+use crate::eval::rates::{smooth, untrained};
 use crate::latent::networks;
-use crate::nets::{Checkpoint, Fno, LatentStats, Network, Provenance, Role, Stats};
+use crate::nets::{Fno, Role};
 use crate::pool::{cores, with_spinning_pool};
 use crate::rng::SeedTree;
 use crate::rollout::run_ensemble;
-use crate::spectral::truncate;
 use crate::stopwatch::Stopwatch;
 
 /// Repetitions before those that are timed.
@@ -143,35 +140,13 @@ impl DrawModel {
             Self::Spectral => desk("spectral")?,
             Self::PCdm => desk("p-cdm")?,
         };
-        let seeds = SeedTree::new(0).child("bench");
-        let networks: BTreeMap<_, _> = networks(&model, N)?
-            .into_iter()
-            .map(|(role, network)| {
-                let weights = network.init(&mut seeds.child(role.name()).stream());
-                (role, (network, weights))
-            })
-            .collect();
+        let networks = networks(&model, N)?;
         let latent_n = model.latent.n(N);
-        let of = |role, n| networks.get(&role).map_or(0, |(network, _): &(Network, Vec<f32>)| network.operations(n));
+        let of = |role, n| networks.get(&role).map_or(0, |network| network.operations(n));
         let [condition, eval] = Fno::new(&model.network, model.law).operations(latent_n);
         let operations = of(Role::EncodeW, N) + of(Role::DecodeH, latent_n) + condition + model.sampler.steps * eval;
-        let checkpoint = Checkpoint {
-            n: N,
-            stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },
-            latent: LatentStats::default(),
-            networks,
-            residual: None,
-            provenance: Provenance::default(),
-            model,
-        };
-        Ok((Learned::new(&checkpoint, &checkpoint.model.sampler)?, operations))
+        Ok((untrained(&model, N)?, operations))
     }
-}
-
-/// A smooth vorticity field.
-fn start(flow: &FlowConfig) -> Result<Array2<f64>> {
-    let rough = initial_vorticity(flow, &SeedTree::new(0).child("bench"))?;
-    truncate(truncate(rough.view(), N / 2)?.view(), N)
 }
 
 /// Runs the command and prints its result.
@@ -192,7 +167,7 @@ fn sample(args: &SampleBench) -> Result<SampleTiming> {
     let cores = cores(args.threads);
     let threads = cores.min(args.members);
     let (closure, operations) = args.model.closure()?;
-    let w = start(&FlowConfig { n: N, ..FlowConfig::default() })?;
+    let w = smooth(&FlowConfig::default(), N)?;
     let seeds = SeedTree::new(0).child("bench").child("draws");
     let mut hands: Vec<(Learned, Array2<f64>)> =
         (0..threads).map(|_| (closure.clone(), Array2::zeros((N, N)))).collect();
@@ -268,7 +243,7 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
             precision: Precision::F32,
             init: None,
         };
-        run_ensemble(&flow, start(&flow)?.view(), &closure, &rollout, &SeedTree::new(0).child("bench"), threads)
+        run_ensemble(&flow, smooth(&flow, N)?.view(), &closure, &rollout, &SeedTree::new(0).child("bench"), threads)
     };
     run(args.every.max(1))?;
     let done = run(args.steps)?;

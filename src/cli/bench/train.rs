@@ -1,23 +1,16 @@
 //! One optimiser step of the training loop: batch, noise, gradient, update, log line.
 
-use std::time::Instant;
-
 use clap::{Args, ValueEnum};
-use ndarray::Array3;
-use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
 use super::models::{N, desk, published, published_of_width};
 use super::{Machine, report};
-use crate::config::{LatentConfig, ModelConfig, TrainConfig};
-use crate::data::{Pairs, Stats};
-use crate::error::{Error, Result};
+use crate::config::{LatentConfig, ModelConfig};
+use crate::error::Result;
 use crate::latent::networks;
 use crate::nets::Network;
 use crate::pool::cores;
-use crate::rng::SeedTree;
-use crate::stopwatch::Stopwatch;
-use crate::train::{Run, TrainingJob, Workers};
+use crate::train::time_steps;
 
 /// Networks to train, on white noise: time does not depend on the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -129,47 +122,11 @@ pub(super) fn run(args: &TrainBench) -> Result<()> {
 
 fn time(args: &TrainBench) -> Result<TrainTiming> {
     let threads = cores(args.threads);
-    let (mut model, n) = args.model.config()?;
-    let forever = |train: &mut TrainConfig| {
-        (train.steps, train.validate_every, train.patience) = (usize::MAX / 2, usize::MAX / 2, 0);
-    };
-    forever(&mut model.train);
+    let (model, n) = args.model.config()?;
     // Autoencoders alone are trained where the model has none of its own loss in them.
-    let autoencoder = model.latent.first_phase_mut().map(|train| {
-        forever(train);
-        train.batch
-    });
+    let autoencoder = model.latent.first_phase().map(|train| train.batch);
     let batch = autoencoder.unwrap_or(model.train.batch);
-    let pairs = |samples: usize, seed: &str| {
-        let mut rng = SeedTree::new(0).child("bench").child(seed).stream();
-        let mut field = || Array3::from_shape_simple_fn((samples, n, n), || StandardNormal.sample(&mut rng));
-        Pairs { w: field(), h: field(), trajectories: 1, per_trajectory: samples }
-    };
-    let (train, validation) = (pairs(2 * batch, "train"), pairs(2, "validation"));
-    let workers = Workers::new(threads)?;
-    let job = TrainingJob {
-        train: &train,
-        validation: &validation,
-        stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },
-        seeds: SeedTree::new(0).child("bench"),
-        workers: &workers,
-        device: "cpu",
-    };
-    let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
-    let mut marks = Vec::with_capacity(args.steps + 1);
-    let mut stop = |step: usize| {
-        if step >= args.warm_up {
-            marks.push(Instant::now());
-        }
-        step >= args.warm_up + args.steps.max(1)
-    };
-    let mut run = Run { label: "bench", folder: folder.path(), progress: &mut |_| (), stop: &mut stop };
-    match autoencoder {
-        Some(_) => job.autoencoder(&model, &mut run).map(|_| ())?,
-        None => job.learn(&model, None, &mut run).map(|_| ())?,
-    }
-    let mut watch = Stopwatch::after(0);
-    marks.windows(2).for_each(|pair| watch.add(pair[1] - pair[0]));
+    let watch = time_steps(&model, n, autoencoder.is_some(), (args.warm_up, args.steps, threads))?;
     let ms_per_step = watch.median();
     // A step evaluates once and goes back once, which costs two evaluations.
     let gflop_per_step = 3.0 * 2e-9 * batch as f64 * operations(&model, n, autoencoder.is_some())? as f64;

@@ -9,6 +9,7 @@ use clap::Args;
 use ndarray::{Array1, Array3, Axis, s};
 
 use self::restart::{Ended, Ending, Settings, discard, write_streams};
+use super::numbers::{count, real, whole};
 use super::output::Output;
 use crate::artifact::h5;
 use crate::config::{Axes, FlowConfig, NoiseConfig, Stepper};
@@ -16,7 +17,7 @@ use crate::data::FieldSet;
 use crate::error::{Error, Result};
 use crate::flow::{Trajectory, run_numbered};
 use crate::pool::cores;
-use crate::progress::Meter;
+use crate::progress::{Meter, warn};
 use crate::spectral::Field;
 
 /// Most steps between two looks at the progress of a trajectory.
@@ -58,17 +59,17 @@ pub struct SimulateArgs {
     #[arg(long, requires = "init")]
     pub axes: Option<Axes>,
     /// Simulated time of the initial vorticity.
-    #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 0.0, value_parser = real, allow_hyphen_values = true)]
     pub start_time: f64,
     /// Goes on from the end of an earlier output, with its settings: the same bits as one run of all steps.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["init", "start_time", "no_noise", "sigma", "kappa", "alpha",
         "viscosity", "viscosity_order", "dt", "stepper", "length", "friction", "forcing", "max_courant", "seed"])]
     pub restart: Option<PathBuf>,
     /// Time steps.
-    #[arg(long)]
+    #[arg(long, value_parser = count, allow_hyphen_values = true)]
     pub steps: usize,
     /// Steps between stored snapshots; the initial field is stored first.
-    #[arg(long)]
+    #[arg(long, value_parser = count, allow_hyphen_values = true)]
     pub every: usize,
     /// HDF5 file to write: `vorticity` (fields, snapshots, N, N) f64, `t`, and what `--restart` needs.
     #[command(flatten)]
@@ -77,46 +78,46 @@ pub struct SimulateArgs {
     #[arg(long, conflicts_with_all = ["sigma", "kappa", "alpha"])]
     pub no_noise: bool,
     /// Amplitude σ of the stochastic forcing.
-    #[arg(long, default_value_t = 5e-5, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 5e-5, value_parser = real, allow_hyphen_values = true)]
     pub sigma: f64,
     /// Variance multiplier κ of the stochastic forcing.
-    #[arg(long, default_value_t = 10.0, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 10.0, value_parser = real, allow_hyphen_values = true)]
     pub kappa: f64,
     /// Smoothness α of the stochastic forcing: spatial covariance ∝ exp(−r²/4α).
-    #[arg(long, default_value_t = 0.005, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 0.005, value_parser = real, allow_hyphen_values = true)]
     pub alpha: f64,
     /// Kinematic viscosity.
-    #[arg(long, default_value_t = 1e-3, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 1e-3, value_parser = real, allow_hyphen_values = true)]
     pub viscosity: f64,
     /// Order p of the viscous term −ν(−∇²)^p.
     #[arg(long, default_value_t = 1)]
     pub viscosity_order: u32,
     /// Time step.
-    #[arg(long, default_value_t = 1e-3, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 1e-3, value_parser = real, allow_hyphen_values = true)]
     pub dt: f64,
     /// Time-stepping scheme: cn-euler (as published), cn-ab2 or etdrk4.
     #[arg(long, default_value = "cn-euler")]
     pub stepper: Stepper,
     /// Side of the periodic square.
-    #[arg(long, default_value_t = 1.0, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 1.0, value_parser = real, allow_hyphen_values = true)]
     pub length: f64,
     /// Linear friction.
-    #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 0.0, value_parser = real, allow_hyphen_values = true)]
     pub friction: f64,
     /// Amplitude of the steady forcing.
-    #[arg(long, default_value_t = 0.1, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 0.1, value_parser = real, allow_hyphen_values = true)]
     pub forcing: f64,
     /// Courant number (max|u| + max|v|)·dt·N/L above which a run stops.
-    #[arg(long, default_value_t = FlowConfig::default().max_courant, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = FlowConfig::default().max_courant, value_parser = real, allow_hyphen_values = true)]
     pub max_courant: f64,
     /// Root of the noise streams.
-    #[arg(long, default_value_t = 0, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 0, value_parser = whole, allow_hyphen_values = true)]
     pub seed: u64,
     /// Fields at once in memory; 0 is as many as a quarter of a gigabyte holds. Results do not depend on it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count, allow_hyphen_values = true)]
     pub batch: usize,
     /// Threads; 0 is one per core. Results do not depend on it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count, allow_hyphen_values = true)]
     pub threads: usize,
 }
 
@@ -275,7 +276,7 @@ impl Job {
                 }
                 *done += period;
                 if meter.due(*done, false) {
-                    eprintln!("{}", meter.line(*done, ""));
+                    warn(&meter.line(*done, ""));
                 }
                 Ok(())
             });
@@ -285,7 +286,8 @@ impl Job {
             batch.iter().try_for_each(|member| ending.push(member)).map_err(wrong)?;
         }
         if !matches!(outcome, Ok(()) | Err(Error::BlowUp { .. })) {
-            return outcome.map(Ok);
+            let kept = || "nothing of the simulation is kept".into();
+            return outcome.map(Ok).map_err(|error| error.keeping(kept));
         }
         let (reached, ..) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let kept = reached.into_iter().min().unwrap_or(1);
@@ -311,7 +313,7 @@ impl Job {
         };
         conclude().map_err(wrong)?;
         if outcome.is_err() {
-            eprintln!("simulate: {kept} of {snapshots} snapshots were reached by all members");
+            warn(&format!("simulate: {kept} of {snapshots} snapshots were reached by all members"));
         }
         Ok(outcome)
     }

@@ -128,12 +128,12 @@ metrics! {
 /// Ratio of two independent ensembles' spreads, to first order in their errors.
 fn spread_over_exact(compared: &Compared) -> Estimate {
     let Some(exact) = compared.exact else { return Estimate::NONE };
-    if std::ptr::eq(exact, compared.own) {
-        return Estimate { value: 1.0, error: 0.0 };
-    }
     let (own, law) = (compared.own.of(&SPREAD), exact.of(&SPREAD));
     if !(own.value > 0.0 && law.value > 0.0) {
         return Estimate::NONE;
+    }
+    if std::ptr::eq(exact, compared.own) {
+        return Estimate { value: 1.0, error: 0.0 };
     }
     let ratio = own.value / law.value;
     Estimate { value: ratio, error: ratio * (own.error / own.value).hypot(law.error / law.value) }

@@ -5,17 +5,21 @@
 
 mod draws;
 mod latents;
+mod need;
 mod rollouts;
+mod run;
 mod studies;
 mod training;
 mod truth;
 
 use std::fmt;
 
+pub use need::Need;
+
 use super::{Lab, Source, Study};
 use crate::artifact::Artifact;
-use crate::closure::AnyClosure;
-use crate::config::{Config, MissingTerm, SHORT};
+use crate::closure::{AnyClosure, Closure};
+use crate::config::{Config, FlowConfig, MissingTerm, SHORT};
 use crate::error::{Error, Result};
 use crate::eval::{Cell, Findings, Table};
 use crate::plot::{Figure, Vega};
@@ -107,11 +111,11 @@ exhibits! {
     /// The true flow, one member without closure, one with the closure named, and its error, as an animation.
     Film(closure: &'a str) => rollouts::film, [panel(format!("film-{closure}"))], &[];
     /// Every rollout against the true flow at the final time: the scores of [`crate::eval::metric::CLOSED_LOOP`].
-    ClosedLoop => rollouts::closed_loop, [table("closed-loop")], &[];
+    ClosedLoop => rollouts::closed_loop, [table("closed-loop")], &[Need::Rollout];
     /// Relative error of each ensemble mean over time, with the bootstrap standard error as a band.
-    ErrorCurves => rollouts::error_curves, [chart("error"), table("closed-loop-curves")], &[];
+    ErrorCurves => rollouts::error_curves, [chart("error"), table("closed-loop-curves")], &[Need::Rollout];
     /// Ensemble spread over time, beside the error that it should predict.
-    SpreadCurves => rollouts::spread_curves, [chart("spread")], &[Need::Closure];
+    SpreadCurves => rollouts::spread_curves, [chart("spread")], &[Need::Spread];
     /// Rank of the true vorticity among the members at the final time, relative to a flat histogram.
     Ranks => rollouts::ranks, [chart("ranks"), table("rank-histogram")], &[Need::Closure];
     /// The true flow, one member of each rollout at the final time, and the errors of the members.
@@ -122,7 +126,7 @@ exhibits! {
     Spectra => rollouts::spectra, [chart("spectra"), table("spectra")], &[];
     /// Distance of each ensemble's energy spectrum from the true flow's over time, in decades per shell, averaged over the
     /// energetic shells.
-    Statistics => rollouts::statistics, [chart("statistics"), table("statistics")], &[];
+    Statistics => rollouts::statistics, [chart("statistics"), table("statistics")], &[Need::Rollout];
     /// Closures of your own in the rollout of this configuration, beside no closure and the exact law. Draws of closures without
     /// a known conditional mean are held, whatever the configuration says of rescaling.
     Compare(closures: &'a [AnyClosure]) => studies::compare, [table("compare")], &[];
@@ -132,51 +136,9 @@ exhibits! {
     /// redraw interval of `study.frontier`.
     Frontier => studies::frontier, [chart("frontier"), table("frontier")], &[Need::FrontierPoint];
     /// Every published number with a counterpart here, beside ours.
-    Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw];
+    Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw, Need::Rollout];
     /// What the results say, in sentences with their numbers ([`crate::eval::FINDINGS`]).
     Findings => findings, [Files::Text("findings".into())], &[];
-}
-
-/// What a figure or table cannot be made without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// The missing term is the missing physics, whose exact law is known.
-    ExactLaw,
-    /// A model.
-    Model,
-    /// A latent space smaller than the grid: a truncation or a trained one.
-    LatentSpace,
-    /// A model with a trained latent space.
-    TrainedLatent,
-    /// A rollout with a closure.
-    Closure,
-    /// A variation of `study.frontier`.
-    FrontierPoint,
-}
-
-impl Need {
-    /// What a configuration lacks, if it does.
-    fn missing(self, config: &Config) -> Option<&'static str> {
-        let (there, what) = match self {
-            Self::ExactLaw => (
-                config.exact_law().is_some(),
-                "the exact law is not known, neither of a subgrid term nor of pairs of one's own",
-            ),
-            Self::Model => (!config.models.is_empty(), "there is no model"),
-            Self::LatentSpace => (
-                config.data.n > latents::PANEL_TRUNCATION || config.autoencoder_models().next().is_some(),
-                "no latent space is smaller than the grid",
-            ),
-            Self::TrainedLatent => {
-                (config.autoencoder_models().next().is_some(), "no model has a trained latent space")
-            }
-            Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
-            Self::FrontierPoint => {
-                (!super::variations::frontier_settings(config).is_empty(), "study.frontier is empty")
-            }
-        };
-        (!there).then_some(what)
-    }
 }
 
 /// The name of no closure in configurations.
@@ -290,6 +252,27 @@ impl<'a> Exhibit<'a> {
     /// Is one of its files a table?
     pub fn has_table(&self) -> bool {
         self.files().iter().any(|files| matches!(files, Files::Table(_)))
+    }
+
+    /// Refuses names and closures that do not fit, before anything is computed.
+    fn check(&self, lab: &Lab) -> Result<()> {
+        let config = &lab.config;
+        let closure = |name: &str| lab.check_rollout(&config.closure(name)?, false).map(drop);
+        match *self {
+            Self::Rollout(name) | Self::HoldStudy(name) => closure(name),
+            Self::Closures(names) => names.iter().try_for_each(|name| closure(name)),
+            Self::LossParts(model) => config.model(model).map(drop),
+            Self::Compare(closures) => {
+                // Any field of the grid shows whether a closure takes one.
+                let n = config.data.n;
+                let w = crate::flow::initial_vorticity(&FlowConfig { n, ..config.flow.clone() }, &config.seeds())?;
+                let mut h = w.clone();
+                closures.iter().try_for_each(|closure| {
+                    closure.clone().mean(w.view(), config.rollout.start, h.view_mut()).map(drop)
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Why it does not apply to a configuration, if it does not.
@@ -429,6 +412,7 @@ impl Lab {
         if let Some(missing) = exhibit.missing(&self.config) {
             return Err(Error::config(format!("Exhibit::{exhibit}"), missing));
         }
+        exhibit.check(self)?;
         let made = exhibit.make(self)?;
         let study = self.study.map_or(String::new(), |study| format!(".study(Study::{study:?}).or_fail()"));
         let source = |caption: &str| Source {
@@ -473,29 +457,5 @@ impl Lab {
             i64::try_from(self.config.seed).map_or_else(|_| Cell::from(self.config.seed.to_string()), Cell::from);
         let configuration = &self.config.hash()[..SHORT];
         table.tag("configuration", configuration)?.tag("seed", seed)?.tag("preset", self.config.preset.as_str())
-    }
-
-    /// All stages and all exhibits, with those of the studies of long horizons and large ensembles; what does not apply is left
-    /// out, and said. Returns this configuration's own.
-    ///
-    /// # Errors
-    /// As [`Lab::show`].
-    pub fn run(&self) -> Result<Vec<(Exhibit<'_>, Shown)>> {
-        let shown = self.show_all(Exhibit::all(&self.config))?;
-        for study in [Study::Horizon, Study::LargeEnsemble] {
-            self.study(study)?.show_all(study.exhibits().to_vec())?;
-        }
-        Ok(shown)
-    }
-
-    fn show_all<'a>(&self, exhibits: Vec<Exhibit<'a>>) -> Result<Vec<(Exhibit<'a>, Shown)>> {
-        let mut shown = Vec::with_capacity(exhibits.len());
-        for exhibit in exhibits {
-            match exhibit.missing(&self.config) {
-                Some(missing) => super::stages::say(&format!("Exhibit::{exhibit} is left out: {missing}")),
-                None => shown.push((exhibit, self.show(exhibit)?)),
-            }
-        }
-        Ok(shown)
     }
 }

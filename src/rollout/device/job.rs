@@ -19,6 +19,7 @@ use crate::rollout::hold::{Act, HoldPolicy};
 use crate::rollout::member::{Member, Timeline};
 use crate::rollout::parts::{Keep, MemberFiles, assemble, collect_batches, complete};
 use crate::spectral::check_square;
+use crate::stop;
 use crate::train::device_name;
 
 /// An ensemble to be made on a device.
@@ -110,6 +111,7 @@ impl<'a> DeviceJob<'a> {
         let mut h = Tensor::<3>::zeros([count, n, n], device);
         let (mut draws, mut spent) = (0, Duration::ZERO);
         for step in 0..timeline.steps() {
+            stop::check()?;
             match hold.act(step) {
                 Act::Keep => {}
                 Act::Disturb { amplitude } => {

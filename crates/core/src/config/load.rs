@@ -21,16 +21,39 @@ impl Config {
     /// # Ok::<(), lacuna_core::Error>(())
     /// ```
     ///
+    /// The preset is the one that is asked for here, whatever the file says ([`Config::preset_in`]).
+    ///
     /// # Errors
     /// [`Error::Config`] with the dotted path of an unknown field or an impossible value; [`Error::Io`].
     pub fn load(preset: &str, file: Option<&Path>, settings: &[String]) -> Result<Self> {
+        Self::layered(preset, file.map(table).transpose()?, settings)
+    }
+
+    /// As [`Config::load`], with the text of a TOML file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml(preset: &str, text: &str) -> Result<Self> {
+        Self::layered(preset, Some(table_of(text, "configuration")?), &[])
+    }
+
+    /// The preset that a TOML file names, if it names one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its `preset` is no text.
+    pub fn preset_in(file: &Path) -> Result<Option<String>> {
+        match table(file)?.remove("preset") {
+            None => Ok(None),
+            Some(toml::Value::String(name)) => Ok(Some(name)),
+            Some(other) => Err(Error::config("preset", format!("{other}; must be the name of a preset in quotes"))),
+        }
+    }
+
+    fn layered(preset: &str, file: Option<toml::Table>, settings: &[String]) -> Result<Self> {
         let base = Self::preset(preset.parse::<Preset>()?);
         let mut value = spelled_out(&base)?;
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-            let table: toml::Table = text
-                .parse()
-                .map_err(|error: toml::de::Error| Error::config(path.display().to_string(), error.to_string()))?;
+        if let Some(mut table) = file {
+            table.remove("preset");
             let table = serde_json::to_value(table).map_err(unreadable)?;
             overlay(&mut value, table, "")?;
         }
@@ -38,7 +61,7 @@ impl Config {
             let (path, text) = setting
                 .split_once('=')
                 .ok_or_else(|| Error::config(setting.as_str(), "expected path.to.field=value"))?;
-            set(&mut value, path.trim(), parse(text.trim()))?;
+            set(&mut value, path.trim(), text.trim())?;
         }
         let mut config: Self = typed(value)?;
         config.drop_unknown_law(&base);
@@ -81,6 +104,14 @@ fn spelled_out(config: &Config) -> Result<Value> {
         }
     }
     Ok(value)
+}
+
+fn table(path: &Path) -> Result<toml::Table> {
+    table_of(&std::fs::read_to_string(path).map_err(Error::io(path))?, &path.display().to_string())
+}
+
+fn table_of(text: &str, name: &str) -> Result<toml::Table> {
+    text.parse().map_err(|error: toml::de::Error| Error::config(name, error.to_string()))
 }
 
 fn unreadable(error: serde_json::Error) -> Error {
@@ -141,17 +172,18 @@ fn pointer_mut<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
     path.split('.').try_fold(value, |value, key| value.get_mut(key))
 }
 
-/// A value as TOML reads it; what TOML does not read is text.
+/// A value as it is written on a command line: as TOML reads it, a number in any notation, or text.
 fn parse(text: &str) -> Value {
-    format!("value = {text}")
-        .parse::<toml::Table>()
-        .ok()
-        .and_then(|table| table.get("value").cloned())
-        .and_then(|value| serde_json::to_value(value).ok())
-        .unwrap_or_else(|| Value::String(text.into()))
+    let read = format!("value = {text}").parse::<toml::Table>().ok();
+    let value = read.and_then(|table| table.get("value").cloned()).and_then(|value| serde_json::to_value(value).ok());
+    let number = || text.parse::<u64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from)).ok();
+    value.or_else(number).unwrap_or_else(|| Value::String(text.into()))
 }
 
-fn set(root: &mut Value, path: &str, new: Value) -> Result<()> {
+fn set(root: &mut Value, path: &str, text: &str) -> Result<()> {
+    if path == "preset" {
+        return Err(Error::config("preset", format!("{text}; a preset is chosen by --preset, not laid over another")));
+    }
     let mut slot = root;
     let mut seen = String::new();
     for key in path.split('.') {
@@ -165,22 +197,45 @@ fn set(root: &mut Value, path: &str, new: Value) -> Result<()> {
             Error::config(seen.as_str(), what)
         })?;
     }
-    *slot = fit(slot, new);
+    *slot = fit(path, slot, parse(text), text)?;
     Ok(())
 }
 
-/// Integers given for floating-point fields become such, so that `dt=1` and `dt=1.0` are one configuration.
-fn fit(old: &Value, new: Value) -> Value {
+/// `new` in the form of the field that it is for, now `old`: `dt=1` and `dt=1.0` are one configuration, and so are `steps=1000`
+/// and `steps=1e3`. `text` is what was written.
+///
+/// # Errors
+/// Text for a number, a fraction for a whole number, something else than a list for a list.
+fn fit(path: &str, old: &Value, new: Value, text: &str) -> Result<Value> {
+    /// Beyond it not every whole number is a floating-point number.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let wrong = |what: &str| Err(Error::config(path, format!("{text}; {what}")));
     match (old, &new) {
-        (Value::Number(old), Value::Number(n)) if old.is_f64() => n.as_f64().map_or(new.clone(), Value::from),
-        _ => new,
+        (Value::Number(old), Value::Number(n)) if old.is_f64() => Ok(n.as_f64().map_or(new.clone(), Value::from)),
+        (Value::Number(old), Value::Number(n)) if !old.is_f64() && n.is_f64() => match n.as_f64() {
+            Some(value) if value.fract() == 0.0 && (0.0..=EXACT).contains(&value) => Ok(Value::from(value as u64)),
+            _ => wrong("must be a whole number"),
+        },
+        // Infinity and what is no number have no other form.
+        (Value::Number(old), Value::Null) if old.is_f64() => wrong("must be finite"),
+        (Value::Number(old), Value::Number(n)) if old.is_u64() && n.as_i64().is_some_and(|n| n < 0) => {
+            wrong("must be a whole number, not below 0")
+        }
+        (Value::Number(_), Value::Number(_)) => Ok(new),
+        (Value::Number(_), _) => wrong("must be a number"),
+        (Value::Array(_), Value::Array(_)) => Ok(new),
+        (Value::Array(_), _) => wrong("must be a list, its texts in quotes: [\"a\", \"b\"] or [1, 2]"),
+        (Value::Bool(_), Value::Bool(_)) => Ok(new),
+        (Value::Bool(_), _) => wrong("must be true or false"),
+        _ => Ok(new),
     }
 }
 
 /// Lays `table` over `base`, refusing fields that `base` does not have; models may be added.
 fn overlay(base: &mut Value, table: Value, path: &str) -> Result<()> {
     let Value::Object(entries) = table else {
-        *base = fit(base, table);
+        let text = table.to_string();
+        *base = fit(path, base, table, &text)?;
         return Ok(());
     };
     if base.is_null() {
@@ -246,9 +301,56 @@ mod tests {
         let wrong = error("models.p-cdm.train.precision=f16");
         assert!(wrong.contains("models.p-cdm.train.precision") && wrong.contains("f16"), "{wrong}");
         assert!(error("rollout.closures=[\"other\"]").contains("other"));
+        for (setting, words) in [
+            ("rollout.closures=[none]", ["rollout.closures", "in quotes"]),
+            ("rollout.closures=none", ["rollout.closures", "must be a list"]),
+            ("models.p-cdm.train.steps=2.5", ["models.p-cdm.train.steps", "whole number"]),
+            ("models.p-cdm.train.steps=many", ["models.p-cdm.train.steps", "must be a number"]),
+            ("seed=-1", ["seed", "not below 0"]),
+            ("seed=1e30", ["seed", "whole number"]),
+            ("flow.viscosity=inf", ["flow.viscosity", "inf; must be finite"]),
+            ("flow.viscosity=nan", ["flow.viscosity", "nan; must be finite"]),
+            ("preset=../x", ["preset", "--preset"]),
+        ] {
+            let message = error(setting);
+            assert!(words.iter().all(|word| message.contains(word)) && !message.contains("expected"), "{message}");
+        }
         assert!(error("rollout.duration=0.0105").contains("rollout.duration / snapshots"));
         let flat = Config::load("les", None, &["data.term.filter.width=0.0".into()]).unwrap_err().to_string();
         assert!(flat.contains("data.term.filter.width"), "{flat}");
+    }
+
+    #[test]
+    fn numbers_are_understood_in_every_notation_that_is_exact() {
+        let load = |settings: &[&str]| {
+            Config::load("smoke", None, &settings.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
+        };
+        let plain = load(&["seed=1000", "models.p-cdm.train.steps=1000", "flow.viscosity=0.001", "flow.forcing=1.0"]);
+        for other in [
+            ["seed=1e3", "models.p-cdm.train.steps=1e3", "flow.viscosity=.001", "flow.forcing=1."],
+            ["seed=1000.0", "models.p-cdm.train.steps=1.e3", "flow.viscosity=1.e-3", "flow.forcing=1"],
+        ] {
+            assert_eq!(load(&other), plain);
+        }
+        assert_eq!(load(&["seed=18446744073709551615"]).seed, u64::MAX);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "seed = 1e3\n[models.p-cdm.train]\nsteps = 1e3\n").unwrap();
+        let config = Config::load("smoke", Some(&path), &[]).unwrap();
+        assert_eq!((config.seed, config.models["p-cdm"].train.steps), (1000, 1000));
+    }
+
+    #[test]
+    fn a_file_names_its_preset_and_what_is_asked_for_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "preset = \"smoke\"\nseed = 3\n").unwrap();
+        assert_eq!(Config::preset_in(&path).unwrap().as_deref(), Some("smoke"));
+        assert_eq!(Config::load("les", Some(&path), &[]).unwrap().preset, "les");
+        let smoke = Config::load("smoke", Some(&path), &[]).unwrap();
+        assert_eq!(Config::from_toml("smoke", &smoke.to_toml()).unwrap(), smoke);
+        std::fs::write(&path, "preset = 3\n").unwrap();
+        assert!(Config::preset_in(&path).unwrap_err().to_string().contains("`preset`: 3"));
     }
 
     #[test]

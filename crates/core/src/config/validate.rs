@@ -97,6 +97,11 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] with the dotted path of the first field that is wrong and its value.
     pub fn validate(&self) -> Result<()> {
+        // Folders of figures bear it.
+        if self.preset.is_empty() || !self.preset.chars().all(allowed) {
+            let what = format!("`{}`; letters, digits, `-` and `_` make a name", self.preset);
+            return Err(Error::config("preset", what));
+        }
         self.flow.validate()?;
         self.validate_data()?;
         for (name, model) in &self.models {

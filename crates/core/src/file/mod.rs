@@ -52,6 +52,9 @@ pub fn is_plain_name(name: &str) -> bool {
 /// Longest name of a file on the file systems there are.
 const NAME_BYTES: usize = 255;
 
+/// What the names of temporary files begin with; whatever bears it where nobody writes was left by a killed run.
+pub const TEMPORARY: &str = ".tmp-lacuna-";
+
 /// Writes a file through a temporary neighbour that is synced and renamed: the old file stays whole until the new one is.
 ///
 /// # Errors
@@ -69,7 +72,7 @@ pub fn temporary(path: &Path) -> Result<tempfile::NamedTempFile> {
         return Err(Error::Artifact { path: path.into(), what: "exists and is not a regular file".into() });
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(Error::io(path))
 }
 
 /// Gives a temporary file its final name once it is on the disk.

@@ -8,6 +8,7 @@ use super::solver::Solver;
 use crate::error::{Error, Result};
 use crate::pool::cores;
 use crate::rng::Stream;
+use crate::stop;
 
 /// Most steps that a trajectory advances before another one gets the thread: short enough that five trajectories keep two
 /// cores busy to the end, long enough that the working set stays in the cache.
@@ -49,7 +50,7 @@ pub fn of_trajectory(name: impl std::fmt::Display, error: Error) -> Error {
 /// trajectories. Each trajectory has its own solver and stream: results do not depend on the number of threads.
 ///
 /// # Errors
-/// The first error of a step or of `observe`; trajectories that were under way stop at the end of their chunk and stay
+/// The first error of a step or of `observe`, or a request to stop ([`crate::stop`]); trajectories that were under way stop at the end of their chunk and stay
 /// readable.
 pub fn run_batch<T, F>(
     batch: &mut [Trajectory<T>],
@@ -100,6 +101,7 @@ where
             let to = steps.min(from + CHUNK);
             let mut advance = || -> Result<()> {
                 for step in from..to {
+                    stop::check()?;
                     if step.is_multiple_of(every) {
                         observe(index, step, member)?;
                     }

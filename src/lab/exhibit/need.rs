@@ -1,0 +1,65 @@
+//! What exhibits need of a configuration.
+
+use super::{NONE, latents};
+use crate::config::{ClosureKind, ClosureRef, Config, Law};
+use crate::lab::variations;
+
+/// What a figure or table cannot be made without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The missing term is the missing physics, whose exact law is known.
+    ExactLaw,
+    /// A model.
+    Model,
+    /// A latent space smaller than the grid: a truncation or a trained one.
+    LatentSpace,
+    /// A model with a trained latent space.
+    TrainedLatent,
+    /// A rollout.
+    Rollout,
+    /// A rollout with a closure.
+    Closure,
+    /// An ensemble whose members differ.
+    Spread,
+    /// A variation of `study.frontier`.
+    FrontierPoint,
+}
+
+impl Need {
+    /// What a configuration lacks, if it does.
+    pub(super) fn missing(self, config: &Config) -> Option<&'static str> {
+        let (there, what) = match self {
+            Self::ExactLaw => (
+                config.exact_law().is_some(),
+                "the exact law is not known, neither of a subgrid term nor of pairs of one's own",
+            ),
+            Self::Model => (!config.models.is_empty(), "there is no model"),
+            Self::LatentSpace => (
+                config.data.n > latents::PANEL_TRUNCATION || config.autoencoder_models().next().is_some(),
+                "no latent space is smaller than the grid",
+            ),
+            Self::TrainedLatent => {
+                (config.autoencoder_models().next().is_some(), "no model has a trained latent space")
+            }
+            Self::Rollout => (!config.rollout.closures.is_empty(), "rollout.closures is empty"),
+            Self::Spread => (
+                config.rollout.members > 1
+                    && config.closures().is_ok_and(|all| all.iter().any(|one| draws(config, one))),
+                "no ensemble has members that differ: one member each, or closures without randomness",
+            ),
+            Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
+            Self::FrontierPoint => (!variations::frontier_settings(config).is_empty(), "study.frontier is empty"),
+        };
+        (!there).then_some(what)
+    }
+}
+
+/// Whether two draws of a closure differ.
+fn draws(config: &Config, closure: &ClosureRef) -> bool {
+    let random = match closure.kind() {
+        ClosureKind::None | ClosureKind::Subgrid(_) => false,
+        ClosureKind::Exact => config.flow.noise.sigma > 0.0 && config.flow.noise.kappa > 0.0,
+        ClosureKind::Learned(model) => config.model(model).is_ok_and(|model| model.law != Law::Mean),
+    };
+    random && !closure.mean_only()
+}

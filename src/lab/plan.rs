@@ -1,0 +1,227 @@
+//! What a configuration computes, what of it is there, and what the rest takes.
+
+use std::collections::BTreeSet;
+
+use polars::prelude::Column;
+use serde::Serialize;
+
+use super::Lab;
+use super::estimate::{Rates, spin_up, steps, train_of, trajectories};
+use super::variations::{HELD, frontier_variations, hold_variations};
+use crate::config::{Config, SHORT, Stage, StageKind};
+use crate::error::Result;
+use crate::eval::Table;
+use crate::pool::cores;
+use crate::progress::duration;
+
+/// A stage, and what it takes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Planned {
+    /// Kind of stage.
+    stage: String,
+    /// The model or closure.
+    of: String,
+    /// What is to be done, in words.
+    work: String,
+    /// Name of the folder of its result.
+    folder: String,
+    /// `done`, `begun` or `to do`.
+    state: String,
+    /// Seconds: of the run that finished it, or estimated.
+    seconds: Option<f64>,
+    /// What the estimate is made of: the result whose times it takes, or calls that were timed just now.
+    from: Option<String>,
+    /// Estimated resident memory in bytes.
+    memory_bytes: u64,
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Plan {
+    preset: String,
+    seed: u64,
+    configuration: String,
+    results: String,
+    /// Threads that the estimates are for.
+    threads: usize,
+    /// Seconds of what is not done; what cannot be estimated is not in it.
+    seconds_left: f64,
+    /// The most that any of it needs.
+    memory_bytes: u64,
+    stages: Vec<Planned>,
+}
+
+impl Lab {
+    /// What this configuration computes, stage by stage, what of it is there already, and about what time and memory the rest takes
+    /// on this machine. Estimates are made of the times of results that are there (the same closure or training), and of a few
+    /// calls that are timed now; nothing is computed that would stay.
+    ///
+    /// # Errors
+    /// Sizes that do not fit each other.
+    pub fn plan(&self) -> Result<Table> {
+        let plan = self.planned()?;
+        let texts = |pick: &dyn Fn(&Planned) -> String| plan.stages.iter().map(pick).collect::<Vec<_>>();
+        let time = |stage: &Planned| stage.seconds.map_or("–".into(), duration);
+        let from = |stage: &Planned| match stage.state.as_str() {
+            "done" => "taken".into(),
+            _ => stage.from.clone().unwrap_or_else(|| "–".into()),
+        };
+        Table::new(
+            "plan",
+            format!(
+                "Stages of preset {}, seed {}, configuration {}; results in {}. About {} are left on {} threads, with up to {} of \
+                 memory.",
+                plan.preset,
+                plan.seed,
+                &plan.configuration[..SHORT],
+                plan.results,
+                duration(plan.seconds_left),
+                plan.threads,
+                size(plan.memory_bytes)
+            ),
+            vec![
+                Column::new("stage".into(), texts(&|stage| stage.stage.clone())),
+                Column::new("of".into(), texts(&|stage| stage.of.clone())),
+                Column::new("work".into(), texts(&|stage| stage.work.clone())),
+                Column::new("time".into(), texts(&time)),
+                Column::new("from".into(), texts(&from)),
+                Column::new("memory".into(), texts(&|stage| size(stage.memory_bytes))),
+                Column::new("folder".into(), texts(&|stage| stage.folder.clone())),
+                Column::new("state".into(), texts(&|stage| stage.state.clone())),
+            ],
+        )
+    }
+
+    pub(crate) fn planned(&self) -> Result<Plan> {
+        let rates = Rates::new(self);
+        let stages = self.all_stages()?;
+        let stages = stages.iter().map(|(config, stage)| self.planned_stage(&rates, config, stage));
+        let stages = stages.collect::<Result<Vec<_>>>()?;
+        let open = || stages.iter().filter(|stage| stage.state != "done");
+        Ok(Plan {
+            preset: self.config.preset.clone(),
+            seed: self.config.seed,
+            configuration: self.config.hash(),
+            results: self.store.root().display().to_string(),
+            threads: cores(0),
+            seconds_left: open().filter_map(|stage| stage.seconds).sum(),
+            memory_bytes: open().map(|stage| stage.memory_bytes).max().unwrap_or(0),
+            stages,
+        })
+    }
+
+    fn planned_stage(&self, rates: &Rates, config: &Config, stage: &Stage) -> Result<Planned> {
+        let (seconds, from) = match rates.taken(stage) {
+            Some(seconds) => (Some(seconds), None),
+            None => rates.estimate(config, stage)?.unzip(),
+        };
+        Ok(Planned {
+            stage: stage.kind.to_string(),
+            of: stage.label.clone(),
+            work: work(config, stage),
+            folder: stage.folder(),
+            state: self.state(stage).into(),
+            seconds,
+            from,
+            memory_bytes: rates.memory(config, stage)?,
+        })
+    }
+
+    /// Every stage with the configuration that it is of, each once.
+    fn all_stages(&self) -> Result<Vec<(Config, Stage)>> {
+        let config = &self.config;
+        let mut stages = vec![config.data_stage()];
+        for model in config.models.keys() {
+            stages.extend(config.autoencoder_stage(model)?);
+            stages.push(config.train_stage(model)?);
+        }
+        stages.extend([config.offline_stage()?, config.reconstruction_stage()?, config.reference_stage()]);
+        for closure in config.closures()? {
+            stages.push(config.rollout_stage(&closure)?);
+        }
+        stages.push(config.cost_stage()?);
+        let mut all: Vec<_> = stages.into_iter().map(|stage| (config.clone(), stage)).collect();
+        let mut variations = frontier_variations(config)?;
+        if config.exact_law().is_some() {
+            variations.splice(0..0, hold_variations(config, HELD));
+        }
+        for (varied, closure) in variations {
+            let stage = varied.rollout_stage(&varied.closure(&closure)?)?;
+            all.push((varied, stage));
+        }
+        for study in [config.horizon(), config.large_ensemble()] {
+            all.push((study.clone(), study.reference_stage()));
+            for closure in study.closures()? {
+                all.push((study.clone(), study.rollout_stage(&closure)?));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        all.retain(|(_, stage)| seen.insert(stage.folder()));
+        Ok(all)
+    }
+
+    fn state(&self, stage: &Stage) -> &'static str {
+        let folder = self.store.folder(stage);
+        if folder.is_dir() {
+            "done"
+        } else if folder.with_file_name(format!("{}.partial", stage.folder())).is_dir() {
+            "begun"
+        } else {
+            "to do"
+        }
+    }
+}
+
+/// What a stage of a configuration has to do, in words.
+fn work(config: &Config, stage: &Stage) -> String {
+    let rollout = &config.rollout;
+    match stage.kind {
+        StageKind::Data => match &config.data.source {
+            Some(source) => format!("pairs from {}", source.path.display()),
+            None => format!(
+                "{} trajectories × {} steps at {}²",
+                trajectories(config),
+                steps(config, config.data.final_time),
+                config.flow.n
+            ),
+        },
+        StageKind::Offline => format!(
+            "{} conditions × {} samples of {} closures",
+            config.eval.conditions * config.data.test,
+            config.eval.samples,
+            rollout.closures.len() + config.eval.offline_only.len()
+        ),
+        StageKind::Reconstruction => {
+            format!("truncations and {} trained latents", config.autoencoder_models().count())
+        }
+        StageKind::Reference => format!(
+            "{} steps at {}², {} realisation(s) of {} steps",
+            spin_up(config),
+            config.flow.n,
+            rollout.references,
+            steps(config, rollout.duration)
+        ),
+        StageKind::Rollout => {
+            let sampling = config.models.get(stage.label.trim_end_matches("/mean"));
+            format!(
+                "{} members × {} steps at {}², a draw every {}{}",
+                rollout.members,
+                steps(config, rollout.duration),
+                config.data.n,
+                rollout.redraw_interval,
+                sampling.map_or(String::new(), |model| format!(" in {} sampling steps", model.sampler.steps))
+            )
+        }
+        StageKind::Autoencoder => train_of(config, stage)
+            .map_or_else(String::new, |(_, train)| format!("2 × {} steps of {} fields", train.steps, train.batch)),
+        StageKind::Cost => "draws of every closure and of the frontier's models".into(),
+        StageKind::Train => train_of(config, stage)
+            .map_or_else(String::new, |(_, train)| format!("{} steps of {} pairs", train.steps, train.batch)),
+    }
+}
+
+/// Bytes in words: `12 MB`, `1.3 GB`.
+fn size(bytes: u64) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes < 1e3 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1e3) }
+}
