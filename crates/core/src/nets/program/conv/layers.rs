@@ -4,14 +4,13 @@ use std::ops::Range;
 
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
 use crate::config::Padding;
-use crate::kernels::border::{frame, grow, inside, unframe};
+use crate::kernels::border::{frame, grow, inside};
 use crate::kernels::channels::{channel_sums, shift};
-use crate::kernels::conv3::{ConvGradient, Kernel};
+use crate::kernels::conv3::{Adjoint, Kernel};
 use crate::kernels::gemm::product;
 use crate::kernels::group_norm::{affine_silu, channel_squares, norm_input, norm_silu_sums, norm_sums};
 use crate::kernels::matrix::{Matrix, transposed};
 use crate::kernels::resize::Resize;
-use crate::kernels::upsample::{UpAdjoint, UpKernel};
 use crate::nets::network::Named;
 use crate::nets::{NORM_EPSILON, groups};
 
@@ -61,29 +60,19 @@ pub(super) struct Conv3 {
     place: Place,
 }
 
-/// How a convolution takes gradients back.
-#[derive(Debug)]
-enum Adjoint {
-    Unstrided(Kernel),
-    /// [`Kernel::flipped`].
-    Strided(Vec<f32>),
-}
-
 impl Conv3 {
-    pub(super) fn new(cut: &Cutter, name: &str, from: usize, to: usize, n: usize, stride: usize) -> Self {
+    /// With the weights called `name`, of which `pack` makes the kernel.
+    pub(super) fn new(cut: &Cutter, name: &str, pack: impl FnOnce(&[f32]) -> Kernel) -> Self {
         let (place, weight, bias) = cut.pair(name);
-        let kernel = Kernel::new(weight, from, to, n, stride);
-        let adjoint = cut.adjoint.then(|| match stride {
-            1 => Adjoint::Unstrided(kernel.adjoint()),
-            _ => Adjoint::Strided(kernel.flipped()),
-        });
+        let kernel = pack(weight);
+        let adjoint = cut.adjoint.then(|| kernel.adjoint());
         Self { kernel, adjoint, bias: bias.to_vec(), padding: cut.padding, place }
     }
 
     /// The convolution of the inside of `conv.padded`.
     fn convolve(&self, ws: &mut Workspace) -> Buffer {
         let Kernel { from, to, n, .. } = self.kernel;
-        let mut out = ws.acquire(self.kernel.made().pow(2) * to);
+        let mut out = ws.acquire(self.kernel.made.pow(2) * to);
         frame(&mut ws.conv.padded, n, from, self.padding);
         self.kernel.apply(&ws.conv.padded, &self.bias, &mut ws.conv.wide, &mut out);
         out
@@ -92,23 +81,11 @@ impl Conv3 {
     /// Adjoint of [`Conv3::convolve`] at the inside of `conv.padded`: returns the gradient with respect to it, and adds those of
     /// weight and bias.
     fn back(&self, d_out: &[f32], ws: &mut Workspace, gradient: &mut [f32]) -> Buffer {
-        let Kernel { from, to, n, .. } = self.kernel;
+        let Kernel { from, n, .. } = self.kernel;
+        let Some(adjoint) = &self.adjoint else { unreachable!("prepared to go backwards") };
         let mut d = ws.acquire(n * n * from);
         channel_sums(d_out, &mut gradient[self.place.bias.clone()]);
-        ws.conv.begin(&self.kernel);
-        match &self.adjoint {
-            Some(Adjoint::Unstrided(adjoint)) => {
-                for (x, row) in d_out.chunks_exact(n * to).enumerate() {
-                    inside(&mut ws.conv.d_padded, x, n, to).copy_from_slice(row);
-                }
-                ws.conv.unstrided(&self.kernel, adjoint, self.padding, &mut d);
-            }
-            Some(Adjoint::Strided(flipped)) => {
-                ws.conv.strided(&self.kernel, flipped, d_out, self.padding);
-                unframe(&mut ws.conv.d_padded, n, from, &mut d);
-            }
-            None => unreachable!("prepared to go backwards"),
-        }
+        ws.conv.backward(&self.kernel, adjoint, d_out, self.padding, &mut d);
         ws.conv.unpack(&self.kernel, &mut gradient[self.place.weight.clone()]);
         d
     }
@@ -128,60 +105,6 @@ impl Layer for Conv3 {
         let d_h = self.back(&d, ws, gradient);
         ws.release(d);
         d_h
-    }
-}
-
-/// Nearest upsampling of n × n points by two and a 3×3 convolution.
-#[derive(Debug)]
-pub(super) struct UpConv {
-    kernel: UpKernel,
-    adjoint: Option<UpAdjoint>,
-    bias: Vec<f32>,
-    n: usize,
-    padding: Padding,
-    place: Place,
-}
-
-impl UpConv {
-    pub(super) fn new(cut: &Cutter, name: &str, from: usize, to: usize, n: usize) -> Self {
-        let (place, weight, bias) = cut.pair(name);
-        let kernel = UpKernel::new(weight, from, to);
-        let adjoint = cut.adjoint.then(|| UpAdjoint::new(&kernel));
-        Self { kernel, adjoint, bias: bias.to_vec(), n, padding: cut.padding, place }
-    }
-}
-
-impl Layer for UpConv {
-    fn forward(&self, h: Buffer, ws: &mut Workspace, tape: &mut Tape) -> Buffer {
-        let (n, from, to) = (self.n, self.kernel.from, self.kernel.to);
-        ws.pad(&h, n, from);
-        tape.push(h, ws);
-        let mut out = ws.acquire(4 * n * n * to);
-        let ConvGradient { padded, wide, .. } = &mut ws.conv;
-        frame(padded, n, from, self.padding);
-        grow(wide, n * (n + 2) * to);
-        self.kernel.convolve(padded, n, wide, &mut out);
-        shift(&mut out, &self.bias);
-        out
-    }
-
-    fn backward(&self, d_out: Buffer, ws: &mut Workspace, tape: &mut Tape, gradient: &mut [f32]) -> Buffer {
-        let (n, from) = (self.n, self.kernel.from);
-        let Some(adjoint) = &self.adjoint else { unreachable!("prepared to go backwards") };
-        let h = tape.pop();
-        ws.pad(&h, n, from);
-        let mut d = ws.acquire(n * n * from);
-        let Workspace { conv: ConvGradient { padded, wide, .. }, up, .. } = ws;
-        frame(padded, n, from, self.padding);
-        grow(wide, n * (n + 2) * from);
-        channel_sums(&d_out, &mut gradient[self.place.bias.clone()]);
-        let d_weight = &mut gradient[self.place.weight.clone()];
-        adjoint.backward(&self.kernel, up, padded, &d_out, n, self.padding, wide, d_weight);
-        for (row, d) in wide.chunks_exact((n + 2) * from).zip(d.chunks_exact_mut(n * from)) {
-            d.copy_from_slice(&row[..n * from]);
-        }
-        ws.release_all([h, d_out]);
-        d
     }
 }
 
@@ -297,7 +220,10 @@ pub(super) struct NormConv {
 impl NormConv {
     /// For fields of n × n points.
     pub(super) fn new(cut: &Cutter, [norm, conv]: [&str; 2], from: usize, to: usize, n: usize) -> Self {
-        Self { norm: GroupNorm::new(cut, norm), conv: Conv3::new(cut, conv, from, to, n, 1) }
+        Self {
+            norm: GroupNorm::new(cut, norm),
+            conv: Conv3::new(cut, conv, |weight| Kernel::new(weight, from, to, n, 1)),
+        }
     }
 
     /// The output at `h`, which it does not leave on the tape.

@@ -24,7 +24,7 @@ use crate::kernels::border::{frame, grow, inside};
 use crate::kernels::channels::{
     add_scaled, affine, channel_sums, gate, gate_back, lift, outer, product_sums, project, weighted_sums,
 };
-use crate::kernels::conv3::Kernel;
+use crate::kernels::conv3::{Adjoint, Kernel};
 use crate::kernels::fork_join;
 use crate::kernels::matrix::transposed;
 use crate::kernels::spectral::Transforms;
@@ -75,7 +75,7 @@ struct GatedLayer {
 #[derive(Debug)]
 enum Mixing {
     /// And its adjoint, where it goes backwards.
-    Conv(Kernel, Option<Kernel>),
+    Conv(Kernel, Option<Adjoint>),
     /// (width, 2·width).
     Pointwise(Vec<f32>),
 }
@@ -363,7 +363,7 @@ impl GatedLayer {
                 multiply_back(&ab, weight, 2 * c, &mut d_r);
             }
             Mixing::Conv(kernel, adjoint) => {
-                let Some(adjoint) = adjoint else { unreachable!("prepared to go backwards") };
+                let Some(Adjoint::Unstrided(adjoint)) = adjoint else { unreachable!("prepared to go backwards") };
                 let (fields, mut d_one) = (r.len() / (n * n * c), ws.acquire(n * n * c));
                 let conv = &mut ws.conv;
                 conv.begin(kernel);
