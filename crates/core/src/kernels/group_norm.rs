@@ -1,7 +1,7 @@
 //! Loops of group norms, with and without a SiLU after them, forwards and backwards.
 
 use super::activation::{silu, silus};
-use super::channels::{FEW, MAX_SUMS, ROW, RUN, fold, tile};
+use super::channels::{ROW, fold, tile};
 use super::lanes::{LANES, both, each, exps};
 use crate::simd::vectorised;
 
@@ -21,41 +21,6 @@ vectorised! {
             let (scale_rest, shift_rest) = (&scale[whole..], &shift[whole..]);
             for (((out, h), scale), shift) in out_rest.iter_mut().zip(h_rest).zip(scale_rest).zip(shift_rest) {
                 *out = silu(scale * h + shift);
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// sums ← sums + Σ over points of (h − mean)², per channel, in runs like [`super::channels::channel_sums`].
-    pub(crate) fn channel_squares(h: &[f32], mean: &[f32], sums: &mut [f32]) {
-        let c = sums.len();
-        if c <= FEW {
-            let mut buffer = [0.0; ROW];
-            let (mean, width) = (tile(mean, &mut buffer), MAX_SUMS / c * c);
-            for run in h.chunks(RUN * width) {
-                let mut part = [0.0f32; MAX_SUMS];
-                for row in run.chunks(width) {
-                    for ((part, h), mean) in part.iter_mut().zip(row).zip(mean) {
-                        *part += (h - mean) * (h - mean);
-                    }
-                }
-                fold(&part[..width], sums);
-            }
-            return;
-        }
-        let mut part = [0.0f32; MAX_SUMS];
-        for first in (0..c).step_by(MAX_SUMS) {
-            let width = MAX_SUMS.min(c - first);
-            let mean = &mean[first..first + width];
-            for run in h.chunks(RUN * c) {
-                part[..width].fill(0.0);
-                for row in run.chunks_exact(c) {
-                    for ((part, h), mean) in part[..width].iter_mut().zip(&row[first..first + width]).zip(mean) {
-                        *part += (h - mean) * (h - mean);
-                    }
-                }
-                sums[first..first + width].iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             }
         }
     }
