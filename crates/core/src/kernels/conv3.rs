@@ -317,6 +317,7 @@ impl ConvGradient {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wave;
     use super::*;
 
     #[test]
@@ -325,9 +326,7 @@ mod tests {
         const BOUND: f64 = 5e-5;
         for (n, padding) in [(6, Padding::Zero), (6, Padding::Periodic), (7, Padding::Periodic)] {
             for (from, to) in [(1, 4), (3, 8), (20, 16), (5, 1), (2, 17), (32, 37), (40, 32)] {
-                let wave =
-                    |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
-                let (h, weight, bias) = (wave(0.7, n * n * from), wave(1.3, 9 * from * to), wave(0.4, to));
+                let (h, weight, bias) = (wave(n * n * from, 0.7), wave(9 * from * to, 1.3), wave(to, 0.4));
                 let mut padded = vec![0.0; (n + 2) * (n + 2) * from];
                 for x in 0..n {
                     inside(&mut padded, x, n, from).copy_from_slice(&h[x * n * from..][..n * from]);

@@ -135,14 +135,13 @@ vectorised! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wave;
     use super::*;
 
     #[test]
     fn rows_of_any_length_meet_the_numbers_of_their_channels() {
         for (c, points) in [(3, 11), (8, 9), (20, 7), (24, 31), (70, 3), (150, 2)] {
-            let wave =
-                |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
-            let (h, scale, shift) = (wave(0.7, c * points), wave(1.3, c), wave(0.4, c));
+            let (h, scale, shift) = (wave(c * points, 0.7), wave(c, 1.3), wave(c, 0.4));
             let mut out = vec![0.0; c * points];
             affine_silu(&h, &scale, &shift, &mut out);
             for (at, (out, h)) in out.into_iter().zip(h).enumerate() {
@@ -156,10 +155,8 @@ mod tests {
         // Sums of up to 31 terms below two, in f32.
         const BOUND: f64 = 1e-5;
         for (c, points) in [(3, 11), (8, 9), (20, 7), (24, 31), (70, 3), (150, 2)] {
-            let wave =
-                |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
-            let (h, seen) = (wave(0.7, c * points), wave(0.9, c * points));
-            let params = [0.3, 1.1, 1.7, 0.4].map(|step| wave(step, c));
+            let (h, seen) = (wave(c * points, 0.7), wave(c * points, 0.9));
+            let params = [0.3, 1.1, 1.7, 0.4].map(|step| wave(c, step));
             let (mut d, mut sums, mut weighted) = (seen.clone(), vec![0.0; c], vec![0.0; c]);
             norm_silu_sums(&h, params.each_ref().map(|p| &p[..]), &mut d, &mut sums, &mut weighted);
             for k in 0..c {

@@ -14,11 +14,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::super::linear::{Linear, Place, add_outer, multiply, multiply_back};
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
-use super::layers::{
-    Body, Coefficients, Dense, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral, add_outer, multiply,
-    multiply_back,
-};
+use super::layers::{Body, Coefficients, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral};
 use crate::config::Padding;
 use crate::kernels::border::{frame, grow, inside};
 use crate::kernels::channels::{
@@ -68,7 +66,7 @@ struct GatedLayer {
     /// α, then β.
     bias_ab: Vec<f32>,
     bias_place: Range<usize>,
-    out: Dense,
+    out: Linear,
 }
 
 /// K.
@@ -104,7 +102,7 @@ impl Gated {
                 mixing_place,
                 bias_ab: named.at(&bias_place).to_vec(),
                 bias_place,
-                out: Dense::new(named, &format!("{letter}{i}.out"), c),
+                out: Linear::new(named, Place::new(named, &format!("{letter}{i}.out")), c),
             }
         };
         Self {
