@@ -22,6 +22,9 @@ pub enum Unit {
 /// The widest unit of this processor, or a narrower one that `LACUNA_VECTORS` names (`avx2`, `plain`): the bits are the same, and
 /// what a processor without the wider one takes can be seen on one that has it.
 ///
+/// Large matrix products are crate `gemm`'s, whose unit is the processor's whatever this is. It fuses where the processor does: on
+/// x86-64 without FMA (made before 2013, or emulated as such) those, and they alone, round otherwise.
+///
 /// # Panics
 /// If it names another, which [`check`] says in time.
 #[cfg(target_arch = "x86_64")]

@@ -3,11 +3,11 @@
 use crate::simd::vectorised;
 
 /// Channels summed together.
-pub(crate) const MAX_SUMS: usize = 64;
+const MAX_SUMS: usize = 64;
 /// So many channels and fewer are summed in rows of repeated channels.
-pub(crate) const FEW: usize = 8;
+const FEW: usize = 8;
 /// Points summed in one run of f32.
-pub(crate) const RUN: usize = 64;
+const RUN: usize = 64;
 /// Longest row of repeated channels: many vectors, few of them cut short.
 pub(crate) const ROW: usize = 256;
 
@@ -203,8 +203,26 @@ vectorised! {
     }
 }
 
+/// sums ← sums + Σ over points of what the block adds to `$part` for the channels `$channels` at the points `$points`: runs of points in
+/// f32, so that no sum has thousands of terms. A macro, since closures with loops are compiled apart, without the vector unit.
+macro_rules! sum_in_runs {
+    ($count:expr, $sums:expr, |$points:ident, $channels:ident, $part:ident| $add:block) => {{
+        let (count, sums): (usize, &mut [f32]) = ($count, $sums);
+        let mut part = [0.0f32; MAX_SUMS];
+        for (i, sums) in sums.chunks_mut(MAX_SUMS).enumerate() {
+            let ($channels, $part) = (i * MAX_SUMS..i * MAX_SUMS + sums.len(), &mut part[..sums.len()]);
+            for start in (0..count).step_by(RUN) {
+                let $points = start..count.min(start + RUN);
+                $part.fill(0.0);
+                $add
+                fold($part, sums);
+            }
+        }
+    }};
+}
+
 vectorised! {
-    /// sums ← sums + Σ over points of h, per channel: runs of points in f32, so that no sum has thousands of terms.
+    /// sums ← sums + Σ over points of h, per channel, in runs.
     pub(crate) fn channel_sums(h: &[f32], sums: &mut [f32]) {
         let c = sums.len();
         if c <= FEW {
@@ -218,65 +236,74 @@ vectorised! {
             }
             return;
         }
-        let mut part = [0.0f32; MAX_SUMS];
-        for first in (0..c).step_by(MAX_SUMS) {
-            let width = MAX_SUMS.min(c - first);
-            for run in h.chunks(RUN * c) {
-                part[..width].fill(0.0);
-                for row in run.chunks_exact(c) {
-                    for (part, h) in part[..width].iter_mut().zip(&row[first..first + width]) {
-                        *part += h;
-                    }
+        sum_in_runs!(h.len() / c, sums, |points, channels, part| {
+            for row in h[points.start * c..points.end * c].chunks_exact(c) {
+                for (part, h) in part.iter_mut().zip(&row[channels.clone()]) {
+                    *part += h;
                 }
-                sums[first..first + width].iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             }
-        }
+        });
     }
 }
 
 vectorised! {
-    /// sums ← sums + Σ over points of g h: one g per point and field, sums (field, channel), in runs like the channel sums.
+    /// sums ← sums + Σ over points of g h: one g per point and field, sums (field, channel), in runs.
     pub(crate) fn weighted_sums(h: &[f32], g: &[f32], fields: usize, sums: &mut [f32]) {
         let c = sums.len() / fields;
-        let mut part = [0.0f32; MAX_SUMS];
-        for field in 0..fields {
-            for first in (0..c).step_by(MAX_SUMS) {
-                let width = MAX_SUMS.min(c - first);
-                let sums = &mut sums[field * c + first..][..width];
-                for (run, g) in h.chunks(RUN * fields * c).zip(g.chunks(RUN * fields)) {
-                    part[..width].fill(0.0);
-                    for (row, g) in run.chunks_exact(fields * c).zip(g.chunks_exact(fields)) {
-                        let (row, g) = (&row[field * c + first..][..width], g[field]);
-                        for (part, h) in part[..width].iter_mut().zip(row) {
-                            *part += g * h;
-                        }
+        for (field, sums) in sums.chunks_exact_mut(c).enumerate() {
+            sum_in_runs!(g.len() / fields, sums, |points, channels, part| {
+                let rows = h[points.start * fields * c..points.end * fields * c].chunks_exact(fields * c);
+                for (row, g) in rows.zip(g[points.start * fields..].chunks_exact(fields)) {
+                    let (row, g) = (&row[field * c..][channels.clone()], g[field]);
+                    for (part, h) in part.iter_mut().zip(row) {
+                        *part += g * h;
                     }
-                    sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
                 }
-            }
+            });
         }
     }
 }
 
 vectorised! {
-    /// sums ← sums + Σ over points of a ⊙ b, per channel, in runs like the channel sums.
+    /// sums ← sums + Σ over points of a ⊙ b, per channel, in runs.
     pub(crate) fn product_sums(a: &[f32], b: &[f32], sums: &mut [f32]) {
         let c = sums.len();
-        let mut part = [0.0f32; MAX_SUMS];
-        for first in (0..c).step_by(MAX_SUMS) {
-            let width = MAX_SUMS.min(c - first);
-            let sums = &mut sums[first..first + width];
-            for (a, b) in a.chunks(RUN * c).zip(b.chunks(RUN * c)) {
-                part[..width].fill(0.0);
-                for (a, b) in a.chunks_exact(c).zip(b.chunks_exact(c)) {
-                    let (a, b) = (&a[first..first + width], &b[first..first + width]);
-                    for ((part, a), b) in part[..width].iter_mut().zip(a).zip(b) {
-                        *part += a * b;
+        sum_in_runs!(a.len() / c, sums, |points, channels, part| {
+            let values = points.start * c..points.end * c;
+            for (a, b) in a[values.clone()].chunks_exact(c).zip(b[values].chunks_exact(c)) {
+                for ((part, a), b) in part.iter_mut().zip(&a[channels.clone()]).zip(&b[channels.clone()]) {
+                    *part += a * b;
+                }
+            }
+        });
+    }
+}
+
+vectorised! {
+    /// sums ← sums + Σ over points of (h − mean)², per channel, in runs.
+    pub(crate) fn channel_squares(h: &[f32], mean: &[f32], sums: &mut [f32]) {
+        let c = sums.len();
+        if c <= FEW {
+            let mut buffer = [0.0; ROW];
+            let (mean, width) = (tile(mean, &mut buffer), MAX_SUMS / c * c);
+            for run in h.chunks(RUN * width) {
+                let mut part = [0.0f32; MAX_SUMS];
+                for row in run.chunks(width) {
+                    for ((part, h), mean) in part.iter_mut().zip(row).zip(mean) {
+                        *part += (h - mean) * (h - mean);
                     }
                 }
-                sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+                fold(&part[..width], sums);
             }
+            return;
         }
+        sum_in_runs!(h.len() / c, sums, |points, channels, part| {
+            for row in h[points.start * c..points.end * c].chunks_exact(c) {
+                for ((part, h), mean) in part.iter_mut().zip(&row[channels.clone()]).zip(&mean[channels.clone()]) {
+                    *part += (h - mean) * (h - mean);
+                }
+            }
+        });
     }
 }
 pub(crate) use by_channels;

@@ -1,9 +1,11 @@
-//! 3×3 convolutions of one field, channels-last: forwards, the gradient of the input, the gradient of the kernel.
+//! 3×3 convolutions of one field, channels-last, also of every second point and after nearest upsampling by two: forwards, the
+//! gradient of the input, the gradient of the kernel.
 
-use super::border::{BLOCK, fold, frame, grow};
-use super::channels::{ROW, tile};
+use super::border::{BLOCK, fold, frame, grow, inside, unframe};
+use super::channels::{ROW, shift, tile};
 use super::gemm::{product, products};
 use super::matrix::{BatchedProduct, Matrix, transpose};
+use super::upsample::UpKernel;
 use super::winograd::{self, Winograd};
 use crate::config::Padding;
 
@@ -12,8 +14,10 @@ use crate::config::Padding;
 pub(crate) struct Kernel {
     pub(crate) from: usize,
     pub(crate) to: usize,
+    /// Points per side of what it sees.
     pub(crate) n: usize,
-    pub(crate) stride: usize,
+    /// Points per side of what it makes.
+    pub(crate) made: usize,
     form: Form,
 }
 
@@ -23,6 +27,8 @@ enum Form {
     Taps(Vec<f32>, Option<Vec<f32>>),
     /// Unstrided convolutions of many channels on even grids.
     Tiles(Winograd),
+    /// After upsampling.
+    Up(UpKernel),
 }
 
 /// Output channels of a point that fills half a register.
@@ -36,10 +42,10 @@ impl Form {
 }
 
 impl Kernel {
-    /// Packs weights (to, from, 3, 3) for fields of n × n points.
+    /// Packs weights (to, from, 3, 3) for fields of n × n points, of which it makes every `stride`-th.
     pub(crate) fn new(weight: &[f32], from: usize, to: usize, n: usize, stride: usize) -> Self {
         if stride == 1 && n.is_multiple_of(2) && from.min(to) >= winograd::LEAST {
-            return Self { from, to, n, stride, form: Form::Tiles(Winograd::new(weight, from, to)) };
+            return Self { from, to, n, made: n, form: Form::Tiles(Winograd::new(weight, from, to)) };
         }
         let mut packed = vec![0.0; 9 * from * to];
         // In blocks of output channels, whose rows are read side by side.
@@ -52,52 +58,53 @@ impl Kernel {
                 }
             }
         }
-        Self { from, to, n, stride, form: Form::taps(packed, from, to) }
+        Self { from, to, n, made: n / stride, form: Form::taps(packed, from, to) }
     }
 
-    /// The kernel of the adjoint of the unstrided convolution: the adjoint of a correlation is the correlation with the transposed,
-    /// point-reflected kernel.
-    pub(crate) fn adjoint(&self) -> Self {
-        let Self { from, to, n, stride, ref form } = *self;
+    /// Packs weights (to, from, 3, 3) for n × n points that are upsampled first.
+    pub(crate) fn up(weight: &[f32], from: usize, to: usize, n: usize) -> Self {
+        Self { from, to, n, made: 2 * n, form: Form::Up(UpKernel::new(weight, from, to)) }
+    }
+
+    /// The adjoint.
+    pub(crate) fn adjoint(&self) -> Adjoint {
+        let Self { from, to, n, made, ref form } = *self;
+        let size = from * to;
         let form = match form {
+            Form::Up(up) => return Adjoint::Up(up.adjoint()),
+            Form::Taps(packed, _) if made < n => {
+                let mut flipped = vec![0.0; packed.len()];
+                for (taps, made) in packed.chunks_exact(3 * size).zip(flipped.chunks_exact_mut(3 * size)) {
+                    transpose(taps, to, made);
+                }
+                return Adjoint::Strided(flipped);
+            }
             Form::Tiles(tiles) => Form::Tiles(tiles.adjoint()),
             Form::Taps(packed, _) => {
-                let (size, mut adjoint) = (from * to, vec![0.0; packed.len()]);
+                let mut adjoint = vec![0.0; packed.len()];
                 for (tap, made) in adjoint.chunks_exact_mut(size).enumerate() {
                     transpose(&packed[(8 - tap) * size..][..size], to, made);
                 }
                 Form::taps(adjoint, to, from)
             }
         };
-        Self { from: to, to: from, n, stride, form }
+        Adjoint::Unstrided(Self { from: to, to: from, n, made, form })
     }
 
-    /// The matrices of the three x offsets transposed, (3, to, 3·from).
-    pub(crate) fn flipped(&self) -> Vec<f32> {
-        let Form::Taps(packed, _) = &self.form else { return Vec::new() };
-        let mut flipped = vec![0.0; packed.len()];
-        let size = 3 * self.from * self.to;
-        for (taps, made) in packed.chunks_exact(size).zip(flipped.chunks_exact_mut(size)) {
-            transpose(taps, self.to, made);
-        }
-        flipped
-    }
-
-    /// Points per side of the output.
-    pub(crate) fn made(&self) -> usize {
-        self.n / self.stride
-    }
-
-    /// Convolves the framed `padded` ((n + 2)², from) into `out` ((n/stride)², to) and adds `bias`, if there is one. `wide` is
+    /// Convolves the framed `padded` ((n + 2)², from) into `out` (made², to) and adds `bias`, if there is one. `wide` is
     /// scratch.
     ///
     /// The taps of one x offset are three neighbouring points, contiguous in memory: the matrix of the windows of a row is the
     /// padded row itself with overlapping rows.
     pub(crate) fn apply(&self, padded: &[f32], bias: &[f32], wide: &mut Vec<f32>, out: &mut [f32]) {
-        let Self { from, to, n, stride, ref form } = *self;
-        let (made, line) = (self.made(), (n + 2) * from);
+        let Self { from, to, n, made, ref form } = *self;
+        let (stride, line) = (n / made.min(n), (n + 2) * from);
         let out = &mut out[..made * made * to];
         let (packed, pairs) = match form {
+            Form::Up(up) => {
+                up.convolve(padded, n, wide, out);
+                return shift(out, bias);
+            }
             Form::Tiles(tiles) => return tiles.apply(padded, n, bias, wide, out),
             Form::Taps(packed, pairs) => (packed, pairs),
         };
@@ -122,6 +129,17 @@ impl Kernel {
     }
 }
 
+/// How a convolution takes gradients back.
+#[derive(Debug)]
+pub(crate) enum Adjoint {
+    /// By a convolution: the adjoint of a correlation is the correlation with the transposed, point-reflected kernel.
+    Unstrided(Kernel),
+    /// By the matrices of the three x offsets transposed, (3, to, 3·from).
+    Strided(Vec<f32>),
+    /// [`UpKernel::adjoint`].
+    Up(Vec<f32>),
+}
+
 /// The packed kernel for two neighbouring points at once, (3, 4·from, 2·to): each sees three of the four points in the window of
 /// both. A zero for the fourth leaves a sum as it is, to the last bit.
 fn paired(packed: &[f32], from: usize, to: usize) -> Vec<f32> {
@@ -141,9 +159,9 @@ fn paired(packed: &[f32], from: usize, to: usize) -> Vec<f32> {
 pub(crate) struct ConvGradient {
     /// What the convolution saw; its frame is set here.
     pub(crate) padded: Vec<f32>,
-    /// Gradient of what it made (unstrided), of what it saw (strided).
+    /// Gradient of what it made (unstrided; of one phase, upsampled), of what it saw (strided).
     pub(crate) d_padded: Vec<f32>,
-    /// Scratch of unstrided convolutions.
+    /// Scratch.
     pub(crate) wide: Vec<f32>,
     /// Gradient of the packed kernel.
     packed: Vec<f32>,
@@ -169,8 +187,40 @@ impl ConvGradient {
         let len = match &kernel.form {
             Form::Taps(packed, _) => packed.len(),
             Form::Tiles(tiles) => tiles.gradient_len(),
+            Form::Up(up) => up.packed.len(),
         };
         self.packed.resize(len, 0.0);
+    }
+
+    /// Makes `d`, the gradient of what the convolution saw, the inside of `padded`, of `d_out`, that of what it made, and the gradient
+    /// of the kernel.
+    pub(crate) fn backward(
+        &mut self,
+        kernel: &Kernel,
+        adjoint: &Adjoint,
+        d_out: &[f32],
+        padding: Padding,
+        d: &mut [f32],
+    ) {
+        let &Kernel { from, to, n, .. } = kernel;
+        self.begin(kernel);
+        match (adjoint, &kernel.form) {
+            (Adjoint::Unstrided(adjoint), _) => {
+                for (x, row) in d_out.chunks_exact(n * to).enumerate() {
+                    inside(&mut self.d_padded, x, n, to).copy_from_slice(row);
+                }
+                self.unstrided(kernel, adjoint, padding, d);
+            }
+            (Adjoint::Up(adjoint), Form::Up(up)) => {
+                let Self { padded, d_padded, wide, packed, .. } = self;
+                frame(padded, n, from, padding);
+                up.backward(adjoint, padded, d_out, n, padding, d_padded, wide, packed, d);
+            }
+            (Adjoint::Strided(adjoint) | Adjoint::Up(adjoint), _) => {
+                self.strided(kernel, adjoint, d_out, padding);
+                unframe(&mut self.d_padded, n, from, d);
+            }
+        }
     }
 
     /// Makes `d`, the gradient of what the convolution saw, of the insides of `padded` and `d_padded`; adds to the gradient of the
@@ -192,7 +242,7 @@ impl ConvGradient {
                     }
                 }
             }
-            Form::Taps(..) => {
+            Form::Taps(..) | Form::Up(_) => {
                 // With zeros around it, the gradient meets the window of point p at p + n + 3 in rows of n + 2 points.
                 frame(d_padded, n, to, Padding::Zero);
                 let right = Matrix::strided(&d_padded[(n + 3) * to..], to);
@@ -208,9 +258,9 @@ impl ConvGradient {
 
     /// Makes the inside of `d_padded`, the gradient of what the convolution saw, of the inside of `padded` and `d_out`, the gradient
     /// of what it made; adds to the gradient of the kernel. `flipped` are its matrices transposed, (3, to, 3·from).
-    pub(crate) fn strided(&mut self, kernel: &Kernel, flipped: &[f32], d_out: &[f32], padding: Padding) {
-        let &Kernel { from, to, n, stride, .. } = kernel;
-        let (made, line, size) = (kernel.made(), (n + 2) * from, 3 * from * to);
+    fn strided(&mut self, kernel: &Kernel, flipped: &[f32], d_out: &[f32], padding: Padding) {
+        let &Kernel { from, to, n, made, .. } = kernel;
+        let (stride, line, size) = (n / made, (n + 2) * from, 3 * from * to);
         let Self { padded, d_padded, packed, columns, .. } = self;
         frame(padded, n, from, padding);
         d_padded[..(n + 2) * line].fill(0.0);
@@ -245,8 +295,10 @@ impl ConvGradient {
     /// Adds the gradient of the kernel to that of the weights, (to, from, 3, 3).
     pub(crate) fn unpack(&self, kernel: &Kernel, weight: &mut [f32]) {
         let &Kernel { from, to, .. } = kernel;
-        if let Form::Tiles(tiles) = &kernel.form {
-            return tiles.unpack(&self.packed, weight);
+        match &kernel.form {
+            Form::Tiles(tiles) => return tiles.unpack(&self.packed, weight),
+            Form::Up(up) => return up.unpack(&self.packed, weight),
+            Form::Taps(..) => {}
         }
         // Output channel, row of taps, window.
         let [across, along] = if to <= NARROW { [3 * from, 1] } else { [1, to] };
@@ -265,7 +317,7 @@ impl ConvGradient {
 
 #[cfg(test)]
 mod tests {
-    use super::super::border::inside;
+    use super::super::wave;
     use super::*;
 
     #[test]
@@ -274,9 +326,7 @@ mod tests {
         const BOUND: f64 = 5e-5;
         for (n, padding) in [(6, Padding::Zero), (6, Padding::Periodic), (7, Padding::Periodic)] {
             for (from, to) in [(1, 4), (3, 8), (20, 16), (5, 1), (2, 17), (32, 37), (40, 32)] {
-                let wave =
-                    |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
-                let (h, weight, bias) = (wave(0.7, n * n * from), wave(1.3, 9 * from * to), wave(0.4, to));
+                let (h, weight, bias) = (wave(n * n * from, 0.7), wave(9 * from * to, 1.3), wave(to, 0.4));
                 let mut padded = vec![0.0; (n + 2) * (n + 2) * from];
                 for x in 0..n {
                     inside(&mut padded, x, n, from).copy_from_slice(&h[x * n * from..][..n * from]);

@@ -1,7 +1,7 @@
 //! Loops of group norms, with and without a SiLU after them, forwards and backwards.
 
 use super::activation::{silu, silus};
-use super::channels::{FEW, MAX_SUMS, ROW, RUN, fold, tile};
+use super::channels::{ROW, fold, tile};
 use super::lanes::{LANES, both, each, exps};
 use crate::simd::vectorised;
 
@@ -21,41 +21,6 @@ vectorised! {
             let (scale_rest, shift_rest) = (&scale[whole..], &shift[whole..]);
             for (((out, h), scale), shift) in out_rest.iter_mut().zip(h_rest).zip(scale_rest).zip(shift_rest) {
                 *out = silu(scale * h + shift);
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// sums ← sums + Σ over points of (h − mean)², per channel, in runs like [`super::channels::channel_sums`].
-    pub(crate) fn channel_squares(h: &[f32], mean: &[f32], sums: &mut [f32]) {
-        let c = sums.len();
-        if c <= FEW {
-            let mut buffer = [0.0; ROW];
-            let (mean, width) = (tile(mean, &mut buffer), MAX_SUMS / c * c);
-            for run in h.chunks(RUN * width) {
-                let mut part = [0.0f32; MAX_SUMS];
-                for row in run.chunks(width) {
-                    for ((part, h), mean) in part.iter_mut().zip(row).zip(mean) {
-                        *part += (h - mean) * (h - mean);
-                    }
-                }
-                fold(&part[..width], sums);
-            }
-            return;
-        }
-        let mut part = [0.0f32; MAX_SUMS];
-        for first in (0..c).step_by(MAX_SUMS) {
-            let width = MAX_SUMS.min(c - first);
-            let mean = &mean[first..first + width];
-            for run in h.chunks(RUN * c) {
-                part[..width].fill(0.0);
-                for row in run.chunks_exact(c) {
-                    for ((part, h), mean) in part[..width].iter_mut().zip(&row[first..first + width]).zip(mean) {
-                        *part += (h - mean) * (h - mean);
-                    }
-                }
-                sums[first..first + width].iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             }
         }
     }
@@ -170,14 +135,13 @@ vectorised! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wave;
     use super::*;
 
     #[test]
     fn rows_of_any_length_meet_the_numbers_of_their_channels() {
         for (c, points) in [(3, 11), (8, 9), (20, 7), (24, 31), (70, 3), (150, 2)] {
-            let wave =
-                |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
-            let (h, scale, shift) = (wave(0.7, c * points), wave(1.3, c), wave(0.4, c));
+            let (h, scale, shift) = (wave(c * points, 0.7), wave(c, 1.3), wave(c, 0.4));
             let mut out = vec![0.0; c * points];
             affine_silu(&h, &scale, &shift, &mut out);
             for (at, (out, h)) in out.into_iter().zip(h).enumerate() {
@@ -191,10 +155,8 @@ mod tests {
         // Sums of up to 31 terms below two, in f32.
         const BOUND: f64 = 1e-5;
         for (c, points) in [(3, 11), (8, 9), (20, 7), (24, 31), (70, 3), (150, 2)] {
-            let wave =
-                |step: f64, len: usize| -> Vec<f32> { (0..len).map(|i| (step * i as f64).sin() as f32).collect() };
-            let (h, seen) = (wave(0.7, c * points), wave(0.9, c * points));
-            let params = [0.3, 1.1, 1.7, 0.4].map(|step| wave(step, c));
+            let (h, seen) = (wave(c * points, 0.7), wave(c * points, 0.9));
+            let params = [0.3, 1.1, 1.7, 0.4].map(|step| wave(c, step));
             let (mut d, mut sums, mut weighted) = (seen.clone(), vec![0.0; c], vec![0.0; c]);
             norm_silu_sums(&h, params.each_ref().map(|p| &p[..]), &mut d, &mut sums, &mut weighted);
             for k in 0..c {

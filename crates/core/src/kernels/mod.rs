@@ -20,6 +20,12 @@ pub(crate) mod spectral;
 pub(crate) mod upsample;
 pub(crate) mod winograd;
 
+/// Numbers that repeat nothing soon: what tests compute with.
+#[cfg(test)]
+pub(crate) fn wave(len: usize, step: f32) -> Vec<f32> {
+    (0..len).map(|i| (step * i as f32).sin()).collect()
+}
+
 pub use gemm::square_product;
 pub use object_pool::{ObjectPool, Pooled};
 pub use resize::resampling;

@@ -242,14 +242,11 @@ fn add<const L: usize>(sums: &mut [f32; L], factor: f32, x: &[f32; L]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wave;
     use super::*;
 
     /// Sums of up to 24 products of numbers below one, times factors below three, in f32.
     const BOUND: f64 = 1e-5;
-
-    fn wave(len: usize, step: f32) -> Vec<f32> {
-        (0..len).map(|i| (step * i as f32).sin()).collect()
-    }
 
     fn factor(k: usize) -> f64 {
         2.0 - k as f64 / 8.0

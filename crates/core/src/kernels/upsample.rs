@@ -4,7 +4,7 @@
 //! x, x, x + 1 for 2x + 1; columns likewise. So each of the four phases (a, b) of the output is a 2×2 convolution of the coarse
 //! field, its taps sums of the nine: 16 products instead of 36 for every coarse point.
 
-use super::border::{BLOCK, frame};
+use super::border::{BLOCK, frame, grow};
 use super::gemm::product;
 use super::matrix::{Matrix, transpose};
 use crate::config::Padding;
@@ -17,9 +17,9 @@ fn seen(phase: usize, tap: usize) -> usize {
 /// Packed weights: (phase a, phase b, row, column, from, to).
 #[derive(Debug, Clone)]
 pub(crate) struct UpKernel {
-    pub(crate) from: usize,
-    pub(crate) to: usize,
-    packed: Vec<f32>,
+    from: usize,
+    to: usize,
+    pub(crate) packed: Vec<f32>,
 }
 
 /// Calls `visit`(weight, merged) for every weight (to, from, 3, 3) and each of its four places in the packed weights, in blocks of
@@ -45,10 +45,11 @@ impl UpKernel {
         Self { from, to, packed }
     }
 
-    /// Convolves the framed coarse field `padded` ((n + 2)², from) into `out` ((2n)², to); `wide` is scratch of n(n + 2)·to values.
-    pub(crate) fn convolve(&self, padded: &[f32], n: usize, wide: &mut [f32], out: &mut [f32]) {
+    /// Convolves the framed coarse field `padded` ((n + 2)², from) into `out` ((2n)², to); `wide` is scratch.
+    pub(crate) fn convolve(&self, padded: &[f32], n: usize, wide: &mut Vec<f32>, out: &mut [f32]) {
         let Self { from, to, .. } = *self;
         let line = (n + 2) * from;
+        grow(wide, n * (n + 2) * to);
         for (phase, weights) in self.packed.chunks_exact(4 * from * to).enumerate() {
             let (a, b) = (phase / 2, phase % 2);
             for (i, weight) in weights.chunks_exact(2 * from * to).enumerate() {
@@ -63,50 +64,36 @@ impl UpKernel {
             }
         }
     }
-}
 
-/// The transposed taps of an [`UpKernel`]: (phase a, phase b, row, column reversed, to, from).
-#[derive(Debug, Clone)]
-pub(crate) struct UpAdjoint(Vec<f32>);
-
-/// Scratch of backward passes.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct UpScratch {
-    /// Of the packed weights.
-    gradient: Vec<f32>,
-    /// One phase of the gradient of the output, framed.
-    d_phase: Vec<f32>,
-}
-
-impl UpAdjoint {
-    pub(crate) fn new(kernel: &UpKernel) -> Self {
-        let size = kernel.from * kernel.to;
+    /// The transposed taps: (phase a, phase b, row, column reversed, to, from).
+    pub(crate) fn adjoint(&self) -> Vec<f32> {
+        let size = self.from * self.to;
         let mut adjoint = vec![0.0; 16 * size];
-        for (tap, weight) in kernel.packed.chunks_exact(size).enumerate() {
+        for (tap, weight) in self.packed.chunks_exact(size).enumerate() {
             // A window of the gradient holds the second column first.
-            transpose(weight, kernel.to, &mut adjoint[(tap ^ 1) * size..][..size]);
+            transpose(weight, self.to, &mut adjoint[(tap ^ 1) * size..][..size]);
         }
-        Self(adjoint)
+        adjoint
     }
 
-    /// Adjoint of [`UpKernel::convolve`] at the framed `padded`: leaves the gradient with respect to the coarse field in the first n
-    /// points of the rows of n + 2 points of `wide`, and adds that of the weights, (to, from, 3, 3), to `d_weight`.
+    /// `d`, the gradient with respect to the coarse field, and `gradient`, that of the packed weights, by the adjoint at the framed
+    /// `padded`; `d_phase` and `wide` are scratch, the former for a framed field.
     #[allow(clippy::too_many_arguments)] // what a backward pass needs
     pub(crate) fn backward(
         &self,
-        kernel: &UpKernel,
-        UpScratch { gradient, d_phase }: &mut UpScratch,
+        adjoint: &[f32],
         padded: &[f32],
         d_out: &[f32],
         n: usize,
         padding: Padding,
-        wide: &mut [f32],
-        d_weight: &mut [f32],
+        d_phase: &mut [f32],
+        wide: &mut Vec<f32>,
+        gradient: &mut [f32],
+        d: &mut [f32],
     ) {
-        let UpKernel { from, to, .. } = *kernel;
+        let Self { from, to, .. } = *self;
         let (line, d_line, windows) = ((n + 2) * from, (n + 2) * to, n * (n + 2) - 2);
-        gradient.resize(16 * from * to, 0.0);
-        d_phase.resize((n + 2) * d_line, 0.0);
+        grow(wide, n * (n + 2) * from);
         for phase in 0..4 {
             let (a, b) = (phase / 2, phase % 2);
             for x in 0..n {
@@ -129,10 +116,17 @@ impl UpAdjoint {
             }
             for i in 0..2 {
                 let left = Matrix::strided(&d_phase[(2 - a - i) * d_line + (1 - b) * to..], to);
-                let right = Matrix::strided(&self.0[(2 * phase + i) * 2 * from * to..], from);
+                let right = Matrix::strided(&adjoint[(2 * phase + i) * 2 * from * to..], from);
                 product([windows, 2 * to, from], left, right, wide, from, phase + i > 0);
             }
         }
-        merge(from, to, |at, merged| d_weight[at] += gradient[merged]);
+        for (row, d) in wide.chunks_exact(line).zip(d.chunks_exact_mut(n * from)) {
+            d.copy_from_slice(&row[..n * from]);
+        }
+    }
+
+    /// Adds the gradient of the packed weights to that of the weights, (to, from, 3, 3).
+    pub(crate) fn unpack(&self, gradient: &[f32], weight: &mut [f32]) {
+        merge(self.from, self.to, |at, merged| weight[at] += gradient[merged]);
     }
 }

@@ -76,11 +76,8 @@ fn by_unit() -> Multiply {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wave;
     use super::*;
-
-    fn wave(len: usize, step: f32) -> Vec<f32> {
-        (0..len).map(|i| (step * i as f32).sin()).collect()
-    }
 
     /// [`batched`] by the registers of every unit up to that of this processor.
     fn by_all() -> Vec<(&'static str, impl Fn(Product, &mut [f32], BatchedProduct))> {

@@ -10,9 +10,10 @@ mod layers;
 use std::sync::Arc;
 
 use self::attention::Attention;
-use self::layers::{Conv3, Cutter, Layer, NormConv, Residual, UpConv};
+use self::layers::{Conv3, Cutter, Layer, NormConv, Residual};
 use super::workspace::{Tape, Workspace};
 use crate::error::{Error, Result};
+use crate::kernels::conv3::Kernel;
 use crate::kernels::gemm::product;
 use crate::kernels::matrix::Matrix;
 use crate::kernels::resize::{Resize, resampling};
@@ -58,7 +59,7 @@ impl ConvLayers {
         while let Some(block) = blocks.next() {
             layers.push(match block {
                 Block::Conv { name, from, to, stride } => {
-                    let layer = Conv3::new(&cut, &name, from, to, at, stride);
+                    let layer = Conv3::new(&cut, &name, |weight| Kernel::new(weight, from, to, at, stride));
                     at /= stride;
                     Box::new(layer)
                 }
@@ -73,7 +74,7 @@ impl ConvLayers {
                 Block::Upsample => match blocks.next() {
                     Some(Block::Conv { name, from, to, .. }) => {
                         at *= 2;
-                        Box::new(UpConv::new(&cut, &name, from, to, at / 2))
+                        Box::new(Conv3::new(&cut, &name, |weight| Kernel::up(weight, from, to, at / 2)))
                     }
                     other => unreachable!("a convolution follows an upsampling, not {other:?}"),
                 },

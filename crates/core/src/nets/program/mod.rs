@@ -6,6 +6,7 @@
 
 mod conv;
 mod fno;
+mod linear;
 mod quadratic;
 mod workspace;
 
@@ -165,12 +166,9 @@ fn of_fno<'a>(inputs: &[&'a [f32]]) -> [&'a [f32]; 3] {
 mod tests {
     use super::*;
     use crate::config::{Padding, Variant};
+    use crate::kernels::wave;
     use crate::nets::{Conv, Fno};
     use crate::rng::SeedTree;
-
-    fn wave(len: usize, step: f32) -> Vec<f32> {
-        (0..len).map(|i| (step * i as f32).sin()).collect()
-    }
 
     /// Values, gradients of the inputs and gradient of the weights of `batch` fields of 8 × 8 points.
     fn differentiate(network: &Network, seed: usize, batch: usize, pool: &WorkspacePool) -> [Vec<f32>; 3] {

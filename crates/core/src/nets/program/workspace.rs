@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 use crate::kernels::border::{grow, inside};
 use crate::kernels::conv3::ConvGradient;
 use crate::kernels::spectral::{Filter, SpectralScratch};
-use crate::kernels::upsample::UpScratch;
 
 /// The first values of an allocation that may be longer.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +33,6 @@ pub(super) struct Workspace {
     free: Vec<Buffer>,
     /// Scratch of 3×3 convolutions; what they see lies in its `padded`.
     pub(super) conv: ConvGradient,
-    pub(super) up: UpScratch,
     pub(super) spectral: SpectralScratch,
     /// Gradient of a spectral convolution's weights.
     pub(super) filter: Filter,

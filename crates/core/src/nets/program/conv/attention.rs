@@ -1,7 +1,8 @@
 //! Self-attention over all points.
 
+use super::super::linear::{Linear, Place};
 use super::super::workspace::{Buffer, Tape, Workspace};
-use super::layers::{Cutter, GroupNorm, Layer, Pointwise};
+use super::layers::{Cutter, GroupNorm, Layer};
 use crate::kernels::activation::{softmax, softmax_back};
 use crate::kernels::channels::affine;
 use crate::kernels::gemm::product;
@@ -16,11 +17,11 @@ pub(super) struct Attention {
     channels: usize,
     heads: usize,
     /// (3·channels, channels), without bias.
-    first: Option<Pointwise>,
+    first: Option<Linear>,
     /// The packed projections of q, k and v.
-    second: [Pointwise; 3],
-    inner: Option<Pointwise>,
-    outer: Pointwise,
+    second: [Linear; 3],
+    inner: Option<Linear>,
+    outer: Linear,
 }
 
 impl Attention {
@@ -34,19 +35,18 @@ impl Attention {
             range.start + part * size..range.start + (part + 1) * size
         };
         if cut.adjoint {
-            let second =
-                [0, 1, 2].map(|part| Pointwise::new(cut, rows(&weight, part, c * c), Some(rows(&bias, part, c)), c));
-            let inner = Some(Pointwise::new(cut, inner, Some(inner_bias), c));
-            let (first, outer) = (Some(Pointwise::new(cut, first, None, c)), Pointwise::new(cut, outer, None, c));
-            return Self { norm, channels: c, heads, first, second, inner, outer };
+            let linear = |weight, bias| cut.linear(Place { weight, bias }, c);
+            let second = [0, 1, 2].map(|part| linear(rows(&weight, part, c * c), rows(&bias, part, c)));
+            let (first, inner) = (Some(linear(first, 0..0)), Some(linear(inner, inner_bias)));
+            return Self { norm, channels: c, heads, first, second, inner, outer: linear(outer, 0..0) };
         }
         let at = |range: &std::ops::Range<usize>| cut.named.at(range);
         let second = [0, 1, 2].map(|part| {
             let [first, second] = [&first, &weight].map(|range| at(&rows(range, part, c * c)));
-            Pointwise::composed(composed(first, second, c), at(&rows(&bias, part, c)).to_vec())
+            Linear::composed(composed(first, second, c), at(&rows(&bias, part, c)).to_vec())
         });
         let bias = at(&outer).chunks_exact(c).map(|row| row.iter().zip(at(&inner_bias)).map(|(w, b)| w * b).sum());
-        let outer = Pointwise::composed(composed(at(&inner), at(&outer), c), bias.collect());
+        let outer = Linear::composed(composed(at(&inner), at(&outer), c), bias.collect());
         Self { norm, channels: c, heads, first: None, second, inner: None, outer }
     }
 
@@ -65,15 +65,15 @@ impl Layer for Attention {
         let mut qkv = ws.acquire(tokens * wide);
         if let Some(projection) = &self.first {
             let mut first = ws.acquire(tokens * wide);
-            projection.forward(&seen, c, tokens, &mut first, wide, false);
+            projection.apply(tokens, Matrix::strided(&seen, c), &mut first, wide, false);
             for (part, projection) in self.second.iter().enumerate() {
-                projection.forward(&first[part * c..], wide, tokens, &mut qkv[part * c..], wide, false);
+                projection.apply(tokens, Matrix::strided(&first[part * c..], wide), &mut qkv[part * c..], wide, false);
             }
             tape.push(seen, ws);
             tape.push(first, ws);
         } else {
             for (part, projection) in self.second.iter().enumerate() {
-                projection.forward(&seen, c, tokens, &mut qkv[part * c..], wide, false);
+                projection.apply(tokens, Matrix::strided(&seen, c), &mut qkv[part * c..], wide, false);
             }
             ws.release(seen);
         }
@@ -92,12 +92,12 @@ impl Layer for Attention {
         let mut out = ws.copy(&h);
         if let Some(projection) = &self.inner {
             let mut inner = ws.acquire(tokens * c);
-            projection.forward(&mixed, c, tokens, &mut inner, c, false);
-            self.outer.forward(&inner, c, tokens, &mut out, c, true);
+            projection.apply(tokens, Matrix::strided(&mixed, c), &mut inner, c, false);
+            self.outer.apply(tokens, Matrix::strided(&inner, c), &mut out, c, true);
             tape.push(mixed, ws);
             tape.push(inner, ws);
         } else {
-            self.outer.forward(&mixed, c, tokens, &mut out, c, true);
+            self.outer.apply(tokens, Matrix::strided(&mixed, c), &mut out, c, true);
             ws.release(mixed);
         }
         tape.push(h, ws);
@@ -113,8 +113,9 @@ impl Layer for Attention {
         let c = self.channels;
         let (tokens, wide, size) = (h.len() / c, 3 * c, c / self.heads);
         let (mut d_inner, mut d_mixed) = (ws.acquire(tokens * c), ws.acquire(tokens * c));
-        self.outer.backward(&d, c, tokens, &inner, c, &mut d_inner, false, gradient);
-        inner_projection.backward(&d_inner, c, tokens, &mixed, c, &mut d_mixed, false, gradient);
+        let rows = |h| Matrix::strided(h, c);
+        self.outer.back(tokens, rows(&d), rows(&inner), &mut d_inner, false, gradient);
+        inner_projection.back(tokens, rows(&d_inner), rows(&mixed), &mut d_mixed, false, gradient);
         let (mut d_qkv, mut d_scores) = (ws.acquire(tokens * wide), ws.acquire(tokens * tokens));
         for (head, scores) in all.chunks_exact(tokens * tokens).enumerate() {
             let at = |part: usize| part * c + head * size;
@@ -130,11 +131,11 @@ impl Layer for Attention {
         }
         let mut d_first = ws.acquire(tokens * wide);
         for (part, projection) in self.second.iter().enumerate() {
-            let (d_part, seen) = (&d_qkv[part * c..], &first[part * c..]);
-            projection.backward(d_part, wide, tokens, seen, wide, &mut d_first[part * c..], false, gradient);
+            let [d, h] = [&d_qkv, &first].map(|all| Matrix::strided(&all[part * c..], wide));
+            projection.back(tokens, d, h, &mut d_first[part * c..], false, gradient);
         }
         let mut d_seen = d_mixed;
-        first_projection.backward(&d_first, wide, tokens, &seen, c, &mut d_seen, false, gradient);
+        first_projection.back(tokens, Matrix::strided(&d_first, wide), rows(&seen), &mut d_seen, false, gradient);
         tape.pop_numbers(self.norm.numbers(), &mut ws.statistics);
         self.norm.backward(&h, false, &mut d_seen, ws, gradient);
         // The residual path is already in `d`.

@@ -1,17 +1,14 @@
 //! What convolutional networks are made of, each layer in both directions.
 
-use std::ops::Range;
-
+use super::super::linear::{Linear, Place};
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
 use crate::config::Padding;
-use crate::kernels::border::{frame, grow, inside, unframe};
-use crate::kernels::channels::{channel_sums, shift};
-use crate::kernels::conv3::{ConvGradient, Kernel};
-use crate::kernels::gemm::product;
-use crate::kernels::group_norm::{affine_silu, channel_squares, norm_input, norm_silu_sums, norm_sums};
-use crate::kernels::matrix::{Matrix, transposed};
+use crate::kernels::border::{frame, grow, inside};
+use crate::kernels::channels::{channel_squares, channel_sums};
+use crate::kernels::conv3::{Adjoint, Kernel};
+use crate::kernels::group_norm::{affine_silu, norm_input, norm_silu_sums, norm_sums};
+use crate::kernels::matrix::Matrix;
 use crate::kernels::resize::Resize;
-use crate::kernels::upsample::{UpAdjoint, UpKernel};
 use crate::nets::network::Named;
 use crate::nets::{NORM_EPSILON, groups};
 
@@ -32,22 +29,18 @@ pub(super) struct Cutter<'a> {
     pub(super) adjoint: bool,
 }
 
-/// Where weight and bias lie in the flat weights.
-#[derive(Debug)]
-struct Place {
-    weight: Range<usize>,
-    bias: Range<usize>,
-}
-
 impl Cutter<'_> {
     /// Where the weight and the bias of `name` lie, and their values.
     fn pair(&self, name: &str) -> (Place, &[f32], &[f32]) {
-        let place = Place {
-            weight: self.named.range(&format!("{name}.weight")),
-            bias: self.named.range(&format!("{name}.bias")),
-        };
+        let place = Place::new(&self.named, name);
         let (weight, bias) = (self.named.at(&place.weight), self.named.at(&place.bias));
         (place, weight, bias)
+    }
+
+    /// The linear map whose weights lie at `place`.
+    pub(super) fn linear(&self, place: Place, from: usize) -> Linear {
+        let linear = Linear::new(&self.named, place, from);
+        if self.adjoint { linear.and_stored(&self.named) } else { linear }
     }
 }
 
@@ -61,29 +54,19 @@ pub(super) struct Conv3 {
     place: Place,
 }
 
-/// How a convolution takes gradients back.
-#[derive(Debug)]
-enum Adjoint {
-    Unstrided(Kernel),
-    /// [`Kernel::flipped`].
-    Strided(Vec<f32>),
-}
-
 impl Conv3 {
-    pub(super) fn new(cut: &Cutter, name: &str, from: usize, to: usize, n: usize, stride: usize) -> Self {
+    /// With the weights called `name`, of which `pack` makes the kernel.
+    pub(super) fn new(cut: &Cutter, name: &str, pack: impl FnOnce(&[f32]) -> Kernel) -> Self {
         let (place, weight, bias) = cut.pair(name);
-        let kernel = Kernel::new(weight, from, to, n, stride);
-        let adjoint = cut.adjoint.then(|| match stride {
-            1 => Adjoint::Unstrided(kernel.adjoint()),
-            _ => Adjoint::Strided(kernel.flipped()),
-        });
+        let kernel = pack(weight);
+        let adjoint = cut.adjoint.then(|| kernel.adjoint());
         Self { kernel, adjoint, bias: bias.to_vec(), padding: cut.padding, place }
     }
 
     /// The convolution of the inside of `conv.padded`.
     fn convolve(&self, ws: &mut Workspace) -> Buffer {
         let Kernel { from, to, n, .. } = self.kernel;
-        let mut out = ws.acquire(self.kernel.made().pow(2) * to);
+        let mut out = ws.acquire(self.kernel.made.pow(2) * to);
         frame(&mut ws.conv.padded, n, from, self.padding);
         self.kernel.apply(&ws.conv.padded, &self.bias, &mut ws.conv.wide, &mut out);
         out
@@ -92,23 +75,11 @@ impl Conv3 {
     /// Adjoint of [`Conv3::convolve`] at the inside of `conv.padded`: returns the gradient with respect to it, and adds those of
     /// weight and bias.
     fn back(&self, d_out: &[f32], ws: &mut Workspace, gradient: &mut [f32]) -> Buffer {
-        let Kernel { from, to, n, .. } = self.kernel;
+        let Kernel { from, n, .. } = self.kernel;
+        let Some(adjoint) = &self.adjoint else { unreachable!("prepared to go backwards") };
         let mut d = ws.acquire(n * n * from);
         channel_sums(d_out, &mut gradient[self.place.bias.clone()]);
-        ws.conv.begin(&self.kernel);
-        match &self.adjoint {
-            Some(Adjoint::Unstrided(adjoint)) => {
-                for (x, row) in d_out.chunks_exact(n * to).enumerate() {
-                    inside(&mut ws.conv.d_padded, x, n, to).copy_from_slice(row);
-                }
-                ws.conv.unstrided(&self.kernel, adjoint, self.padding, &mut d);
-            }
-            Some(Adjoint::Strided(flipped)) => {
-                ws.conv.strided(&self.kernel, flipped, d_out, self.padding);
-                unframe(&mut ws.conv.d_padded, n, from, &mut d);
-            }
-            None => unreachable!("prepared to go backwards"),
-        }
+        ws.conv.backward(&self.kernel, adjoint, d_out, self.padding, &mut d);
         ws.conv.unpack(&self.kernel, &mut gradient[self.place.weight.clone()]);
         d
     }
@@ -128,60 +99,6 @@ impl Layer for Conv3 {
         let d_h = self.back(&d, ws, gradient);
         ws.release(d);
         d_h
-    }
-}
-
-/// Nearest upsampling of n × n points by two and a 3×3 convolution.
-#[derive(Debug)]
-pub(super) struct UpConv {
-    kernel: UpKernel,
-    adjoint: Option<UpAdjoint>,
-    bias: Vec<f32>,
-    n: usize,
-    padding: Padding,
-    place: Place,
-}
-
-impl UpConv {
-    pub(super) fn new(cut: &Cutter, name: &str, from: usize, to: usize, n: usize) -> Self {
-        let (place, weight, bias) = cut.pair(name);
-        let kernel = UpKernel::new(weight, from, to);
-        let adjoint = cut.adjoint.then(|| UpAdjoint::new(&kernel));
-        Self { kernel, adjoint, bias: bias.to_vec(), n, padding: cut.padding, place }
-    }
-}
-
-impl Layer for UpConv {
-    fn forward(&self, h: Buffer, ws: &mut Workspace, tape: &mut Tape) -> Buffer {
-        let (n, from, to) = (self.n, self.kernel.from, self.kernel.to);
-        ws.pad(&h, n, from);
-        tape.push(h, ws);
-        let mut out = ws.acquire(4 * n * n * to);
-        let ConvGradient { padded, wide, .. } = &mut ws.conv;
-        frame(padded, n, from, self.padding);
-        grow(wide, n * (n + 2) * to);
-        self.kernel.convolve(padded, n, wide, &mut out);
-        shift(&mut out, &self.bias);
-        out
-    }
-
-    fn backward(&self, d_out: Buffer, ws: &mut Workspace, tape: &mut Tape, gradient: &mut [f32]) -> Buffer {
-        let (n, from) = (self.n, self.kernel.from);
-        let Some(adjoint) = &self.adjoint else { unreachable!("prepared to go backwards") };
-        let h = tape.pop();
-        ws.pad(&h, n, from);
-        let mut d = ws.acquire(n * n * from);
-        let Workspace { conv: ConvGradient { padded, wide, .. }, up, .. } = ws;
-        frame(padded, n, from, self.padding);
-        grow(wide, n * (n + 2) * from);
-        channel_sums(&d_out, &mut gradient[self.place.bias.clone()]);
-        let d_weight = &mut gradient[self.place.weight.clone()];
-        adjoint.backward(&self.kernel, up, padded, &d_out, n, self.padding, wide, d_weight);
-        for (row, d) in wide.chunks_exact((n + 2) * from).zip(d.chunks_exact_mut(n * from)) {
-            d.copy_from_slice(&row[..n * from]);
-        }
-        ws.release_all([h, d_out]);
-        d
     }
 }
 
@@ -297,7 +214,10 @@ pub(super) struct NormConv {
 impl NormConv {
     /// For fields of n × n points.
     pub(super) fn new(cut: &Cutter, [norm, conv]: [&str; 2], from: usize, to: usize, n: usize) -> Self {
-        Self { norm: GroupNorm::new(cut, norm), conv: Conv3::new(cut, conv, from, to, n, 1) }
+        Self {
+            norm: GroupNorm::new(cut, norm),
+            conv: Conv3::new(cut, conv, |weight| Kernel::new(weight, from, to, n, 1)),
+        }
     }
 
     /// The output at `h`, which it does not leave on the tape.
@@ -332,97 +252,18 @@ impl Layer for NormConv {
     }
 }
 
-/// A linear map of channels, the same at every point: weights (to, from) as stored, for the way back, and (from, to).
-#[derive(Debug)]
-pub(super) struct Pointwise {
-    from: usize,
-    to: usize,
-    stored: Vec<f32>,
-    flipped: Vec<f32>,
-    bias: Vec<f32>,
-    weight_place: Range<usize>,
-    bias_place: Range<usize>,
-}
-
-impl Pointwise {
-    pub(super) fn new(cut: &Cutter, weight: Range<usize>, bias: Option<Range<usize>>, from: usize) -> Self {
-        let stored = cut.named.at(&weight);
-        let bias_place = bias.unwrap_or(0..0);
-        Self {
-            from,
-            to: stored.len() / from,
-            flipped: transposed(stored, from),
-            stored: if cut.adjoint { stored.to_vec() } else { Vec::new() },
-            bias: cut.named.at(&bias_place).to_vec(),
-            weight_place: weight,
-            bias_place,
-        }
-    }
-
-    /// Of weights (from, to) that were made of others, forwards only.
-    pub(super) fn composed(flipped: Vec<f32>, bias: Vec<f32>) -> Self {
-        let to = bias.len();
-        Self { from: flipped.len() / to, to, stored: Vec::new(), flipped, bias, weight_place: 0..0, bias_place: 0..0 }
-    }
-
-    /// `out` (points, to, rows `stride` apart) ← weights times `h` (points, from, rows `seen` apart), on top of what is there if
-    /// `add`; the bias comes on top.
-    pub(super) fn forward(&self, h: &[f32], seen: usize, points: usize, out: &mut [f32], stride: usize, add: bool) {
-        let Self { from, to, .. } = *self;
-        product([points, from, to], Matrix::strided(h, seen), Matrix::strided(&self.flipped, to), out, stride, add);
-        if stride == to && !self.bias.is_empty() {
-            shift(out, &self.bias);
-        } else {
-            for row in out.chunks_mut(stride) {
-                row.iter_mut().zip(&self.bias).for_each(|(out, bias)| *out += bias);
-            }
-        }
-    }
-
-    /// Adjoint of [`Pointwise::forward`]: `d_h` ← gradient with respect to `h`, on top of what is there if `add`; adds those of
-    /// weight and bias.
-    #[allow(clippy::too_many_arguments)] // two strided matrices in, one out
-    pub(super) fn backward(
-        &self,
-        d: &[f32],
-        stride: usize,
-        points: usize,
-        h: &[f32],
-        seen: usize,
-        d_h: &mut [f32],
-        add: bool,
-        gradient: &mut [f32],
-    ) {
-        let Self { from, to, .. } = *self;
-        let (left, right) = (Matrix::strided(d, stride).t(), Matrix::strided(h, seen));
-        product([to, points, from], left, right, &mut gradient[self.weight_place.clone()], from, true);
-        let sums = &mut gradient[self.bias_place.clone()];
-        if stride == to && !sums.is_empty() {
-            channel_sums(d, sums);
-        } else {
-            for row in d.chunks(stride) {
-                sums.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
-            }
-        }
-        product([points, to, from], Matrix::strided(d, stride), Matrix::strided(&self.stored, from), d_h, seen, add);
-    }
-}
-
 /// h + conv SiLU norm conv SiLU norm h, where h goes through a 1×1 convolution if channels change.
 #[derive(Debug)]
 pub(super) struct Residual {
     one: NormConv,
     two: NormConv,
-    skip: Option<Pointwise>,
+    skip: Option<Linear>,
 }
 
 impl Residual {
     pub(super) fn new(cut: &Cutter, name: &str, from: usize, to: usize, n: usize) -> Self {
         let part = |part: usize| format!("{name}.layer.{part}");
-        let skip = || {
-            let (Place { weight, bias }, ..) = cut.pair(&format!("{name}.res"));
-            Pointwise::new(cut, weight, Some(bias), from)
-        };
+        let skip = || cut.linear(Place::new(&cut.named, &format!("{name}.res")), from);
         Self {
             one: NormConv::new(cut, [&part(0), &part(2)], from, to, n),
             two: NormConv::new(cut, [&part(3), &part(5)], to, to, n),
@@ -437,7 +278,7 @@ impl Layer for Residual {
         let inner = self.one.at(&h, ws, tape);
         let mut out = self.two.at(&inner, ws, tape);
         match &self.skip {
-            Some(skip) => skip.forward(&h, from, n * n, &mut out, to, true),
+            Some(skip) => skip.apply(n * n, Matrix::strided(&h, from), &mut out, to, true),
             None => out.iter_mut().zip(&*h).for_each(|(out, h)| *out += h),
         }
         tape.push(h, ws);
@@ -451,7 +292,10 @@ impl Layer for Residual {
         let d_inner = self.two.back(&inner, &d, ws, tape, gradient);
         let mut d_h = self.one.back(&h, &d_inner, ws, tape, gradient);
         match &self.skip {
-            Some(skip) => skip.backward(&d, to, n * n, &h, from, &mut d_h, true, gradient),
+            Some(skip) => {
+                let (d, h) = (Matrix::strided(&d, to), Matrix::strided(&h, from));
+                skip.back(n * n, d, h, &mut d_h, true, gradient);
+            }
             None => d_h.iter_mut().zip(&*d).for_each(|(d_h, d)| *d_h += d),
         }
         ws.release_all([d, inner, h, d_inner]);

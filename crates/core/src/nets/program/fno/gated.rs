@@ -14,17 +14,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::super::linear::{Linear, Place, add_outer, multiply, multiply_back};
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
-use super::layers::{
-    Body, Coefficients, Dense, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral, add_outer, multiply,
-    multiply_back,
-};
+use super::layers::{Body, Coefficients, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral};
 use crate::config::Padding;
 use crate::kernels::border::{frame, grow, inside};
 use crate::kernels::channels::{
     add_scaled, affine, channel_sums, gate, gate_back, lift, outer, product_sums, project, weighted_sums,
 };
-use crate::kernels::conv3::Kernel;
+use crate::kernels::conv3::{Adjoint, Kernel};
 use crate::kernels::fork_join;
 use crate::kernels::matrix::transposed;
 use crate::kernels::spectral::Transforms;
@@ -68,14 +66,14 @@ struct GatedLayer {
     /// α, then β.
     bias_ab: Vec<f32>,
     bias_place: Range<usize>,
-    out: Dense,
+    out: Linear,
 }
 
 /// K.
 #[derive(Debug)]
 enum Mixing {
     /// And its adjoint, where it goes backwards.
-    Conv(Kernel, Option<Kernel>),
+    Conv(Kernel, Option<Adjoint>),
     /// (width, 2·width).
     Pointwise(Vec<f32>),
 }
@@ -104,7 +102,7 @@ impl Gated {
                 mixing_place,
                 bias_ab: named.at(&bias_place).to_vec(),
                 bias_place,
-                out: Dense::new(named, &format!("{letter}{i}.out"), c),
+                out: Linear::new(named, Place::new(named, &format!("{letter}{i}.out")), c),
             }
         };
         Self {
@@ -363,7 +361,7 @@ impl GatedLayer {
                 multiply_back(&ab, weight, 2 * c, &mut d_r);
             }
             Mixing::Conv(kernel, adjoint) => {
-                let Some(adjoint) = adjoint else { unreachable!("prepared to go backwards") };
+                let Some(Adjoint::Unstrided(adjoint)) = adjoint else { unreachable!("prepared to go backwards") };
                 let (fields, mut d_one) = (r.len() / (n * n * c), ws.acquire(n * n * c));
                 let conv = &mut ws.conv;
                 conv.begin(kernel);

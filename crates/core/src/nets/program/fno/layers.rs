@@ -4,11 +4,10 @@ use std::f32::consts::TAU;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::super::linear::{Linear, Place};
 use super::super::workspace::{Buffer, Tape, Workspace};
 use crate::kernels::activation::{silu, silu_back};
-use crate::kernels::channels::{channel_sums, shift};
-use crate::kernels::gemm::product;
-use crate::kernels::matrix::{Matrix, transposed};
+use crate::kernels::channels::shift;
 use crate::kernels::spectral::{Filter, Transforms};
 use crate::nets::network::Named;
 
@@ -46,63 +45,6 @@ pub(super) struct Gradients {
     pub(super) w: Buffer,
     pub(super) x: Option<Buffer>,
     pub(super) levels: Vec<f32>,
-}
-
-/// Weights (from, to) and bias of a pointwise layer, and where they lie in the flat weights.
-#[derive(Debug)]
-pub(super) struct Dense {
-    pub(super) weight: Vec<f32>,
-    pub(super) bias: Vec<f32>,
-    pub(super) weight_place: Range<usize>,
-    pub(super) bias_place: Range<usize>,
-}
-
-impl Dense {
-    pub(super) fn new(named: &Named, name: &str, from: usize) -> Self {
-        let (weight, bias) = (named.range(&format!("{name}.weight")), named.range(&format!("{name}.bias")));
-        Self {
-            weight: transposed(named.at(&weight), from),
-            bias: named.at(&bias).to_vec(),
-            weight_place: weight,
-            bias_place: bias,
-        }
-    }
-
-    /// `out` ← weights times `h` at every point, without the bias.
-    pub(super) fn forward(&self, h: &[f32], out: &mut [f32]) {
-        multiply(h, &self.weight, self.bias.len(), out, false);
-    }
-
-    /// `d_h` ← transposed weights times `d`.
-    pub(super) fn backward(&self, d: &[f32], d_h: &mut [f32]) {
-        multiply_back(d, &self.weight, self.bias.len(), d_h);
-    }
-
-    /// Adds the gradients of weight and bias: `h` is what the layer saw, `d` the gradient with respect to its output.
-    pub(super) fn add_gradient(&self, d: &[f32], h: &[f32], gradient: &mut [f32]) {
-        let to = self.bias.len();
-        channel_sums(d, &mut gradient[self.bias_place.clone()]);
-        add_outer(d, to, h, &mut gradient[self.weight_place.clone()], 0);
-    }
-}
-
-/// `out` (points, to) ← h (points, from) times `weight` (from, to), on top of what is there if `add`.
-pub(super) fn multiply(h: &[f32], weight: &[f32], to: usize, out: &mut [f32], add: bool) {
-    let from = weight.len() / to;
-    product([out.len() / to, from, to], Matrix::strided(h, from), Matrix::strided(weight, to), out, to, add);
-}
-
-/// `d_h` (points, from) ← d (points, to) times the transpose of `weight` (from, to).
-pub(super) fn multiply_back(d: &[f32], weight: &[f32], to: usize, d_h: &mut [f32]) {
-    let from = weight.len() / to;
-    product([d.len() / to, to, from], Matrix::strided(d, to), Matrix::strided(weight, to).t(), d_h, from, false);
-}
-
-/// Adds Σ over points of d ⊗ h to the columns from `column` on of `out`, whose rows are the `to` channels of `d`.
-pub(super) fn add_outer(d: &[f32], to: usize, h: &[f32], out: &mut [f32], column: usize) {
-    let (points, stride) = (d.len() / to, out.len() / to);
-    let from = h.len() / points;
-    product([to, points, from], Matrix::strided(d, to).t(), Matrix::strided(h, from), &mut out[column..], stride, true);
 }
 
 /// Adds (field, channel) values over the fields.
@@ -200,14 +142,14 @@ impl Spectral {
 #[derive(Debug)]
 pub(super) struct NoiseEmbedding {
     frequencies: Vec<f32>,
-    first: Dense,
-    second: Dense,
+    first: Linear,
+    second: Linear,
 }
 
 impl NoiseEmbedding {
     pub(super) fn new(named: &Named, frequencies: Vec<f32>, [first, second]: [&str; 2]) -> Self {
         let embed = 2 * frequencies.len();
-        let (first, second) = (Dense::new(named, first, embed), Dense::new(named, second, embed));
+        let [first, second] = [first, second].map(|name| Linear::new(named, Place::new(named, name), embed));
         Self { frequencies, first, second }
     }
 

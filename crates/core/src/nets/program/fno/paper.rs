@@ -13,11 +13,9 @@
 
 use std::sync::Arc;
 
+use super::super::linear::{Linear, Place, add_outer, multiply, multiply_back};
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
-use super::layers::{
-    Body, Coefficients, Dense, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral, add_fields, add_outer,
-    multiply, multiply_back,
-};
+use super::layers::{Body, Coefficients, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral, add_fields};
 use crate::kernels::activation::{gelu_back, gelu_outer, shift_gelu};
 use crate::kernels::channels::{channel_sums, lift, project, shift, weighted_sums};
 use crate::kernels::fork_join;
@@ -36,7 +34,7 @@ pub(super) struct Paper {
     grid: Arc<Transforms>,
     w: Branch,
     noisy: Option<Noisy>,
-    head: [Dense; 2],
+    head: [Linear; 2],
 }
 
 /// The x branch and what joins it with the ω branch: the x half (from, to) of the first merging layer, its ω half with the bias,
@@ -46,8 +44,8 @@ struct Noisy {
     branch: Branch,
     embedding: NoiseEmbedding,
     merge_x: Vec<f32>,
-    merge_w: Dense,
-    second: Dense,
+    merge_w: Linear,
+    second: Linear,
 }
 
 /// The layers from a field to `width` channels.
@@ -55,10 +53,10 @@ struct Noisy {
 struct Branch {
     grid: Arc<Transforms>,
     /// Of (field, x, y), (3, to).
-    lift: Dense,
+    lift: Linear,
     /// What coordinates and bias add at every point.
     base: Vec<f32>,
-    layers: Vec<(Spectral, Dense)>,
+    layers: Vec<(Spectral, Linear)>,
 }
 
 /// Coordinate of point `i` of `n`, from 0 to 1 inclusive.
@@ -70,7 +68,7 @@ impl Paper {
     pub(super) fn new(desc: &Fno, named: &Named, grid: &Arc<Transforms>, adjoint: bool) -> Self {
         let (n, c) = (grid.n, desc.width);
         let branch = |lift: &str, letter: &str| {
-            let lift = Dense::new(named, lift, 3);
+            let lift = Linear::new(named, Place::new(named, lift), 3);
             let base = (0..n * n * c).map(|k| {
                 let (p, o) = (k / c, k % c);
                 let [x, y] = [1, 2].map(|row| lift.weight[row * c + o]);
@@ -80,23 +78,24 @@ impl Paper {
             let layer = |i: usize| {
                 let names = [1, 2].map(|k| format!("conv{i}_{letter}.weights{k}"));
                 let spectral = Spectral::new(grid, named, names, Layout::Blocks, adjoint);
-                (spectral, Dense::new(named, &format!("w{i}_{letter}"), c))
+                (spectral, Linear::new(named, Place::new(named, &format!("w{i}_{letter}")), c))
             };
             Branch { grid: Arc::clone(grid), base, lift, layers: (0..desc.layers).map(layer).collect() }
         };
         let noisy = desc.noisy.then(|| {
             // (2·width, width): the x half, then the ω half.
-            let mut merge_w = Dense::new(named, "transformation_net.0", 2 * c);
+            let mut merge_w = Linear::new(named, Place::new(named, "transformation_net.0"), 2 * c);
             let w = merge_w.weight.split_off(c * c);
             Noisy {
                 branch: branch("fc0", "x"),
                 embedding: NoiseEmbedding::new(named, named.get("embed.0.W").to_vec(), ["embed.1", "dense0.dense"]),
                 merge_x: std::mem::replace(&mut merge_w.weight, w),
                 merge_w,
-                second: Dense::new(named, "transformation_net.2", c),
+                second: Linear::new(named, Place::new(named, "transformation_net.2"), c),
             }
         });
-        let head = [Dense::new(named, "fc1", c), Dense::new(named, "fc2", HEAD)];
+        let head =
+            [Linear::new(named, Place::new(named, "fc1"), c), Linear::new(named, Place::new(named, "fc2"), HEAD)];
         Self { grid: Arc::clone(grid), w: branch("fc0_w", "w"), noisy, head }
     }
 
@@ -121,8 +120,8 @@ impl Paper {
             fc1.forward(h, u);
             shift(u, &fc1.bias);
             gelu_outer(u, g, &fc2.weight, d_u, value);
-            weighted_sums(value, g, 1, &mut gradient[fc2.weight_place.clone()]);
-            gradient[fc2.bias_place.clone()][0] += g.iter().sum::<f32>();
+            weighted_sums(value, g, 1, &mut gradient[fc2.place.weight.clone()]);
+            gradient[fc2.place.bias.clone()][0] += g.iter().sum::<f32>();
             fc1.add_gradient(d_u, h, gradient);
             fc1.backward(d_u, d);
         }
@@ -202,8 +201,8 @@ impl Body for Paper {
         last.backward(&d, &mut next);
         gelu_back(&first, &mut next, &mut h);
         last.add_gradient(&d, &h, gradient);
-        channel_sums(&next, &mut gradient[merge_w.bias_place.clone()]);
-        let d_merge = &mut gradient[merge_w.weight_place.clone()];
+        channel_sums(&next, &mut gradient[merge_w.place.bias.clone()]);
+        let d_merge = &mut gradient[merge_w.place.weight.clone()];
         add_outer(&next, c, &made_x, d_merge, 0);
         add_outer(&next, c, &made_w, d_merge, c);
         let (mut d_condition, mut d_noisy) = (second, first);
@@ -347,7 +346,7 @@ impl Branch {
         for (i, (spectral, dense)) in self.layers.iter().enumerate().rev() {
             let sums = zeros(&mut ws.channels[0], fields * c);
             channel_sums(&d, sums);
-            add_fields(sums, &mut gradient[dense.bias_place.clone()]);
+            add_fields(sums, &mut gradient[dense.place.bias.clone()]);
             if let Some(d_time) = &mut d_time {
                 d_time.iter_mut().zip(&*sums).for_each(|(d, sum)| *d += sum);
             }
@@ -361,7 +360,7 @@ impl Branch {
             } else {
                 self.lift(field, fields, 0, &mut h);
             }
-            add_outer(&d, c, &h, &mut gradient[dense.weight_place.clone()], 0);
+            add_outer(&d, c, &h, &mut gradient[dense.place.weight.clone()], 0);
             std::mem::swap(&mut d, &mut next);
         }
         // (field, x, y) at every point.
