@@ -11,7 +11,7 @@ use super::split::{NAMES, Split};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
 use crate::config::{Config, whole_steps};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, goes_on};
 use crate::flow::{Solver, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
@@ -114,7 +114,8 @@ pub fn generate(
     let mine: Vec<Item> = all.iter().skip(shard - 1).step_by(shards).copied().collect();
     let done = |items: &[Item]| items.iter().filter(|item| is_done(work.folder(), **item)).count();
     let open: Vec<Item> = mine.iter().filter(|item| !is_done(work.folder(), **item)).copied().collect();
-    let kept = || format!("data: {} of {} trajectories are in {}", done(&mine), mine.len(), work.folder().display());
+    let kept =
+        || goes_on(format!("data: {} of {} trajectories are in {}", done(&mine), mine.len(), work.folder().display()));
     simulate(config, work.folder(), &mine, &open, options.threads, progress).map_err(|error| error.keeping(kept))?;
     if options.shard.is_none() {
         return assemble(config, work, progress).map(Some);

@@ -226,21 +226,4 @@ mod tests {
         let folder = figures_of(&other);
         assert!(folder.starts_with("smoke-") && other.hash().starts_with(&folder["smoke-".len()..]), "{folder}");
     }
-
-    #[test]
-    fn labs_say_what_tells_them_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let lab = Lab::new(Config::preset(Preset::Smoke), Some(folder.path()), None).unwrap();
-        let shown = [None, Some(Study::Horizon), Some(Study::LargeEnsemble)]
-            .map(|study| study.map_or_else(|| lab.clone(), |study| lab.study(study).unwrap()).to_string());
-        let rollout = &lab.config.rollout;
-        for words in
-            [format!("{} members", rollout.members), "no closure, ".replace("no closure", "none"), "t = ".into()]
-        {
-            assert!(shown[0].contains(&words), "{words} is missing:\n{}", shown[0]);
-        }
-        let heads: Vec<&str> = shown.iter().map(|text| text.lines().next().unwrap_or_default()).collect();
-        assert_eq!(heads, ["Preset smoke", "Preset smoke, long horizon", "Preset smoke, large ensembles"]);
-        assert!(shown[2].contains(&format!("{} members", lab.config.study.ensemble.members)), "{}", shown[2]);
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::{Study, plot_time};
 use crate::artifact::Artifact;
 use crate::artifact::files::CHECKPOINT;
 use crate::config::Config;
@@ -41,32 +40,15 @@ fn origin(artifact: &Artifact) -> [(&'static str, String); 2] {
 impl super::Lab {
     fn facts(&self) -> (String, Vec<(&'static str, String)>) {
         let config = self.config();
-        let rollout = &config.rollout;
         let rows = vec![
             ("configuration", config.hash()[..crate::config::SHORT].to_string()),
             ("seed", config.seed.to_string()),
             ("solver", format!("{0}×{0} points, dt = {1}", config.flow.n, config.flow.dt)),
             ("data", format!("{0}×{0} points", config.data.n)),
             ("models", config.models.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
-            (
-                "closed loop",
-                format!(
-                    "t = {} to {}, {} members, a draw every {} steps",
-                    plot_time(rollout.start),
-                    plot_time(rollout.start + rollout.duration),
-                    rollout.members,
-                    rollout.redraw_interval
-                ),
-            ),
-            ("closures", rollout.closures.join(", ")),
             ("device", self.device.clone()),
         ];
-        let study = match self.study {
-            Some(Study::Horizon) => ", long horizon",
-            Some(Study::LargeEnsemble) => ", large ensembles",
-            Some(Study::Les) | None => "",
-        };
-        (format!("Preset {}{study}", config.preset), rows)
+        (format!("Preset {}", config.preset), rows)
     }
 }
 

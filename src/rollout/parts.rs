@@ -11,7 +11,7 @@ use ndarray::{Array4, s};
 use super::member::{Member, Timeline};
 use super::{Cost, Ensemble};
 use crate::artifact::Work;
-use crate::error::Result;
+use crate::error::{Result, goes_on};
 use crate::pool::{Task, run_all};
 #[cfg(feature = "learn")]
 use crate::progress::Meter;
@@ -135,7 +135,7 @@ pub(super) fn complete(
     let wanted: Vec<usize> = members.keys().copied().chain(missing.iter().cloned().flatten()).collect();
     let kept = || {
         let there = wanted.iter().filter(|&&m| path(m).is_file()).count();
-        format!("{what}: {there} of {all} {unit} are in {}", parts.work.folder().display())
+        goes_on(format!("{what}: {there} of {all} {unit} are in {}", parts.work.folder().display()))
     };
     let made = make(&missing, &mut |m, member| parts.write(&path(m), member), progress)
         .map_err(|error| error.keeping(kept))?;
