@@ -85,10 +85,10 @@ fn a_plan_has_every_stage_in_its_size_with_time_and_memory_and_makes_nothing() {
     let works: Vec<&str> = stages.iter().map(|stage| stage["work"].as_str().unwrap()).collect();
     for work in [
         "3 trajectories × 1000 steps at 16²",
-        "3 members × 800 steps at 16²",
+        "3 members × 800 steps at 16², a draw every 10",
         "7 members ×",
-        "2 members × 1000 steps at 16², a draw every 4 in 3 sampling steps",
-        "2 members × 1000 steps at 16², a draw every 9 in 3 sampling steps",
+        "2 members × 4000 steps at 16², a draw every 4, rescaled, 3 sampling steps",
+        "2 members × 4000 steps at 16², a draw every 9, rescaled, 3 sampling steps",
     ] {
         assert!(works.iter().any(|line| line.starts_with(work)), "{work} is missing:\n{works:#?}");
     }

@@ -20,8 +20,15 @@ fn start(out: &Path, arguments: &[&str]) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+/// A pipe that nobody reads.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
 fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
     assert!(sent.success(), "{name} was not sent");
 }
 
@@ -75,7 +82,7 @@ fn succeeds(output: &Output) -> String {
 }
 
 /// Data that take some seconds: a part is there long before the last one.
-const MANY: [&str; 2] = ["--set", "data.train=60"];
+const MANY: [&str; 2] = ["--set", "data.train=300"];
 
 #[cfg(feature = "learn")]
 mod training {
@@ -84,10 +91,10 @@ mod training {
     const LONG: [&str; 6] = [
         "--model",
         "spectral",
-        "--set",
-        "models.spectral.train.steps=1500",
-        "--set",
-        "models.spectral.train.validate_every=10",
+        "--set=models.spectral.network.width=4",
+        "--set=models.spectral.train.batch=4",
+        "--set=models.spectral.train.steps=400",
+        "--set=models.spectral.train.validate_every=10",
     ];
 
     fn weights(out: &Path) -> Vec<u8> {
@@ -132,7 +139,7 @@ mod training {
         let output = child.wait_with_output().unwrap();
         let resumed = text(&output.stdout);
         assert_eq!(output.status.code(), Some(143), "{resumed}");
-        assert!(resumed.contains(&format!("resumed at step {step} of 1500")), "{printed}{resumed}");
+        assert!(resumed.contains(&format!("resumed at step {step} of 400")), "{printed}{resumed}");
         assert!(!resumed.contains("validation loss "), "the library shows the result: {resumed}");
 
         succeeds(&lacuna(&parts, &tiny("train", &LONG)));
@@ -188,11 +195,11 @@ fn data_that_are_stopped_keep_what_is_finished() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(
-            said.contains(&format!("stopped by SIG{name}")) && said.contains("of 62 trajectories are in"),
+            said.contains(&format!("stopped by SIG{name}")) && said.contains("of 302 trajectories are in"),
             "{said}"
         );
         let parts = named(&below(&out), "part-").len();
-        assert!((1..62).contains(&parts) && said.contains(&format!("data: {parts} of 62")), "{parts} parts: {said}");
+        assert!((1..302).contains(&parts) && said.contains(&format!("data: {parts} of 302")), "{parts} parts: {said}");
         assert!(succeeds(&lacuna(&out, &tiny("data", &MANY))).contains(&format!("{parts} already there")));
         in_order(&out);
     }
@@ -232,9 +239,7 @@ fn a_simulation_that_is_stopped_leaves_nothing() {
     assert!(text(&output.stderr).contains("nothing of the simulation is kept"), "{}", text(&output.stderr));
     assert_eq!(below(folder.path()), [folder.path().join("init.h5")]);
     // Nobody reads its progress.
-    let mut child = start(folder.path(), &arguments);
-    drop(child.stderr.take());
-    let output = child.wait_with_output().unwrap();
+    let output = program(folder.path(), &arguments).stderr(unread()).output().unwrap();
     assert_eq!(output.status.code(), Some(CLOSED_PIPE));
     assert_eq!(below(folder.path()), [folder.path().join("init.h5")]);
 }
@@ -310,16 +315,13 @@ fn output_that_is_lost_is_a_failure() {
             let said = text(&output.stderr);
             assert!(output.status.code() == Some(1) && said.contains("standard output"), "{:?} {said}", output.status);
         }
-        let mut child = start(folder.path(), arguments);
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
+        let output = program(folder.path(), arguments).stdout(unread()).output().unwrap();
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(CLOSED_PIPE), String::new()));
     }
     assert!(below(folder.path()).is_empty(), "a plan makes nothing");
     // Work whose progress nobody reads stops, and goes on later.
-    let mut child = start(folder.path(), &tiny("data", &MANY));
-    drop(child.stdout.take());
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(CLOSED_PIPE));
+    let output = program(folder.path(), &tiny("data", &MANY)).stdout(unread()).output().unwrap();
+    assert_eq!(output.status.code(), Some(CLOSED_PIPE), "{}", text(&output.stderr));
     succeeds(&lacuna(folder.path(), &tiny("data", &MANY)));
 }
 

@@ -78,7 +78,7 @@ impl Store {
     /// # Errors
     /// As [`Store::begin`].
     pub fn begin_last(&self, stage: &Stage, progress: &mut dyn FnMut(&str)) -> Result<Option<Begun>> {
-        let deadline = if self.waits { None } else { Some(Instant::now()) };
+        let deadline = if self.waits { None } else { Some(Instant::now() + MOMENT) };
         self.clone().waiting(true).begin_until(stage, Share::Alone, deadline, progress)
     }
 
@@ -117,7 +117,7 @@ impl Store {
                 told = true;
             }
             stop::check()
-                .map_err(|error| error.keeping(|| format!("{who} was waited for, which goes on with {name}")))?;
+                .map_err(|error| error.keeping(|| format!("{who}, which was waited for, goes on with {name}")))?;
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(None);
             }

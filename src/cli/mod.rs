@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, goes_on};
 use crate::progress::warn;
 use crate::stop::{self, Reason};
 
@@ -108,26 +108,26 @@ pub fn main() -> ExitCode {
             return match message.print() {
                 Err(error) => {
                     stop::lost("standard output", &error);
-                    stopped("nothing was begun")
+                    stopped(None)
                 }
                 Ok(()) => status,
             };
         }
     };
     match outcome {
-        Err(Error::Stopped { kept }) => stopped(&kept),
+        Err(Error::Stopped { kept }) => stopped(Some(&kept)),
         Err(error) => {
             warn(&format!("error: {}", crate::notebook::chain(&error)));
             ExitCode::FAILURE
         }
         // All is done; who asked too late has what was wanted.
         Ok(()) if stop::lost_output().is_none() => ExitCode::SUCCESS,
-        Ok(()) => stopped("everything was computed"),
+        Ok(()) => stopped(None),
     }
 }
 
-/// Says why and with what the command stopped.
-fn stopped(kept: &str) -> ExitCode {
+/// Says why the command stopped and, of one that was at work, what is kept.
+fn stopped(kept: Option<&str>) -> ExitCode {
     let reason = stop::asked().unwrap_or(Reason::Terminate);
     let why = match reason {
         Reason::LostOutput | Reason::ClosedPipe => {
@@ -137,10 +137,11 @@ fn stopped(kept: &str) -> ExitCode {
         Reason::Interrupt => "stopped by SIGINT".into(),
         Reason::Terminate => "stopped by SIGTERM".into(),
     };
-    let kept = if kept.is_empty() { "what was finished is kept" } else { kept };
     // A reader that has gone away is an everyday end, as of `lacuna … | head`, and no reason for a message.
     if reason != Reason::ClosedPipe {
-        warn(&format!("{why}; {kept}; the same command goes on from there"));
+        let finished = || goes_on("what was finished is kept");
+        let kept = kept.map(|kept| if kept.is_empty() { finished() } else { kept.to_string() });
+        warn(&kept.map_or(why.clone(), |kept| format!("{why}; {kept}")));
     }
     ExitCode::from(reason.status())
 }

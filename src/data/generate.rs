@@ -12,7 +12,7 @@ use super::split::{NAMES, Split};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
 use crate::config::{Config, whole_steps};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, goes_on};
 use crate::flow::{Solver, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
@@ -126,7 +126,8 @@ pub fn generate(
     let is_done = |item: &Item| assembled[item.split] || has_part(work.folder(), *item);
     let done = |items: &[Item]| items.iter().filter(|item| is_done(item)).count();
     let open: Vec<Item> = mine.iter().filter(|item| !is_done(item)).copied().collect();
-    let kept = || format!("data: {} of {} trajectories are in {}", done(&mine), mine.len(), work.folder().display());
+    let kept =
+        || goes_on(format!("data: {} of {} trajectories are in {}", done(&mine), mine.len(), work.folder().display()));
     simulate(config, work.folder(), &mine, &open, options.threads, progress).map_err(|error| error.keeping(kept))?;
     if options.shard.is_none() {
         return assemble(config, work, progress).map(Some);

@@ -204,12 +204,13 @@ fn work(config: &Config, stage: &Stage) -> String {
         StageKind::Rollout => {
             let sampling = config.models.get(stage.label.trim_end_matches("/mean"));
             format!(
-                "{} members × {} steps at {}², a draw every {}{}",
+                "{} members × {} steps at {}², a draw every {}, {}{}",
                 rollout.members,
                 steps(config, rollout.duration),
                 config.data.n,
                 rollout.redraw_interval,
-                sampling.map_or(String::new(), |model| format!(" in {} sampling steps", model.sampler.steps))
+                rollout.hold.name(),
+                sampling.map_or(String::new(), |model| format!(", {} sampling steps", model.sampler.steps))
             )
         }
         StageKind::Autoencoder => train_of(config, stage)

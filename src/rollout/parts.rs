@@ -10,7 +10,7 @@ use ndarray::{Array4, s};
 use super::member::{Member, Timeline};
 use super::{Cost, Ensemble};
 use crate::artifact::Work;
-use crate::error::Result;
+use crate::error::{Result, goes_on};
 use crate::pool::{Task, run_all};
 #[cfg(feature = "learn")]
 use crate::progress::Meter;
@@ -133,7 +133,7 @@ pub(super) fn complete(
     let wanted: Vec<usize> = members.keys().copied().chain(missing.iter().cloned().flatten()).collect();
     let kept = || {
         let there = wanted.iter().filter(|&&m| parts.is_there(m)).count();
-        format!("{what}: {there} of {all} {unit} are in {}", parts.work.folder().display())
+        goes_on(format!("{what}: {there} of {all} {unit} are in {}", parts.work.folder().display()))
     };
     let made =
         make(&missing, &mut |m, member| parts.write(m, member), progress).map_err(|error| error.keeping(kept))?;

@@ -414,7 +414,7 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
         w = field;
         Ok(())
     };
-    let kept = || "nothing yet: the start state of the closed loop was on its way".into();
+    let kept = || "nothing is kept of the way to the start state of the closed loop".into();
     run_all(&task, &[0], run, finished, progress).map_err(|error| error.keeping(kept))?;
     h5::create(&path, |file| {
         let written = file.new_dataset_builder().with_data(&w).create("vorticity");

@@ -8,7 +8,7 @@ use super::parallel::Workers;
 use crate::artifact::{Artifact, Begun, Store, Work, write_atomically};
 use crate::config::{Config, SHORT, Stage, StageKind};
 use crate::data::{Dataset, Pairs};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, goes_on};
 use crate::nets::Checkpoint;
 use crate::rng::SeedTree;
 use crate::stop;
@@ -134,7 +134,7 @@ impl Bench<'_, '_> {
         };
         self.pairs = Some([train, validation]);
         let Some(trained) = trained else {
-            let kept = || format!("the training of {label} up to this step is in {}", work.folder().display());
+            let kept = || goes_on(format!("the training of {label} up to this step is in {}", work.folder().display()));
             return stop::check().map(|()| None).map_err(|error| error.keeping(kept));
         };
         self.write(&work, trained)?;

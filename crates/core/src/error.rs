@@ -70,7 +70,7 @@ pub enum Error {
         what: String,
     },
     /// Asked to stop before the end ([`crate::stop`]).
-    #[error("stopped: {}", if kept.is_empty() { "what was finished is kept" } else { kept })]
+    #[error("stopped: {kept}")]
     Stopped {
         /// What is kept of the work, and where.
         kept: String,
@@ -98,6 +98,11 @@ pub enum Error {
         /// What the drawing library said.
         what: String,
     },
+}
+
+/// What a work that was stopped says of what is `kept`: the same command takes it up.
+pub fn goes_on(kept: impl std::fmt::Display) -> String {
+    format!("{kept}; the same command goes on from there")
 }
 
 impl Error {

@@ -32,7 +32,7 @@ impl Lab {
         if failures.is_empty() {
             return Ok(());
         }
-        let what = format!("{} exhibits could not be made:\n  {}", failures.len(), failures.join("\n  "));
+        let what = format!("{} exhibit(s) could not be made:\n  {}", failures.len(), failures.join("\n  "));
         Err(Error::Process { what })
     }
 
