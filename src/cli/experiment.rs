@@ -1,7 +1,7 @@
 //! `lacuna plan|data|train|rollout|eval|run|verify`.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -40,6 +40,20 @@ impl Common {
         self.lab_of(self.config()?)
     }
 
+    /// These options as arguments of another command, which may run in another folder.
+    fn arguments(&self, lab: &Lab) -> Result<Vec<String>> {
+        let absolute = |path: &Path| -> Result<String> {
+            Ok(std::path::absolute(path).map_err(Error::io(path))?.to_string_lossy().into_owned())
+        };
+        let mut given = vec!["--preset".into(), self.preset.clone()];
+        if let Some(path) = &self.config {
+            given.extend(["--config".into(), absolute(path)?]);
+        }
+        given.extend(self.settings.iter().flat_map(|setting| ["--set".into(), setting.clone()]));
+        given.extend(["--out".into(), absolute(lab.store().root())?, "--device".into(), self.device.clone()]);
+        Ok(given)
+    }
+
     fn lab_of(&self, config: Config) -> Result<Lab> {
         Lab::new(config, self.out.as_deref(), None)?.on_device(&self.device)
     }
@@ -53,6 +67,9 @@ pub struct Plan {
     /// Print the configuration as TOML instead.
     #[arg(long)]
     toml: bool,
+    /// Print the stages as JSON, each with the command that makes it and what it depends on (docs/cluster.md).
+    #[arg(long, conflicts_with = "toml")]
+    json: bool,
 }
 
 impl Plan {
@@ -60,6 +77,15 @@ impl Plan {
         let lab = self.common.lab()?;
         if self.toml {
             say!("{}", lab.config().to_toml().trim_end());
+        } else if self.json {
+            let mut jobs = lab.jobs()?;
+            for job in &mut jobs {
+                job.command.splice(1..1, self.common.arguments(&lab)?);
+            }
+            say!(
+                "{:#}",
+                serde_json::json!({ "preset": lab.config().preset, "results": lab.store().root(), "stages": jobs })
+            );
         } else {
             say!("{}", lab.plan()?);
         }

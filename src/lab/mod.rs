@@ -17,6 +17,7 @@
 mod child;
 mod exhibit;
 mod gallery;
+mod jobs;
 mod log;
 mod scores;
 mod stages;
