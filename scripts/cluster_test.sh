@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The workflow on a real Slurm: one node, this machine, with daemons and settings of its own (`make cluster-test`). Debian or Ubuntu,
-# as root: Slurm and MUNGE come from there. Nothing of the machine's own Slurm, if it has one, is read or touched.
+# as root: Slurm and MUNGE come from there. A machine that has a Slurm of its own is left alone.
 #
-#   scripts/cluster_test.sh COMMAND...     runs the command with SLURM_CONF set to the cluster's
+#   scripts/cluster_test.sh COMMAND...     runs the command beside the cluster
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,6 +11,9 @@ if ! command -v slurmctld >/dev/null || ! command -v slurmd >/dev/null || ! comm
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge
 fi
+# Jobs find their cluster here, whatever their environment says.
+conf=/etc/slurm/slurm.conf
+[ ! -e "$conf" ] || { echo "cluster-test: $conf is there: this machine has a Slurm of its own" >&2; exit 1; }
 
 # MUNGE wants folders that nobody else can write to.
 work=$(mktemp -d /run/lacuna-cluster.XXXXXX)
@@ -19,7 +22,7 @@ started=()
 stop() {
     for ((i = ${#started[@]} - 1; i >= 0; i--)); do kill "${started[i]}" 2>/dev/null || true; done
     wait 2>/dev/null || true
-    [ -n "${KEEP:-}" ] || rm -rf "$work"
+    rm -rf "$work" "$conf"
 }
 trap stop EXIT
 
@@ -58,7 +61,8 @@ MinJobAge=3600
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo)
 PartitionName=test Nodes=$host Default=YES MaxTime=60 State=UP
 CONF
-export SLURM_CONF=$work/slurm.conf
+mkdir -p "${conf%/*}"
+ln -s "$work/slurm.conf" "$conf"
 for ((i = 0; i < 50; i++)); do [ -S "$work/munge.socket" ] && break; sleep 0.1; done
 slurmctld -D >/dev/null 2>&1 &
 started+=($!)
