@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check doc wheel ffi fmt lint deny check-notebooks stale readme site clean distclean
+.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -123,6 +123,20 @@ ffi: build wheel ## The library for C, Fortran and Python: the installed wheel, 
 	  gfortran -O2 -J.cache -o $$program crates/ffi/fortran/lacuna.f90 examples/fortran/closed_loop.f90 \
 	    -Ltarget/release -llacuna_ffi -Wl,-rpath,$(CURDIR)/target/release; fi; \
 	  .cache/wheel/bin/python crates/ffi/check.py $${LACUNA_OUT:-data} spectral $$program
+
+# Snakemake has an environment of its own, so that the notebooks' stays as it is pinned.
+SNAKEMAKE := .cache/snakemake/bin/snakemake
+$(SNAKEMAKE): workflow/requirements.txt
+	@rm -rf .cache/snakemake && $(PYTHON) -m venv .cache/snakemake
+	.cache/snakemake/bin/pip install --quiet --disable-pip-version-check -r workflow/requirements.txt
+	@touch $@
+
+workflow-test: build $(SNAKEMAKE) ## Plans of every preset as jobs, then a tiny configuration in pieces: the same bits as in one process
+	.cache/snakemake/bin/python workflow/test.py workflow/profiles/local
+
+cluster-test: build $(SNAKEMAKE) ## The same on a Slurm of one node that is set up for it (Debian or Ubuntu, as root)
+	scripts/cluster_test.sh .cache/snakemake/bin/python workflow/test.py workflow/profiles/slurm --slurm-no-account \
+	  --slurm-status-command squeue --slurm-init-seconds-before-status-checks 3 --seconds-between-status-checks 3 --latency-wait 10
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps

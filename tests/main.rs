@@ -6,6 +6,8 @@ mod data;
 #[cfg(feature = "learn")]
 mod engine;
 mod eval;
+#[cfg(feature = "learn")]
+mod examples;
 mod fields;
 mod flow;
 mod house;

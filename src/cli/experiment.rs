@@ -54,6 +54,20 @@ impl Common {
     fn lab_of(&self, config: Config, figures: Option<&Path>) -> Result<Lab> {
         Lab::new(config, self.out.as_deref(), figures)?.on_device(&self.device)
     }
+
+    /// These options as arguments of another command, which may run in another folder.
+    fn arguments(&self, lab: &Lab) -> Result<Vec<String>> {
+        let absolute = |path: &Path| -> Result<String> {
+            Ok(std::path::absolute(path).map_err(Error::io(path))?.to_string_lossy().into_owned())
+        };
+        let mut given = vec!["--preset".into(), lab.config().preset.clone()];
+        if let Some(path) = &self.config {
+            given.extend(["--config".into(), absolute(path)?]);
+        }
+        given.extend(self.settings.iter().flat_map(|setting| ["--set".into(), setting.clone()]));
+        given.extend(["--out".into(), absolute(lab.store().root())?, "--device".into(), self.device.clone()]);
+        Ok(given)
+    }
 }
 
 /// [`Common`] of what computes.
@@ -81,7 +95,7 @@ pub struct Plan {
     /// Print the configuration as TOML instead.
     #[arg(long)]
     toml: bool,
-    /// Print the plan as one JSON object.
+    /// Print the plan as one JSON object: each stage with the command that makes it and what it depends on (docs/cluster.md).
     #[arg(long, conflicts_with = "toml")]
     json: bool,
 }
@@ -92,7 +106,7 @@ impl Plan {
         if self.toml {
             say!("{}", lab.config().to_toml().trim_end());
         } else if self.json {
-            say!("{}", serde_json::json!(lab.planned()?));
+            say!("{:#}", serde_json::json!(lab.planned(&self.common.arguments(&lab)?)?));
         } else {
             say!("{}", lab.plan()?);
         }

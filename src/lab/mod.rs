@@ -18,6 +18,7 @@ mod child;
 mod estimate;
 mod exhibit;
 mod gallery;
+mod jobs;
 mod log;
 mod plan;
 mod scores;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Lab;
 use super::estimate::{Rates, spin_up, steps, train_of, trajectories};
+use super::jobs::Job;
 use super::variations::{HELD, frontier_variations, hold_variations};
 use crate::config::{Config, SHORT, Stage, StageKind};
 use crate::error::Result;
@@ -33,6 +34,8 @@ pub(crate) struct Planned {
     from: Option<String>,
     /// Estimated resident memory in bytes.
     memory_bytes: u64,
+    #[serde(flatten)]
+    job: Job,
 }
 
 /// A plan.
@@ -59,7 +62,7 @@ impl Lab {
     /// # Errors
     /// Sizes that do not fit each other.
     pub fn plan(&self) -> Result<Table> {
-        let plan = self.planned()?;
+        let plan = self.planned(&[])?;
         let texts = |pick: &dyn Fn(&Planned) -> String| plan.stages.iter().map(pick).collect::<Vec<_>>();
         let time = |stage: &Planned| stage.seconds.map_or("–".into(), duration);
         let from = |stage: &Planned| match stage.state.as_str() {
@@ -92,10 +95,11 @@ impl Lab {
         )
     }
 
-    pub(crate) fn planned(&self) -> Result<Plan> {
+    /// [`Lab::plan`] for programs. `options` of all commands come behind their names.
+    pub(crate) fn planned(&self, options: &[String]) -> Result<Plan> {
         let rates = Rates::new(self);
         let stages = self.all_stages()?;
-        let stages = stages.iter().map(|(config, stage)| self.planned_stage(&rates, config, stage));
+        let stages = stages.iter().map(|(config, stage)| self.planned_stage(&rates, config, stage, options));
         let stages = stages.collect::<Result<Vec<_>>>()?;
         let open = || stages.iter().filter(|stage| stage.state != "done");
         Ok(Plan {
@@ -110,7 +114,7 @@ impl Lab {
         })
     }
 
-    fn planned_stage(&self, rates: &Rates, config: &Config, stage: &Stage) -> Result<Planned> {
+    fn planned_stage(&self, rates: &Rates, config: &Config, stage: &Stage, options: &[String]) -> Result<Planned> {
         let (seconds, from) = match rates.taken(stage) {
             Some(seconds) => (Some(seconds), None),
             None => rates.estimate(config, stage)?.unzip(),
@@ -124,11 +128,12 @@ impl Lab {
             seconds,
             from,
             memory_bytes: rates.memory(config, stage)?,
+            job: Job::new(&self.config, config, stage, options)?,
         })
     }
 
-    /// Every stage with the configuration that it is of, each once.
-    fn all_stages(&self) -> Result<Vec<(Config, Stage)>> {
+    /// Every stage with the configuration that it is of, each once, after those that it depends on.
+    pub(super) fn all_stages(&self) -> Result<Vec<(Config, Stage)>> {
         let config = &self.config;
         let mut stages = vec![config.data_stage()];
         for model in config.models.keys() {

@@ -45,6 +45,7 @@ fn origin(artifact: &Artifact) -> [(&'static str, String); 2] {
 impl super::Lab {
     fn facts(&self) -> (String, Vec<(&'static str, String)>) {
         let config = self.config();
+        let rollout = &config.rollout;
         let rows = vec![
             ("configuration", config.hash()[..crate::config::SHORT].to_string()),
             ("seed", config.seed.to_string()),
