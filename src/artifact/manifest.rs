@@ -72,7 +72,7 @@ impl Entry {
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
             let path = entry.map_err(Error::io(folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name == FILE || name.starts_with(".tmp") {
+            if name == FILE {
                 continue;
             }
             std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;

@@ -136,6 +136,8 @@ impl Store {
     }
 
     fn begin_with(&self, stage: &Stage, lock: fn(&File) -> Result<(), std::fs::TryLockError>) -> Result<Work> {
+        // Stages write HDF5; that is known before they compute.
+        h5::check_name(&self.root)?;
         let folder = self.root.join(format!("{}.partial", stage.folder()));
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         let path = self.root.join(format!("{}.lock", stage.folder()));
@@ -229,7 +231,8 @@ impl Work {
     /// I/O; nothing has its final name then.
     pub fn finish(self, seeds: &[String], parents: &[&Artifact], device: &str) -> Result<Artifact> {
         refuse_foreign(&self.folder)?;
-        for name in names(&self.folder)?.iter().filter(|name| name.ends_with(RECORD)) {
+        // Records have done their work, and what a killed run was writing is nobody's.
+        for name in names(&self.folder)?.iter().filter(|name| name.ends_with(RECORD) || name.starts_with(".tmp")) {
             self.discard(name)?;
         }
         let entry = Entry::of_folder(&self.folder, &self.stage, seeds, parents, device, self.clock.elapsed())?;

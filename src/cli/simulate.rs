@@ -1,18 +1,18 @@
 //! `lacuna simulate`: runs the solver from given vorticity fields, so that others can check it against theirs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use ndarray::{Array1, Array3, ArrayView3, Axis, Ix3, s};
+use ndarray::{Array1, ArrayView3, Axis, s};
 
 use crate::artifact::h5;
+use crate::config::limits::{STEPS, VALUES, product, within};
 use crate::config::{FlowConfig, NoiseConfig, Stepper};
 use crate::error::{Error, Result};
 use crate::flow::{Solver, Trajectory, run_batch};
 use crate::progress::Meter;
 use crate::rng::SeedTree;
-use crate::spectral::check_square;
 
 /// Most steps between two looks at the progress of a trajectory.
 const LOOK: usize = 256;
@@ -101,10 +101,13 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     if args.every == 0 {
         return Err(Error::config("--every", "0; at least one step between snapshots is needed"));
     }
-    let start = read(&args.init, &args.dataset)?;
-    let n = start.len_of(Axis(1));
+    within("--steps", args.steps, 0..=STEPS)?;
+    h5::check_name(&args.out)?;
+    let start = h5::fields(&h5::open(&args.init)?, &args.init, &args.dataset, &mut |line| say!("{line}"))?;
+    let (fields, n, _) = start.dim();
     let config = args.flow(n);
     config.validate().map_err(as_option)?;
+    product("--steps", &[fields, args.steps / args.every + 1, n, n], VALUES, "values")?;
     let seeds = SeedTree::new(args.seed).child("simulate");
     let mut batch = Vec::with_capacity(start.len_of(Axis(0)));
     for (i, field) in start.outer_iter().enumerate() {
@@ -184,32 +187,4 @@ fn fill(
         eprintln!("simulate: {kept} of {snapshots} snapshots were reached by all members");
     }
     Ok(outcome)
-}
-
-/// Reads (N, N) or (batch, N, N) as (batch, N, N): N even, batch at least 1, all values finite.
-fn read(path: &Path, name: &str) -> Result<Array3<f64>> {
-    let label = || format!("{}: dataset `{name}`", path.display());
-    let file = h5::open(path)?;
-    let data = h5::dataset(&file, path, name)?;
-    let expected = |shape: &[usize]| Error::shape(label(), "(N, N) or (batch, N, N), batch at least 1", shape);
-    let array = data
-        .read_dyn::<f64>()
-        .map_err(|error| Error::Hdf5 { path: path.into(), what: format!("dataset `{name}`: {error}") })?;
-    let shape = array.shape().to_vec();
-    let array = match shape.len() {
-        2 => array.insert_axis(Axis(0)),
-        _ => array,
-    };
-    let array = array.into_dimensionality::<Ix3>().map_err(|_| expected(&shape))?;
-    if array.len_of(Axis(0)) == 0 {
-        return Err(expected(&shape));
-    }
-    check_square(&label(), &array.shape()[1..])?;
-    match array.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        None => Ok(array),
-        Some(((b, i, j), value)) => {
-            let what = format!("dataset `{name}`: {value} at field {b}, point ({i}, {j}); all values must be finite");
-            Err(Error::Hdf5 { path: path.into(), what })
-        }
-    }
 }

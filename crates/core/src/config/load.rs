@@ -5,7 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Config, Precision, Preset};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
+use crate::file::read_text;
+
+/// Most bytes of a configuration file.
+const CONFIG_BYTES: u64 = 1 << 20;
 
 impl Config {
     /// A preset by name, with an optional TOML file and `path.to.field=value` settings laid over it, validated.
@@ -26,7 +30,7 @@ impl Config {
     pub fn load(preset: &str, file: Option<&Path>, settings: &[String]) -> Result<Self> {
         let mut value = spelled_out(&Self::preset(preset.parse::<Preset>()?))?;
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+            let text = read_text(path, CONFIG_BYTES)?;
             let table: toml::Table = text
                 .parse()
                 .map_err(|error: toml::de::Error| Error::config(path.display().to_string(), error.to_string()))?;
@@ -37,7 +41,8 @@ impl Config {
             let (path, text) = setting
                 .split_once('=')
                 .ok_or_else(|| Error::config(setting.as_str(), "expected path.to.field=value"))?;
-            set(&mut value, path.trim(), parse(text.trim()))?;
+            let (path, text) = (path.trim(), text.trim());
+            set(&mut value, path, parse(text).ok_or_else(|| not_finite(path, text))?)?;
         }
         let config: Self = typed(value)?;
         config.validate()?;
@@ -137,14 +142,38 @@ fn pointer_mut<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
     path.split('.').try_fold(value, |value, key| value.get_mut(key))
 }
 
-/// A value as TOML reads it; what TOML does not read is text.
-fn parse(text: &str) -> Value {
-    format!("value = {text}")
-        .parse::<toml::Table>()
-        .ok()
-        .and_then(|table| table.get("value").cloned())
-        .and_then(|value| serde_json::to_value(value).ok())
-        .unwrap_or_else(|| Value::String(text.into()))
+/// A value as TOML reads it, or a number or a list of words as one writes them in a hurry (`.5`, `1.`, `[none, exact]`); anything
+/// else is text. `None` for numbers that are not finite.
+fn parse(text: &str) -> Option<Value> {
+    let table = format!("value = {text}").parse::<toml::Table>();
+    if let Some(value) = table.ok().and_then(|mut table| table.remove("value")) {
+        return serde_json::to_value(value).ok().filter(finite);
+    }
+    if let Ok(number) = text.parse::<u64>() {
+        return Some(number.into());
+    }
+    if let Ok(number) = text.parse::<f64>() {
+        return Some(number.into()).filter(finite);
+    }
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        // Brackets within brackets are no words.
+        Some(words) if !words.contains(['[', ']']) => words.split(',').map(|word| parse(word.trim())).collect(),
+        _ => Some(text.into()),
+    }
+}
+
+/// Numbers that JSON has no form for become null.
+fn finite(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(values) => values.iter().all(finite),
+        Value::Object(values) => values.values().all(finite),
+        _ => true,
+    }
+}
+
+fn not_finite(path: &str, text: &str) -> Error {
+    Error::config(path, format!("{}; a finite number is needed", shown(text)))
 }
 
 fn set(root: &mut Value, path: &str, new: Value) -> Result<()> {
@@ -165,17 +194,32 @@ fn set(root: &mut Value, path: &str, new: Value) -> Result<()> {
     Ok(())
 }
 
-/// Integers given for floating-point fields become such, so that `dt=1` and `dt=1.0` are one configuration.
+/// Integers given for floating-point fields become such, so that `dt=1` and `dt=1.0` are one configuration, and whole numbers
+/// like 1e3 integers where those are asked for.
 fn fit(old: &Value, new: Value) -> Value {
-    match (old, &new) {
-        (Value::Number(old), Value::Number(n)) if old.is_f64() => n.as_f64().map_or(new.clone(), Value::from),
-        _ => new,
+    /// Above this not every whole number is one in double precision.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match (old, new) {
+        (Value::Number(old), Value::Number(new)) => match new.as_f64() {
+            Some(number) if old.is_f64() => number.into(),
+            Some(number) if new.is_f64() && number.fract() == 0.0 && (0.0..EXACT).contains(&number) => {
+                (number as u64).into()
+            }
+            _ => Value::Number(new),
+        },
+        (Value::Array(old), Value::Array(new)) if !old.is_empty() => {
+            new.into_iter().map(|value| fit(&old[0], value)).collect()
+        }
+        (_, new) => new,
     }
 }
 
 /// Lays `table` over `base`, refusing fields that `base` does not have; models may be added.
 fn overlay(base: &mut Value, table: Value, path: &str) -> Result<()> {
     let Value::Object(entries) = table else {
+        if !finite(&table) {
+            return Err(not_finite(path, "nan or inf"));
+        }
         *base = fit(base, table);
         return Ok(());
     };
@@ -225,6 +269,24 @@ mod tests {
         assert_eq!(config.models["p-cdm"].train.steps, 7);
         assert!(error("flow.viscosty=1").contains("flow.viscosty"), "{}", error("flow.viscosty=1"));
         assert!(error("flow.stepper=leapfrog").contains("flow.stepper"), "{}", error("flow.stepper=leapfrog"));
+        for (setting, value) in [
+            ("models.p-cdm.train.steps=1e3", "1000"),
+            ("flow.viscosity=.001", "0.001"),
+            ("flow.viscosity=1.", "1"),
+            ("flow.viscosity=1.e-3", "0.001"),
+            ("seed=18446744073709551615", "18446744073709551615"),
+            ("rollout.closures=[none, exact]", "[\"none\",\"exact\"]"),
+            ("study.frontier.steps=[1e1, 2]", "[10,2]"),
+        ] {
+            let config = Config::load("smoke", None, &[setting.into()]).unwrap();
+            let path = format!("/{}", setting.split_once('=').unwrap().0.replace('.', "/"));
+            let found = serde_json::to_value(&config).unwrap().pointer(&path).unwrap().to_string();
+            assert_eq!(found.trim_end_matches(".0"), value, "{setting}");
+        }
+        for wrong in ["flow.viscosity=nan", "flow.viscosity=-inf", "study.frontier.steps=[nan]"] {
+            assert!(error(wrong).contains("a finite number is needed"), "{}", error(wrong));
+        }
+        assert!(error("seed=1.5").contains("seed"), "{}", error("seed=1.5"));
         assert!(error("flow.n=-3").contains("flow.n"), "{}", error("flow.n=-3"));
         assert!(error("flow.viscosity=-1").contains("flow.viscosity"));
         assert!(error("data.n=48").contains("data.n"));

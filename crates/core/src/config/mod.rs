@@ -5,6 +5,7 @@
 //! the SHA-256 of the canonical JSON of exactly the parts it depends on ([`hash`]).
 
 mod closure;
+pub mod limits;
 mod load;
 mod model;
 mod presets;
@@ -26,7 +27,7 @@ pub use model::{
 pub use presets::Preset;
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
-pub use validate::{check_grid, whole_steps};
+pub use validate::{check_grid, some_steps, whole_steps};
 
 /// Everything that determines a run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
