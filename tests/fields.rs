@@ -32,7 +32,8 @@ pub fn distance(a: &Field, b: &Field) -> f64 {
     rms((a - b).view()) / rms(b.view()).max(f64::MIN_POSITIVE)
 }
 
-/// The published algorithm, transform by transform: u and ∇ω from all modes, product masked afterwards.
+/// The published algorithm, transform by transform: u and ∇ω from all modes, product masked afterwards. But for ∂ₓ of the modes
+/// n_x = −N/2, which vanishes as ∂ᵧ of n_y = N/2 does: the inverse transform drops what that leaves.
 pub fn published_advection(w: ArrayView2<f64>, length: f64) -> Field {
     let n = w.nrows();
     let grid = Grid::new(n, length).unwrap();
@@ -40,7 +41,8 @@ pub fn published_advection(w: ArrayView2<f64>, length: f64) -> Field {
     let part = |f: &dyn Fn(f64, f64, f64) -> Complex64| -> Field {
         let mut out: Spectrum = w_hat.clone();
         for ((i, j), value) in out.indexed_iter_mut() {
-            *value *= f(grid.kx(i), grid.ky(j), if i + j == 0 { 1.0 } else { grid.k2(i, j) });
+            let kx = if i == n / 2 { 0.0 } else { grid.kx(i) };
+            *value *= f(kx, grid.ky(j), if i + j == 0 { 1.0 } else { grid.k2(i, j) });
         }
         irfft2(&out, n)
     };

@@ -1,7 +1,7 @@
 //! The solver against closed forms, budgets, orders and the published law of its noise.
 
-use lacuna::config::{FlowConfig, Stepper};
-use lacuna::flow::{Advection, Solver, Trajectory, initial_vorticity, run_batch};
+use lacuna::config::{Config, FlowConfig, Preset, Stepper};
+use lacuna::flow::{Advection, QWiener, Solver, Trajectory, initial_vorticity, run_batch};
 use lacuna::rng::SeedTree;
 use lacuna::spectral::{Field, Grid, irfft2, rfft2, truncate};
 use ndarray::Array2;
@@ -31,15 +31,51 @@ fn advection_is_the_published_one_for_masked_and_for_any_fields() {
         }
     }
     // White in space: the Nyquist modes matter.
-    let n = 32;
-    let mut state = 1u64;
-    let white = Array2::from_shape_simple_fn((n, n), || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
-    });
+    let (n, white) = (32, white(32));
     let mut out = Array2::zeros((n, n));
     Advection::new(n, 1.0).unwrap().eval(white.view(), out.view_mut());
     assert!(distance(&out, &published_advection(white.view(), 1.0)) < ROUND_OFF);
+}
+
+/// A field that is white in space.
+fn white(n: usize) -> Field {
+    let mut state = 1u64;
+    Array2::from_shape_simple_fn((n, n), || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
+    })
+}
+
+#[test]
+fn the_mirror_image_of_a_white_field_runs_as_the_mirror_image() {
+    let run = |start: Field| {
+        let mut solver = Solver::new(&quiet(32)).unwrap();
+        solver.set_vorticity(start.view()).unwrap();
+        (0..300).for_each(|_| solver.step(None).unwrap());
+        solver.vorticity()
+    };
+    // x and y exchanged, which turns vortices the other way round.
+    let mirrored = |w: &Field| -w.t().to_owned();
+    let (image, other) = (mirrored(&run(white(32))), run(mirrored(&white(32))));
+    assert!(distance(&image, &other) < ROUND_OFF, "{}", distance(&image, &other));
+}
+
+#[test]
+fn fields_of_the_presets_have_no_nyquist_modes() {
+    for preset in [Preset::Smoke, Preset::Desk, Preset::Paper, Preset::Les] {
+        let flow = Config::preset(preset).flow;
+        let n = flow.n;
+        let start = initial_vorticity(&flow, &SeedTree::new(7)).unwrap();
+        let mut draw = Array2::zeros((n, n));
+        QWiener::new(&flow).unwrap().sample_into(&mut SeedTree::new(8).stream(), draw.view_mut());
+        for field in [start, draw] {
+            let modes = rfft2(field.view());
+            let largest =
+                |modes: &mut dyn Iterator<Item = &num_complex::Complex64>| modes.map(|z| z.norm()).fold(0.0, f64::max);
+            let (row, column) = (largest(&mut modes.row(n / 2).iter()), largest(&mut modes.column(n / 2).iter()));
+            assert!(row.max(column) < 1e-13 * largest(&mut modes.iter()), "{preset:?}: {row} {column}");
+        }
+    }
 }
 
 #[test]

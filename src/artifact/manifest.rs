@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::checksum::sha256;
 use super::{Artifact, write_atomically};
-use crate::config::{SHORT, Stage, hex};
+use crate::config::{SHORT, Stage};
 use crate::error::{Error, Result};
-use crate::file::{TEMPORARY, TEXT_BYTES, is_plain_name, read_text};
+use crate::file::{TEXT_BYTES, hex, is_plain_name, read_text};
 
 /// Name of the copy of its manifest line in a result's folder.
 pub(super) const FILE: &str = "artifact.json";
@@ -72,7 +72,7 @@ impl Entry {
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
             let path = entry.map_err(Error::io(folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name == FILE || name.starts_with(TEMPORARY) {
+            if name == FILE {
                 continue;
             }
             std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lock::{Lock, POLL, Share, holder};
 use super::manifest::record;
-use super::{Artifact, Entry, MANIFEST, Store, parts, sha256, write_atomically};
+use super::{Artifact, Entry, MANIFEST, Store, h5, parts, sha256, write_atomically};
 use crate::config::Stage;
 use crate::error::{Error, Result};
 use crate::file::{TEMPORARY, read_text};
@@ -89,6 +89,8 @@ impl Store {
         deadline: Option<Instant>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<Begun>> {
+        // Stages write HDF5; that is known before they compute.
+        h5::check_name(&self.root)?;
         std::fs::create_dir_all(&self.root).map_err(Error::io(&self.root))?;
         self.put_in_order();
         let folder = self.root.join(format!("{}.partial", stage.folder()));
@@ -218,6 +220,7 @@ impl Work {
     pub fn finish(mut self, seeds: &[String], parents: &[&Artifact], device: &str) -> Result<Artifact> {
         remove_temporaries(&self.folder)?;
         refuse_foreign(&self.folder)?;
+        // Records have done their work.
         for name in names(&self.folder)?.iter().filter(|name| name.ends_with(RECORD)) {
             self.discard(name)?;
         }

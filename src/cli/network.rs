@@ -84,7 +84,9 @@ impl Apply {
             (Op::Score, None) => return Err(Error::config("tau", "a score needs --tau")),
         };
         let checkpoint = Checkpoint::load(&self.checkpoint)?;
-        apply_file(&checkpoint, operation, &self.input, &self.dataset, self.condition.as_deref(), &self.out)?;
+        let condition = self.condition.as_deref();
+        let mut notice = |line: &str| say!("{line}");
+        apply_file(&checkpoint, operation, &self.input, &self.dataset, condition, &self.out, &mut notice)?;
         say!("written to {}", self.out.display());
         Ok(())
     }

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::record::Recorder;
 use crate::artifact::h5;
-use crate::config::{Axes, Config, MissingTerm, StartConfig, hex};
+use crate::config::{Axes, Config, MissingTerm, StartConfig};
 use crate::error::{Error, Result};
+use crate::file::hex;
 use crate::spectral::{Field, check_square, truncate};
 
 /// A dataset of square fields: (N, N), or such fields along axes before these.

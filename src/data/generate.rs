@@ -11,7 +11,7 @@ use super::source::adopt;
 use super::split::{NAMES, Split};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
-use crate::config::{Config, whole_steps};
+use crate::config::{Config, some_steps, whole_steps};
 use crate::error::{Error, Result, goes_on};
 use crate::flow::{Solver, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
@@ -69,7 +69,7 @@ struct Snapshots {
 impl Snapshots {
     fn new(Config { flow, data, .. }: &Config) -> Result<Self> {
         let burn_in = whole_steps("data.burn_in", data.burn_in, flow.dt)?;
-        let stride = whole_steps("data.interval", data.interval, flow.dt)?.max(1);
+        let stride = some_steps("data.interval", data.interval, flow.dt)?;
         // The end need be no multiple of the step: it is where nothing is kept any more.
         let end = (data.final_time / flow.dt).round() as usize;
         Ok(Self { burn_in, stride, count: end.saturating_sub(burn_in).div_ceil(stride).max(1) })

@@ -12,8 +12,9 @@ use super::folder::Folder;
 use super::split::{NAMES, Split, candidates, holds};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, h5, sha256, write_atomically};
-use crate::config::{Config, SourceConfig, hex};
+use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result};
+use crate::file::hex;
 
 /// Fills in what only files tell: absolute paths, and the checksums by which results are bound to the files of `data.source` and
 /// the field of `rollout.init`. Files whose checksum the configuration gives are not opened: their results may be there already.

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, s};
+use ndarray::Array3;
 
 use super::{Pairs, Stats};
 use crate::artifact::h5;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 use crate::spectral::check_square;
 
 /// What the published datasets are called, between the split's prefix and the grid size: ω, H, known part.
@@ -63,25 +63,25 @@ impl Split {
         let suffix = match suffixes.as_slice() {
             [one] => one,
             [] => {
-                let there = file.member_names().unwrap_or_default().join(", ");
+                let there = listed(file.member_names().unwrap_or_default());
                 let what = format!("no dataset `{key}_{}` or `{key}_{0}_<n>`; the file holds {there}", NAMES[0]);
                 return Err(Error::Hdf5 { path: path.into(), what });
             }
             several => {
-                let what = format!("{key} split on several grids: suffixes {}", several.join(", "));
+                let what = format!("{key} split on several grids: suffixes {}", listed(several));
                 return Err(Error::Hdf5 { path: path.into(), what });
             }
         };
         let names = NAMES.map(|name| format!("{key}_{name}{suffix}"));
         let label = |name: &str| format!("{}: dataset `{name}`", path.display());
-        let shape = h5::dataset(&file, path, &names[0])?.shape();
+        let shape = h5::Numbers::open(&file, path, &names[0])?.shape();
         let n = match shape[..] {
             [_, ..] if shape.len() == 3 => check_square(&label(&names[0]), &shape[1..])?,
             _ => return Err(Error::shape(label(&names[0]), "(samples, n, n)", &shape)),
         };
         let known = file.dataset(&names[2]).is_ok();
         for name in &names[1..2 + usize::from(known)] {
-            let found = h5::dataset(&file, path, name)?.shape();
+            let found = h5::Numbers::open(&file, path, name)?.shape();
             if found != shape {
                 return Err(Error::shape(label(name), format!("{shape:?} as `{}`", names[0]), &found));
             }
@@ -125,7 +125,7 @@ impl Split {
     /// The file cannot be read.
     pub fn times(&self) -> Result<Vec<f64>> {
         let file = h5::open(&self.path)?;
-        h5::dataset(&file, &self.path, "t")?.read_raw().map_err(h5::error(&self.path))
+        Ok(h5::Numbers::open(&file, &self.path, "t")?.array::<f64, ndarray::IxDyn>()?.into_iter().collect())
     }
 
     /// All pairs of the split.
@@ -185,9 +185,7 @@ impl Split {
         let (from, to) = (self.first + range.start, self.first + range.end);
         let (from, to) = (from * self.per_trajectory, to * self.per_trajectory);
         let wrong = |what: String| Error::Hdf5 { path: self.path.clone(), what: format!("dataset `{name}`: {what}") };
-        let values: Array3<f32> = h5::dataset(file, &self.path, name)?
-            .read_slice(s![from..to, .., ..])
-            .map_err(|error| wrong(error.to_string()))?;
+        let values: Array3<f32> = h5::Numbers::open(file, &self.path, name)?.fields(from..to)?;
         match values.indexed_iter().find(|(_, value)| !value.is_finite()) {
             None => Ok(values),
             Some(((k, i, j), value)) => {

@@ -3,5 +3,6 @@
 mod apply;
 mod pickle;
 pub mod pytorch;
+mod state_dict;
 
 pub use apply::apply_file;

@@ -383,10 +383,7 @@ impl<'a> Job<'a> {
 fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dyn FnMut(&str)) -> Result<Field> {
     let path = work.path(START);
     let n = config.flow.n;
-    let read = || -> Result<Array2<f64>> {
-        let wrong = h5::error(&path);
-        h5::dataset(&h5::open(&path)?, &path, "vorticity")?.read_2d().map_err(wrong)
-    };
+    let read = || -> Result<Array2<f64>> { h5::Numbers::open(&h5::open(&path)?, &path, "vorticity")?.array() };
     // A file that is not whole is made again.
     if work.is_sealed(START, progress)
         && let Ok(w) = read()

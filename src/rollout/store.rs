@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use ndarray::{Array1, Array2, Array4};
+use ndarray::Array2;
 
 use super::{Cost, Ensemble, Reference};
 use crate::artifact::h5;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 /// Layout version of both kinds of file; raised when a reader of the old layout would misread the new one.
 const FORMAT: i64 = 1;
@@ -48,21 +48,21 @@ impl Ensemble {
     /// Not such a file, or damaged.
     pub fn load(path: &Path) -> Result<Self> {
         let this = read_file(path, "ensemble", |file| {
-            let failed: Array1<f64> = file.dataset("failed_at")?.read_1d()?;
+            let failed: Vec<f64> = numbers(file, path, "failed_at")?;
             Ok(Self {
-                closure: h5::text(file, "closure")?,
-                seeds: h5::text(file, "seeds")?,
-                device: h5::text(file, "device")?,
-                config_hash: h5::text(file, "config_hash")?,
-                times: file.dataset("t")?.read_raw()?,
-                fields: read_fields(file)?,
+                closure: text(file, path, "closure")?,
+                seeds: text(file, path, "seeds")?,
+                device: text(file, path, "device")?,
+                config_hash: text(file, path, "config_hash")?,
+                times: numbers(file, path, "t")?,
+                fields: h5::Numbers::open(file, path, "vorticity")?.array()?,
                 failures: failed.iter().map(|&t| if t.is_nan() { None } else { Some(t) }).collect(),
                 cost: Cost {
-                    steps: usize::try_from(value::<i64>(file, "steps")?).unwrap_or(0),
-                    draws: usize::try_from(value::<i64>(file, "draws")?).unwrap_or(0),
-                    wall_s: value(file, "wall_s")?,
-                    thread_s: value(file, "thread_s")?,
-                    closure_s: value(file, "closure_s")?,
+                    steps: usize::try_from(value::<i64>(file, path, "steps")?).unwrap_or(0),
+                    draws: usize::try_from(value::<i64>(file, path, "draws")?).unwrap_or(0),
+                    wall_s: value(file, path, "wall_s")?,
+                    thread_s: value(file, path, "thread_s")?,
+                    closure_s: value(file, path, "closure_s")?,
                 },
             })
         })?;
@@ -106,14 +106,14 @@ impl Reference {
     /// Not such a file, or damaged.
     pub fn load(path: &Path) -> Result<Self> {
         let this = read_file(path, "reference", |file| {
-            let start: Array2<f64> = file.dataset("start")?.read_2d()?;
+            let start: Array2<f64> = h5::Numbers::open(file, path, "start")?.array()?;
             Ok(Self {
-                seeds: h5::text(file, "seeds")?,
-                config_hash: h5::text(file, "config_hash")?,
+                seeds: text(file, path, "seeds")?,
+                config_hash: text(file, path, "config_hash")?,
                 start,
-                times: file.dataset("t")?.read_raw()?,
-                fields: read_fields(file)?,
-                wall_s: value(file, "wall_s")?,
+                times: numbers(file, path, "t")?,
+                fields: h5::Numbers::open(file, path, "vorticity")?.array()?,
+                wall_s: value(file, path, "wall_s")?,
             })
         })?;
         if this.fields.shape()[0] != this.times.len() || this.fields.shape()[2..] != *this.start.shape() {
@@ -124,31 +124,37 @@ impl Reference {
     }
 }
 
-fn read_fields(file: &hdf5::File) -> hdf5::Result<Array4<f32>> {
-    file.dataset("vorticity")?.read::<f32, ndarray::Ix4>()
+fn numbers(file: &hdf5::File, path: &Path, name: &str) -> Result<Vec<f64>> {
+    Ok(h5::Numbers::open(file, path, name)?.array::<f64, ndarray::Ix1>()?.to_vec())
 }
 
-fn value<T: hdf5::H5Type>(file: &hdf5::File, name: &str) -> hdf5::Result<T> {
-    file.attr(name)?.read_scalar()
+fn text(file: &hdf5::File, path: &Path, name: &str) -> Result<String> {
+    h5::text(file, name).map_err(h5::error(path))
+}
+
+fn value<T: hdf5::H5Type>(file: &hdf5::File, path: &Path, name: &str) -> Result<T> {
+    file.attr(name).and_then(|attribute| attribute.read_scalar()).map_err(h5::error(path))
 }
 
 fn write_file(path: &Path, fill: impl FnOnce(&hdf5::File) -> hdf5::Result<()>) -> Result<()> {
     h5::create(path, |file| fill(file).map_err(h5::error(path)))
 }
 
-fn read_file<T>(path: &Path, kind: &str, read: impl FnOnce(&hdf5::File) -> hdf5::Result<T>) -> Result<T> {
+fn read_file<T>(path: &Path, kind: &str, read: impl FnOnce(&hdf5::File) -> Result<T>) -> Result<T> {
     let failed = |what: String| Error::Hdf5 { path: path.into(), what };
     let file = h5::open(path)?;
-    let found = h5::text(&file, "kind").map_err(|error| failed(format!("expected a lacuna {kind}: {error}")))?;
-    let format: i64 = value(&file, "format").map_err(|error| failed(error.to_string()))?;
+    let found = text(&file, path, "kind").map_err(|error| failed(format!("expected a lacuna {kind}: {error}")))?;
+    let format: i64 = value(&file, path, "format")?;
     if found != kind || format != FORMAT {
-        return Err(failed(format!("expected {kind}, format {FORMAT}; found {found}, format {format}")));
+        return Err(failed(format!("expected {kind}, format {FORMAT}; found {}, format {format}", shown(&found))));
     }
-    read(&file).map_err(|error| failed(error.to_string()))
+    read(&file)
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array4;
+
     use super::*;
 
     fn ensemble() -> Ensemble {

@@ -1,5 +1,6 @@
 //! One error type for the whole crate: every message says what was expected, what was found and where.
 
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 /// Result with [`enum@Error`].
@@ -10,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", Legible(path.display()))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -18,7 +19,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// An HDF5 file is missing something, is damaged or could not be written.
-    #[error("{}: {what}", path.display())]
+    #[error("{}: {}", Legible(path.display()), Legible(what))]
     Hdf5 {
         /// The file.
         path: PathBuf,
@@ -26,7 +27,7 @@ pub enum Error {
         what: String,
     },
     /// A configuration value is unknown or impossible.
-    #[error("config `{field}`: {what}")]
+    #[error("config `{}`: {}", Legible(field), Legible(what))]
     Config {
         /// Dotted path of the field, as accepted by `--set`.
         field: String,
@@ -34,7 +35,7 @@ pub enum Error {
         what: String,
     },
     /// An array has the wrong shape.
-    #[error("{what}: expected shape {expected}, found {found:?}")]
+    #[error("{}: expected shape {expected}, found {found:?}", Legible(what))]
     Shape {
         /// Which array.
         what: String,
@@ -56,7 +57,7 @@ pub enum Error {
         value: f64,
     },
     /// A checkpoint or an artifact is damaged, of another version or of another kind.
-    #[error("{}: {what}", path.display())]
+    #[error("{}: {}", Legible(path.display()), Legible(what))]
     Artifact {
         /// The file.
         path: PathBuf,
@@ -64,7 +65,7 @@ pub enum Error {
         what: String,
     },
     /// A child process or an outside tool failed.
-    #[error("{what}")]
+    #[error("{}", Legible(what))]
     Process {
         /// The command and how it ended.
         what: String,
@@ -88,7 +89,7 @@ pub enum Error {
         value: f64,
     },
     /// A table could not be built.
-    #[error("table: {0}")]
+    #[error("table: {}", Legible(_0))]
     Table(String),
     /// A figure could not be drawn.
     #[error("figure {name}: {what}")]
@@ -128,5 +129,86 @@ impl Error {
     /// A wrong shape.
     pub fn shape(what: impl Into<String>, expected: impl Into<String>, found: &[usize]) -> Self {
         Self::Shape { what: what.into(), expected: expected.into(), found: found.to_vec() }
+    }
+}
+
+/// Most characters of a message. What is said of a whole store may be long; what a file makes long is not read to its end.
+const MESSAGE: usize = 1 << 16;
+/// Most characters of a name that stands in a file, and most names of a list.
+const NAME: usize = 100;
+const NAMES: usize = 20;
+
+/// Letters that a terminal does not show but acts on.
+fn acts(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What is shown of a text that stands in a file: letters that act are escaped, and what is long is cut.
+pub fn shown(text: &str) -> String {
+    let mut out = String::new();
+    for letter in text.chars().take(NAME) {
+        if acts(letter) { out.extend(letter.escape_unicode()) } else { out.push(letter) }
+    }
+    let more = text.chars().count().saturating_sub(NAME);
+    if more > 0 { format!("{out}… ({more} more characters)") } else { out }
+}
+
+/// Names that stand in a file, the first few of them as [`shown`].
+pub fn listed(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    let first: Vec<String> = names.iter().take(NAMES).map(|name| shown(name.as_ref())).collect();
+    let more = names.len().saturating_sub(NAMES);
+    if more > 0 { format!("{} and {more} more", first.join(", ")) } else { first.join(", ") }
+}
+
+/// A message as it is shown: lines stay lines, other letters that a terminal acts on are escaped, and it has an end.
+struct Legible<T>(T);
+
+impl<T: fmt::Display> fmt::Display for Legible<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = MESSAGE;
+        let mut out = Escaped { to: f, left: &mut left };
+        let outcome = write!(out, "{}", self.0);
+        if left == 0 { f.write_str(" …") } else { outcome }
+    }
+}
+
+/// Passes on what is legible of it.
+struct Escaped<'a, 'b> {
+    to: &'a mut fmt::Formatter<'b>,
+    left: &'a mut usize,
+}
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            *self.left -= 1;
+            if *self.left == 0 {
+                return Err(fmt::Error);
+            }
+            if acts(letter) && letter != '\n' {
+                write!(self.to, "{}", letter.escape_unicode())?;
+            } else {
+                self.to.write_char(letter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_files_do_nothing_to_a_terminal_and_end() {
+        let evil = "\u{1b}[2Jname\u{202e}\n";
+        assert_eq!(shown(evil), "\\u{1b}[2Jname\\u{202e}\\u{a}");
+        let error = Error::Artifact { path: "a\u{7}".into(), what: format!("{evil}second line") }.to_string();
+        assert_eq!(error, "a\\u{7}: \\u{1b}[2Jname\\u{202e}\nsecond line");
+        assert_eq!(shown(&"x".repeat(500)).len(), 100 + "… (400 more characters)".len());
+        assert!(listed(["a"; 500]).ends_with(", a and 480 more"));
+        let long = Error::Artifact { path: "a".into(), what: "x".repeat(10 * MESSAGE) }.to_string();
+        assert!(long.chars().count() < MESSAGE + 10 && long.ends_with(" …"), "{}", long.len());
     }
 }

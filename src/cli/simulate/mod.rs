@@ -12,6 +12,7 @@ use self::restart::{Ended, Ending, Settings, discard, write_streams};
 use super::numbers::{count, real, whole};
 use super::output::Output;
 use crate::artifact::h5;
+use crate::config::limits::{STEPS, VALUES, product, within};
 use crate::config::{Axes, FlowConfig, NoiseConfig, Stepper};
 use crate::data::FieldSet;
 use crate::error::{Error, Result};
@@ -147,6 +148,8 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     if args.every == 0 {
         return Err(Error::config("--every", "0; at least one step between snapshots is needed"));
     }
+    within("--steps", args.steps, 0..=STEPS)?;
+    h5::check_name(&args.output.out)?;
     let inputs: Vec<&Path> = args.init.iter().chain(&args.restart).map(PathBuf::as_path).collect();
     args.output.check(&inputs)?;
     let job = match (&args.restart, &args.init, &args.dataset) {
@@ -249,6 +252,7 @@ impl Job {
     fn run(&self, args: &SimulateArgs, file: &hdf5::File) -> Result<Result<()>> {
         let wrong = h5::error(&args.output.out);
         let (members, n, snapshots) = (self.streams.len(), self.settings.flow.n, args.steps / args.every + 1);
+        product("--steps", &[members, snapshots, n, n], VALUES, "values")?;
         let data = file.new_dataset::<f64>().shape((members, snapshots, n, n)).create("vorticity").map_err(wrong)?;
         // The initial fields as given, not after a round trip through Fourier space; all of them before any run can fail.
         for i in 0..members {

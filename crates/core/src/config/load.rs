@@ -5,7 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Config, Precision, Preset};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
+use crate::file::read_text;
+
+/// Most bytes of a configuration file.
+const CONFIG_BYTES: u64 = 1 << 20;
 
 impl Config {
     /// A preset by name, with an optional TOML file and `path.to.field=value` settings laid over it, validated.
@@ -107,7 +111,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
 }
 
 fn table(path: &Path) -> Result<toml::Table> {
-    table_of(&std::fs::read_to_string(path).map_err(Error::io(path))?, &path.display().to_string())
+    table_of(&read_text(path, CONFIG_BYTES)?, &path.display().to_string())
 }
 
 fn table_of(text: &str, name: &str) -> Result<toml::Table> {
@@ -172,12 +176,38 @@ fn pointer_mut<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
     path.split('.').try_fold(value, |value, key| value.get_mut(key))
 }
 
-/// A value as it is written on a command line: as TOML reads it, a number in any notation, or text.
-fn parse(text: &str) -> Value {
-    let read = format!("value = {text}").parse::<toml::Table>().ok();
-    let value = read.and_then(|table| table.get("value").cloned()).and_then(|value| serde_json::to_value(value).ok());
-    let number = || text.parse::<u64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from)).ok();
-    value.or_else(number).unwrap_or_else(|| Value::String(text.into()))
+/// A value as TOML reads it, or a number or a list of words as one writes them in a hurry (`.5`, `1.`, `[none, exact]`); anything
+/// else is text. `None` for numbers that are not finite.
+fn parse(text: &str) -> Option<Value> {
+    let table = format!("value = {text}").parse::<toml::Table>();
+    if let Some(value) = table.ok().and_then(|mut table| table.remove("value")) {
+        return serde_json::to_value(value).ok().filter(finite);
+    }
+    if let Ok(number) = text.parse::<u64>() {
+        return Some(number.into());
+    }
+    if let Ok(number) = text.parse::<f64>() {
+        return Some(number.into()).filter(finite);
+    }
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        // Brackets within brackets are no words.
+        Some(words) if !words.contains(['[', ']']) => words.split(',').map(|word| parse(word.trim())).collect(),
+        _ => Some(text.into()),
+    }
+}
+
+/// Numbers that JSON has no form for become null.
+fn finite(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(values) => values.iter().all(finite),
+        Value::Object(values) => values.values().all(finite),
+        _ => true,
+    }
+}
+
+fn not_finite(path: &str, text: &str) -> Error {
+    Error::config(path, format!("{}; must be finite", shown(text)))
 }
 
 fn set(root: &mut Value, path: &str, text: &str) -> Result<()> {
@@ -197,7 +227,8 @@ fn set(root: &mut Value, path: &str, text: &str) -> Result<()> {
             Error::config(seen.as_str(), what)
         })?;
     }
-    *slot = fit(path, slot, parse(text), text)?;
+    let new = parse(text).ok_or_else(|| not_finite(path, text))?;
+    *slot = fit(path, slot, new, text)?;
     Ok(())
 }
 
@@ -209,25 +240,26 @@ fn set(root: &mut Value, path: &str, text: &str) -> Result<()> {
 fn fit(path: &str, old: &Value, new: Value, text: &str) -> Result<Value> {
     /// Beyond it not every whole number is a floating-point number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let wrong = |what: &str| Err(Error::config(path, format!("{text}; {what}")));
-    match (old, &new) {
-        (Value::Number(old), Value::Number(n)) if old.is_f64() => Ok(n.as_f64().map_or(new.clone(), Value::from)),
-        (Value::Number(old), Value::Number(n)) if !old.is_f64() && n.is_f64() => match n.as_f64() {
+    let wrong = |what: &str| Err(Error::config(path, format!("{}; {what}", shown(text))));
+    match (old, new) {
+        (Value::Number(old), Value::Number(new)) if old.is_f64() => Ok(new.as_f64().map_or(new.into(), Value::from)),
+        (Value::Number(_), Value::Number(new)) if new.is_f64() => match new.as_f64() {
             Some(value) if value.fract() == 0.0 && (0.0..=EXACT).contains(&value) => Ok(Value::from(value as u64)),
             _ => wrong("must be a whole number"),
         },
-        // Infinity and what is no number have no other form.
-        (Value::Number(old), Value::Null) if old.is_f64() => wrong("must be finite"),
-        (Value::Number(old), Value::Number(n)) if old.is_u64() && n.as_i64().is_some_and(|n| n < 0) => {
+        (Value::Number(old), Value::Number(new)) if old.is_u64() && new.as_i64().is_some_and(|new| new < 0) => {
             wrong("must be a whole number, not below 0")
         }
-        (Value::Number(_), Value::Number(_)) => Ok(new),
+        (Value::Number(_), Value::Number(new)) => Ok(new.into()),
         (Value::Number(_), _) => wrong("must be a number"),
-        (Value::Array(_), Value::Array(_)) => Ok(new),
-        (Value::Array(_), _) => wrong("must be a list, its texts in quotes: [\"a\", \"b\"] or [1, 2]"),
-        (Value::Bool(_), Value::Bool(_)) => Ok(new),
+        (Value::Array(old), Value::Array(new)) => match old.first() {
+            Some(old) => new.into_iter().map(|value| fit(path, old, value, text)).collect(),
+            None => Ok(new.into()),
+        },
+        (Value::Array(_), _) => wrong("must be a list: [a, b] or [1, 2]"),
+        (Value::Bool(_), Value::Bool(new)) => Ok(new.into()),
         (Value::Bool(_), _) => wrong("must be true or false"),
-        _ => Ok(new),
+        (_, new) => Ok(new),
     }
 }
 
@@ -235,6 +267,9 @@ fn fit(path: &str, old: &Value, new: Value, text: &str) -> Result<Value> {
 fn overlay(base: &mut Value, table: Value, path: &str) -> Result<()> {
     let Value::Object(entries) = table else {
         let text = table.to_string();
+        if !finite(&table) {
+            return Err(not_finite(path, "nan or inf"));
+        }
         *base = fit(path, base, table, &text)?;
         return Ok(());
     };
@@ -288,6 +323,24 @@ mod tests {
         assert_eq!(config.models["p-cdm"].train.steps, 7);
         assert!(error("flow.viscosty=1").contains("flow.viscosty"), "{}", error("flow.viscosty=1"));
         assert!(error("flow.stepper=leapfrog").contains("flow.stepper"), "{}", error("flow.stepper=leapfrog"));
+        for (setting, value) in [
+            ("models.p-cdm.train.steps=1e3", "1000"),
+            ("flow.viscosity=.001", "0.001"),
+            ("flow.viscosity=1.", "1"),
+            ("flow.viscosity=1.e-3", "0.001"),
+            ("seed=18446744073709551615", "18446744073709551615"),
+            ("rollout.closures=[none, exact]", "[\"none\",\"exact\"]"),
+            ("study.frontier.steps=[1e1, 2]", "[10,2]"),
+        ] {
+            let config = Config::load("smoke", None, &[setting.into()]).unwrap();
+            let path = format!("/{}", setting.split_once('=').unwrap().0.replace('.', "/"));
+            let found = serde_json::to_value(&config).unwrap().pointer(&path).unwrap().to_string();
+            assert_eq!(found.trim_end_matches(".0"), value, "{setting}");
+        }
+        for wrong in ["flow.viscosity=nan", "flow.viscosity=-inf", "study.frontier.steps=[nan]"] {
+            assert!(error(wrong).contains("must be finite"), "{}", error(wrong));
+        }
+        assert!(error("seed=1.5").contains("seed"), "{}", error("seed=1.5"));
         assert!(error("flow.n=-3").contains("flow.n"), "{}", error("flow.n=-3"));
         assert!(error("flow.viscosity=-1").contains("flow.viscosity"));
         assert!(error("data.n=48").contains("data.n"));
@@ -302,7 +355,6 @@ mod tests {
         assert!(wrong.contains("models.p-cdm.train.precision") && wrong.contains("f16"), "{wrong}");
         assert!(error("rollout.closures=[\"other\"]").contains("other"));
         for (setting, words) in [
-            ("rollout.closures=[none]", ["rollout.closures", "in quotes"]),
             ("rollout.closures=none", ["rollout.closures", "must be a list"]),
             ("models.p-cdm.train.steps=2.5", ["models.p-cdm.train.steps", "whole number"]),
             ("models.p-cdm.train.steps=many", ["models.p-cdm.train.steps", "must be a number"]),

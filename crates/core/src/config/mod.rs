@@ -5,6 +5,7 @@
 //! the SHA-256 of the canonical JSON of exactly the parts it depends on ([`hash`]).
 
 mod closure;
+pub mod limits;
 mod load;
 mod model;
 mod presets;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::file::hex;
 
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
 pub use model::{
@@ -28,7 +30,7 @@ pub use presets::Preset;
 pub use source::{Axes, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
-pub use validate::{check_grid, whole_steps};
+pub use validate::{check_grid, some_steps, whole_steps};
 
 /// Everything that determines a run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -309,9 +311,4 @@ pub fn hash(value: &impl Serialize) -> String {
     // serde_json's map is sorted by key, so going through `Value` makes the text canonical.
     let canonical = serde_json::to_value(value).expect("config types serialise").to_string();
     hex(&Sha256::digest(canonical.as_bytes()))
-}
-
-/// A digest in hexadecimal digits.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{MEMBERS, SAMPLING_STEPS, STEPS, VALUES, product, within};
 use super::{Config, RolloutConfig};
 use crate::error::{Error, Result};
 
@@ -99,11 +100,13 @@ impl Config {
                 Error::config("study.frontier.models", what)
             })?;
         }
-        for (field, values) in [("steps", &steps[..]), ("every", &every[..]), ("members", &[*members])] {
-            if let Some(value) = values.iter().find(|&&value| value == 0) {
-                return Err(Error::config(format!("study.frontier.{field}"), format!("{value}; at least 1 is needed")));
-            }
+        let points =
+            [("steps", &steps[..], SAMPLING_STEPS), ("every", &every[..], STEPS), ("members", &[*members], MEMBERS)];
+        for (field, values, most) in points {
+            values.iter().try_for_each(|&value| within(format!("study.frontier.{field}"), value, 1..=most))?;
         }
+        let values = [*members, self.rollout.snapshots + 1, self.data.n, self.data.n];
+        product("study.frontier.members", &values, VALUES, "values")?;
         self.large_ensemble().validate_rollout("study.ensemble")?;
         self.horizon().validate_rollout("study.horizon")
     }

@@ -1,10 +1,14 @@
 //! Impossible values, refused by name before anything runs.
 
 use super::closure::is_reserved;
-use super::{
-    Config, FilterConfig, FlowConfig, Hold, Law, LearningRate, MissingTerm, RolloutConfig, TrainConfig, TransportKind,
+use super::limits::{
+    BATCH, CHANNELS, EMBEDDING, GRID, LAYERS, MEMBERS, SAMPLING_STEPS, STEPS, VALUES, WEIGHTS, name, product, within,
 };
-use crate::error::{Error, Result};
+use super::{
+    Config, FilterConfig, FlowConfig, Hold, LatentConfig, Law, LearningRate, MissingTerm, ModelConfig, RolloutConfig,
+    TrainConfig, TransportKind, halvings,
+};
+use crate::error::{Error, Result, shown};
 
 /// Intervals count as multiples of the time step within this many steps: a thousandth of one, far more than the round-off of
 /// decimal fractions and far less than anybody means.
@@ -13,12 +17,28 @@ const WHOLE: f64 = 1e-3;
 /// `interval` in time steps `dt`.
 ///
 /// # Errors
-/// [`Error::Config`] at `field` where that is no whole number.
+/// [`Error::Config`] at `field` where that is no whole number, or more than [`STEPS`].
 pub fn whole_steps(field: &str, interval: f64, dt: f64) -> Result<usize> {
     let steps = interval / dt;
     let whole = steps.is_finite() && steps >= 0.0 && (steps - steps.round()).abs() < WHOLE;
     let what = || format!("{interval}; must be a multiple of flow.dt = {dt}, and is {steps} times that");
-    if whole { Ok(steps.round() as usize) } else { Err(Error::config(field, what())) }
+    if !whole {
+        return Err(Error::config(field, what()));
+    }
+    // What is beyond 64 bits saturates.
+    within(field, steps.round() as usize, 0..=STEPS)?;
+    Ok(steps.round() as usize)
+}
+
+/// As [`whole_steps`], at least one.
+///
+/// # Errors
+/// As [`whole_steps`]; [`Error::Config`] for an interval below one time step.
+pub fn some_steps(field: &str, interval: f64, dt: f64) -> Result<usize> {
+    match whole_steps(field, interval, dt)? {
+        0 => Err(Error::config(field, format!("{interval}; at least one time step of {dt} is needed"))),
+        steps => Ok(steps),
+    }
 }
 
 /// Refuses grids that have no transform: `n` points per side of a square of side `length`.
@@ -29,6 +49,7 @@ pub fn check_grid(n: usize, length: f64) -> Result<()> {
     if n < 4 || n % 2 == 1 {
         return Err(Error::config("flow.n", format!("{n} points per side; must be even and at least 4")));
     }
+    within("flow.n", n, 4..=GRID)?;
     check("flow.length", length, length > 0.0, "must be positive")
 }
 
@@ -38,11 +59,7 @@ impl RolloutConfig {
     /// # Errors
     /// [`Error::Config`] where the interval is not a positive whole number of steps.
     pub fn snapshot_stride(&self, field: &str, dt: f64) -> Result<usize> {
-        let interval = self.duration / self.snapshots as f64;
-        match whole_steps(field, interval, dt)? {
-            0 => Err(Error::config(field, format!("{interval}; at least one time step of {dt} is needed"))),
-            steps => Ok(steps),
-        }
+        some_steps(field, self.duration / self.snapshots as f64, dt)
     }
 
     /// Refuses ensembles that a tensor device cannot make: those of a subgrid term, whose advection it lacks, and hold policies
@@ -87,7 +104,7 @@ impl FlowConfig {
         }
         check("flow.forcing", self.forcing, true, "must be finite")?;
         check("flow.initial.alpha", self.initial.alpha, true, "must be finite")?;
-        at_least("flow.viscosity_order", self.viscosity_order as usize, 1)
+        within("flow.viscosity_order", self.viscosity_order as usize, 1..=16)
     }
 }
 
@@ -98,10 +115,7 @@ impl Config {
     /// [`Error::Config`] with the dotted path of the first field that is wrong and its value.
     pub fn validate(&self) -> Result<()> {
         // Folders of figures bear it.
-        if self.preset.is_empty() || !self.preset.chars().all(allowed) {
-            let what = format!("`{}`; letters, digits, `-` and `_` make a name", self.preset);
-            return Err(Error::config("preset", what));
-        }
+        name("preset", &self.preset)?;
         self.flow.validate()?;
         self.validate_data()?;
         for (name, model) in &self.models {
@@ -110,8 +124,9 @@ impl Config {
         self.validate_rollout("rollout")?;
         self.validate_study()?;
         self.scored()?;
-        at_least("eval.conditions", self.eval.conditions, 1)?;
-        at_least("eval.samples", self.eval.samples, 2)
+        within("eval.conditions", self.eval.conditions, 1..=MEMBERS)?;
+        within("eval.samples", self.eval.samples, 2..=MEMBERS)?;
+        product("eval.samples", &[self.eval.samples, self.data.n, self.data.n], VALUES, "values")
     }
 
     fn validate_data(&self) -> Result<()> {
@@ -120,9 +135,9 @@ impl Config {
             let what = format!("{}; must be even, at least 4, and divide flow.n = {}", data.n, flow.n);
             return Err(Error::config("data.n", what));
         }
-        at_least("data.train", data.train, 1)?;
-        at_least("data.validation", data.validation, 1)?;
-        at_least("data.test", data.test, 1)?;
+        for (field, count) in [("train", data.train), ("validation", data.validation), ("test", data.test)] {
+            within(format!("data.{field}"), count, 1..=MEMBERS)?;
+        }
         if data.source.is_none() {
             self.validate_snapshots()?;
         }
@@ -142,18 +157,27 @@ impl Config {
         check("data.burn_in", data.burn_in, data.burn_in >= 0.0, "must not be negative")?;
         let later = format!("must be later than data.burn_in = {}", data.burn_in);
         check("data.final_time", data.final_time, data.final_time > data.burn_in, &later)?;
-        for (field, value) in [("data.burn_in", data.burn_in), ("data.interval", data.interval)] {
-            whole_steps(field, value, flow.dt)?;
-        }
-        check("data.interval", data.interval, data.interval > 0.0, "must be positive")
+        whole_steps("data.burn_in", data.burn_in, flow.dt)?;
+        check("data.interval", data.interval, data.interval > 0.0, "must be positive")?;
+        some_steps("data.interval", data.interval, flow.dt)?;
+        // Where it ends need be no multiple of the step.
+        within("data.final_time", (data.final_time / flow.dt).round() as usize, 1..=STEPS)?;
+        let snapshots = ((data.final_time - data.burn_in) / data.interval).ceil() as usize;
+        product("data.final_time", &[3, snapshots, data.n, data.n], VALUES, "values of a trajectory")?;
+        let largest = data.train.max(data.validation).max(data.test);
+        product("data.train", &[largest, snapshots, data.n, data.n], VALUES, "values of a split")
     }
 
     fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
         let field = |rest: &str| format!("models.{name}.{rest}");
-        if is_reserved(name) || name.is_empty() || !name.chars().all(allowed) {
-            let what = "letters, digits, `-` and `_` make a name; those of closures that need no model are taken";
-            return Err(Error::config(format!("models.{name}"), what));
+        super::limits::name(&format!("models.{}", shown(name)), name)?;
+        if is_reserved(name) {
+            return Err(Error::config(
+                format!("models.{name}"),
+                "the name of a closure that needs no model; choose another",
+            ));
         }
+        model.check_sizes(&format!("models.{name}"))?;
         model.latent.check(&field("latent"), self.data.n)?;
         if let Some(train) = model.latent.first_phase() {
             validate_train(&field("latent.training.train"), train)?;
@@ -184,19 +208,17 @@ impl Config {
         }
         let n = model.latent.n(self.data.n);
         let network = &model.network;
-        at_least(&field("network.width"), network.width, 1)?;
-        at_least(&field("network.layers"), network.layers, 1)?;
-        at_least(&field("network.modes"), network.modes, 1)?;
-        at_least(&field("network.embed"), network.embed, 2)?;
+        if let LatentConfig::Autoencoder { width, .. } = model.latent {
+            // The deepest layers multiply all channels with all.
+            let deepest = width << halvings(self.data.n, n).unwrap_or(0);
+            product(field("latent.width"), &[64, deepest, deepest], WEIGHTS, "weights")?;
+        }
         if 2 * network.modes > n {
             let what = format!("{}; a grid of {n} points has {} modes", network.modes, n / 2);
             return Err(Error::config(field("network.modes"), what));
         }
-        if network.embed % 2 == 1 {
-            return Err(Error::config(field("network.embed"), format!("{}; must be even", network.embed)));
-        }
         validate_train(&field("train"), &model.train)?;
-        at_least(&field("sampler.steps"), model.sampler.steps, 1)?;
+        product(field("train.batch"), &[model.train.batch, self.data.n, self.data.n], VALUES, "values")?;
         model.check_sampler(&field("sampler"))
     }
 
@@ -211,30 +233,64 @@ impl Config {
             whole_steps("rollout.start", rollout.start, self.flow.dt)?;
         }
         check(&field("duration"), rollout.duration, rollout.duration > 0.0, "must be positive")?;
-        at_least(&field("snapshots"), rollout.snapshots, 1)?;
+        within(field("snapshots"), rollout.snapshots, 1..=MEMBERS)?;
         rollout.snapshot_stride(&field("duration / snapshots"), self.flow.dt)?;
-        at_least(&field("members"), rollout.members, 1)?;
-        at_least("rollout.every", rollout.redraw_interval, 1)?;
-        at_least("rollout.references", rollout.references, 1)?;
+        for (field, count) in [(field("members"), rollout.members), ("rollout.references".into(), rollout.references)] {
+            within(&field, count, 1..=MEMBERS)?;
+            product(&field, &[count, rollout.snapshots + 1, self.data.n, self.data.n], VALUES, "values")?;
+        }
+        within("rollout.every", rollout.redraw_interval, 1..=STEPS)?;
         rollout.closures.iter().try_for_each(|name| self.closure_at(&field("closures"), name).map(drop))
+    }
+}
+
+impl ModelConfig {
+    /// Refuses sizes that no network has; `path` is where the model stands.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field and its value.
+    pub fn check_sizes(&self, path: &str) -> Result<()> {
+        let field = |rest: &str| format!("{path}.{rest}");
+        within(field("latent.n"), self.latent.n(GRID), 2..=GRID)?;
+        if let Law::Quadratic { .. } = self.law {
+            return Ok(());
+        }
+        let network = &self.network;
+        within(field("network.width"), network.width, 1..=CHANNELS)?;
+        within(field("network.layers"), network.layers, 1..=LAYERS)?;
+        within(field("network.modes"), network.modes, 1..=GRID / 2)?;
+        within(field("network.embed"), network.embed, 2..=EMBEDDING)?;
+        if network.embed % 2 == 1 {
+            return Err(Error::config(field("network.embed"), format!("{}; must be even", network.embed)));
+        }
+        let (width, modes) = (network.width, network.modes);
+        product(field("network.width"), &[4, width, width, modes, modes, network.layers], WEIGHTS, "weights")?;
+        if let LatentConfig::Autoencoder { width, .. } = self.latent {
+            within(field("latent.width"), width, 1..=CHANNELS)?;
+        }
+        within(field("train.batch"), self.train.batch, 1..=BATCH)?;
+        within(field("sampler.steps"), self.sampler.steps, 1..=SAMPLING_STEPS)
     }
 }
 
 fn validate_train(path: &str, train: &TrainConfig) -> Result<()> {
     let field = |rest: &str| format!("{path}.{rest}");
-    at_least(&field("steps"), train.steps, 1)?;
-    at_least(&field("batch"), train.batch, 1)?;
-    at_least(&field("validate_every"), train.validate_every, 1)?;
+    within(field("steps"), train.steps, 1..=STEPS)?;
+    within(field("batch"), train.batch, 1..=BATCH)?;
+    within(field("validate_every"), train.validate_every, 1..=STEPS)?;
+    within(field("warmup"), train.warmup, 0..=STEPS)?;
+    // Their product is compared with steps.
+    within(field("patience"), train.patience, 0..=MEMBERS)?;
     check(&field("learning_rate"), train.learning_rate, train.learning_rate > 0.0, "must be positive")?;
     check(&field("ema"), train.ema, (0.0..1.0).contains(&train.ema), "must be in [0, 1)")?;
     check(&field("clip"), train.clip, train.clip > 0.0, "must be positive")?;
     match train.schedule {
         LearningRate::Steps { every, factor } => {
-            at_least(&field("schedule.every"), every, 1)?;
+            within(field("schedule.every"), every, 1..=STEPS)?;
             reduction(&field("schedule.factor"), factor)
         }
         LearningRate::Plateau { patience, factor } => {
-            at_least(&field("schedule.patience"), patience, 1)?;
+            within(field("schedule.patience"), patience, 1..=STEPS)?;
             reduction(&field("schedule.factor"), factor)
         }
         LearningRate::Cosine | LearningRate::Constant => Ok(()),
@@ -245,16 +301,12 @@ fn reduction(field: &str, factor: f64) -> Result<()> {
     check(field, factor, factor > 0.0 && factor <= 1.0, "must be in (0, 1]")
 }
 
-fn allowed(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
-}
-
 fn check(field: &str, value: f64, right: bool, what: &str) -> Result<()> {
-    if right && value.is_finite() { Ok(()) } else { Err(Error::config(field, format!("{value}; {what}"))) }
-}
-
-fn at_least(field: &str, value: usize, least: usize) -> Result<()> {
-    if value >= least { Ok(()) } else { Err(Error::config(field, format!("{value}; at least {least} is needed"))) }
+    match (value.is_finite(), right) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Error::config(field, format!("{value}; {what}"))),
+        (false, _) => Err(Error::config(field, format!("{value}; must be finite"))),
+    }
 }
 
 #[cfg(test)]

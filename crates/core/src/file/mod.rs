@@ -52,6 +52,11 @@ pub fn is_plain_name(name: &str) -> bool {
 /// Longest name of a file on the file systems there are.
 const NAME_BYTES: usize = 255;
 
+/// A digest in hexadecimal digits.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What the names of temporary files begin with; whatever bears it where nobody writes was left by a killed run.
 pub const TEMPORARY: &str = ".tmp-lacuna-";
 

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::write_atomically;
-use crate::config::hex;
-use crate::error::{Error, Result};
+use super::{WEIGHT_BYTES, hex, is_plain_name, write_atomically};
+use crate::error::{Error, Result, shown};
 
 /// Largest file that weights and training states are written to: 16 MiB.
 pub const PART_BYTES: usize = 16 << 20;
@@ -27,7 +26,7 @@ const DIGITS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Part {
     file: String,
-    bytes: usize,
+    bytes: u64,
     sha256: String,
 }
 
@@ -97,7 +96,7 @@ impl<'a> Writer<'a> {
         let sha256 = hex(&Sha256::digest(&self.buffer));
         let file = format!("{}.{}.part", name(self.path), &sha256[..DIGITS]);
         write_atomically(&self.path.with_file_name(&file), &self.buffer)?;
-        self.parts.push(Part { file, bytes: self.buffer.len(), sha256 });
+        self.parts.push(Part { file, bytes: self.buffer.len() as u64, sha256 });
         self.buffer.clear();
         Ok(())
     }
@@ -106,26 +105,44 @@ impl<'a> Writer<'a> {
 /// Reads what [`write()`] wrote, whole or in parts.
 ///
 /// # Errors
-/// I/O; a part that is missing, of another size or damaged: the message names it.
+/// I/O; more than [`WEIGHT_BYTES`]; a part that is missing, of another size or damaged, or a name that is not that of a regular
+/// file in the same folder: the message names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = super::read(path, WEIGHT_BYTES)?;
     let Some(list) = bytes.strip_prefix(MAGIC.as_bytes()) else { return Ok(bytes) };
-    let parts: Vec<Part> = serde_json::from_slice(list)
-        .map_err(|error| Error::Artifact { path: path.into(), what: format!("not a list of parts: {error}") })?;
-    let mut whole = Vec::with_capacity(parts.iter().map(|part| part.bytes).sum());
+    let wrong = |what: String| Error::Artifact { path: path.into(), what };
+    let parts: Vec<Part> =
+        serde_json::from_slice(list).map_err(|error| wrong(format!("not a list of parts: {error}")))?;
+    let of_part = |number: usize, what: String| {
+        let (name, all) = (shown(&parts[number].file), parts.len());
+        wrong(format!("part {} of {all}, {name}: {what}", number + 1))
+    };
+    // Nothing is read, and no memory asked for, before every file is there in its size.
+    let mut sum = 0u64;
     for (number, part) in parts.iter().enumerate() {
-        let file = path.with_file_name(&part.file);
-        let wrong = |what: String| Error::Artifact {
-            path: file.clone(),
-            what: format!("part {} of {} of {}: {what}", number + 1, parts.len(), path.display()),
-        };
-        let bytes = std::fs::read(&file).map_err(|error| wrong(error.to_string()))?;
-        if bytes.len() != part.bytes {
-            return Err(wrong(format!("{} bytes, expected {}", bytes.len(), part.bytes)));
+        if !is_plain_name(&part.file) {
+            return Err(of_part(number, "not the name of a file in the same folder".into()));
         }
+        let found = std::fs::symlink_metadata(path.with_file_name(&part.file))
+            .map_err(|error| of_part(number, error.to_string()))?;
+        if !found.is_file() {
+            return Err(of_part(number, "not a regular file".into()));
+        }
+        if found.len() != part.bytes {
+            return Err(of_part(number, format!("{} bytes, expected {}", found.len(), part.bytes)));
+        }
+        sum = sum.saturating_add(part.bytes);
+    }
+    if sum > WEIGHT_BYTES {
+        return Err(wrong(format!("{sum} bytes in {} parts; at most {WEIGHT_BYTES} are read", parts.len())));
+    }
+    let mut whole = Vec::new();
+    whole.try_reserve_exact(sum as usize).map_err(|_| wrong(format!("no memory for its {sum} bytes")))?;
+    for (number, part) in parts.iter().enumerate() {
+        let bytes = super::read(&path.with_file_name(&part.file), part.bytes)?;
         let found = hex(&Sha256::digest(&bytes));
         if found != part.sha256 {
-            return Err(wrong(format!("damaged: sha256 {found}, expected {}", part.sha256)));
+            return Err(of_part(number, format!("damaged: sha256 {found}, expected {}", shown(&part.sha256))));
         }
         whole.extend(bytes);
     }
@@ -234,5 +251,26 @@ mod tests {
         assert_eq!(read(&path).unwrap(), bytes(250, 0));
         std::fs::write(&path, MAGIC).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("not a list of parts"));
+        std::fs::write(folder.path().join("beside"), "x").unwrap();
+        let sub = folder.path().join("sub");
+        std::fs::create_dir(&sub).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("link")).unwrap();
+        for (file, bytes, words) in [
+            ("x", "4611686018427387904", "No such file"),
+            ("beside", "4611686018427387904", "1 bytes, expected 4611686018427387904"),
+            ("/dev/zero", "1", "in the same folder"),
+            ("sub/../beside", "1", "in the same folder"),
+            ("..", "1", "in the same folder"),
+            ("sub", "1", "not a regular file"),
+            #[cfg(unix)]
+            ("link", "1", "not a regular file"),
+            ("beside", "18446744073709551616", "not a list of parts"),
+        ] {
+            let part = format!("{{\"file\":\"{file}\",\"bytes\":{bytes},\"sha256\":\"0\"}}");
+            std::fs::write(&path, format!("{MAGIC}[{part}]")).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("checkpoint.lacuna"), "{file}: {error}");
+        }
     }
 }

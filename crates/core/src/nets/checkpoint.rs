@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Conv, Fno, Network, Role};
 use crate::config::ModelConfig;
-use crate::error::{Error, Result};
+use crate::config::limits::{GRID, within};
+use crate::error::{Error, Result, shown};
 use crate::file::parts;
 
 /// First bytes of every checkpoint; the version follows.
@@ -102,6 +103,16 @@ struct Header {
     provenance: Provenance,
     /// The bits of [`Header::numbers`]: decimal numbers need not come back to the last digit.
     bits: Vec<u64>,
+}
+
+/// Refuses a header with sizes that nothing has.
+fn check_sizes(header: &Header) -> Result<()> {
+    within("n", header.n, 2..=GRID)?;
+    header.model.check_sizes("model")?;
+    for (role, network) in &header.networks {
+        network.check_sizes().map_err(|error| Error::config(format!("networks.{role}"), error.to_string()))?;
+    }
+    Ok(())
 }
 
 impl Header {
@@ -209,6 +220,7 @@ impl Checkpoint {
         };
         let version: String = rest.iter().take_while(|&&b| b != b'\n').take(16).map(|&b| char::from(b)).collect();
         if version != VERSION {
+            let version = shown(&version);
             return Err(wrong(format!("checkpoint of version {version}, this build reads version {VERSION}")));
         }
         let damaged = || wrong("damaged: its SHA-256 does not fit its content".into());
@@ -225,6 +237,7 @@ impl Checkpoint {
             serde_json::from_slice(header).map_err(|error| wrong(format!("header not understood: {error}")))?;
         let bits = std::mem::take(&mut header.bits);
         header.numbers().into_iter().zip(bits).for_each(|(number, bits)| *number = f64::from_bits(bits));
+        check_sizes(&header).map_err(|error| wrong(error.to_string()))?;
         let mut values = values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let mut take = |count: usize| -> Vec<f32> { values.by_ref().take(count).collect() };
         let networks = header.networks.into_iter().map(|(role, network)| {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Init, Param};
+use crate::config::limits::{CHANNELS, GRID, WEIGHTS, product, within};
 use crate::config::{Padding, halvings};
 use crate::error::{Error, Result};
 
@@ -38,6 +39,9 @@ pub struct Conv {
     /// What convolutions see beyond the edge.
     pub padding: Padding,
 }
+
+/// Most halvings: of the largest grid to a single point.
+const LEVELS: usize = GRID.ilog2() as usize;
 
 fn unscaled() -> [usize; 2] {
     [1, 1]
@@ -102,6 +106,15 @@ impl Conv {
         let halved = grid >> levels;
         let common = gcd(latent, halved);
         Ok(Self { width, levels, ratio: [latent / common, halved / common], attention, padding })
+    }
+
+    /// [`super::Network::check_sizes`].
+    pub(super) fn check_sizes(&self) -> Result<()> {
+        within("network.width", self.width, 1..=CHANNELS)?;
+        within("network.levels", self.levels, 0..=LEVELS)?;
+        self.ratio.iter().try_for_each(|&part| within("network.ratio", part, 1..=GRID))?;
+        let deepest = self.width << self.levels;
+        product("network.width", &[64, deepest, deepest], WEIGHTS, "weights")
     }
 
     /// Points per side of the latent of a field of `n`; `None` where the grid does not allow the halvings or the resizing.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Init, Param};
+use crate::config::limits::{CHANNELS, EMBEDDING, GRID, LAYERS, WEIGHTS, product, within};
 use crate::config::{Law, NetworkConfig, Variant};
+use crate::error::{Error, Result};
 
 /// Channels of the hidden layer of the published head.
 pub const HEAD: usize = 128;
@@ -61,6 +63,25 @@ impl Fno {
             Variant::Gated => (layers - 1).max(1),
         };
         Self { variant, width, modes, layers, layers_x, embed, noisy: law == Law::Diffusion }
+    }
+
+    /// [`super::Network::check_sizes`].
+    pub(super) fn check_sizes(&self) -> Result<()> {
+        within("network.width", self.width, 1..=CHANNELS)?;
+        within("network.modes", self.modes, 1..=GRID / 2)?;
+        within("network.layers", self.layers, 1..=LAYERS)?;
+        within("network.layers_x", self.layers_x, 1..=LAYERS)?;
+        within("network.embed", self.embed, 2..=EMBEDDING)?;
+        if self.embed % 2 == 1 {
+            return Err(Error::config("network.embed", format!("{}; must be even", self.embed)));
+        }
+        if self.variant == Variant::Paper && self.layers_x != self.layers {
+            let what =
+                format!("{}; both branches of the published network have as many, {}", self.layers_x, self.layers);
+            return Err(Error::config("network.layers_x", what));
+        }
+        let (width, modes) = (self.width, self.modes);
+        product("network.width", &[4, width, width, modes, modes, self.layers], WEIGHTS, "weights")
     }
 
     /// Frequencies of the gated noise-level embedding, embed/2 of them: smooth on −1 < s < 0.6, the range of ln(σ)/4.

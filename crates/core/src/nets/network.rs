@@ -39,6 +39,18 @@ impl Network {
         }
     }
 
+    /// Refuses sizes that no network has: descriptions come from files, too, and nothing is to be made of them before.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the size and its value.
+    pub fn check_sizes(&self) -> Result<()> {
+        match self {
+            Self::Fno(fno) => fno.check_sizes(),
+            Self::Quadratic(quadratic) => quadratic.check_sizes(),
+            Self::Encoder(conv) | Self::Decoder(conv) => conv.check_sizes(),
+        }
+    }
+
     /// The parameters in the order in which the flat weight vector holds them.
     pub fn params(&self) -> Vec<Param> {
         match self {
@@ -66,7 +78,7 @@ impl Network {
 
     /// Length of the flat weight vector: [`Network::count`] and the fixed arrays.
     pub fn len(&self) -> usize {
-        self.params().iter().map(Param::len).sum()
+        self.params().iter().map(Param::len).fold(0, usize::saturating_add)
     }
 
     /// Whether there is no weight at all.

@@ -30,9 +30,9 @@ impl Param {
         Self { name: name.into(), shape: shape.to_vec(), init }
     }
 
-    /// Number of values.
+    /// Number of values; where that is beyond all counting, the largest number.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |product, &length| product.saturating_mul(length))
     }
 
     /// Whether it holds no value.

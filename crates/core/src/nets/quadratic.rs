@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Init, Param};
+use crate::config::limits::{GRID, WEIGHTS, product, within};
+use crate::error::Result;
 
 /// A wavenumber (n_x, n_y).
 pub type Wavenumber = [i32; 2];
@@ -28,6 +30,14 @@ pub struct Quadratic {
 }
 
 impl Quadratic {
+    /// [`super::Network::check_sizes`].
+    pub(super) fn check_sizes(&self) -> Result<()> {
+        within("network.modes", self.modes, 0..=GRID / 2)?;
+        // Every output has a product for each pair, which are fewer than half of all wavenumbers.
+        let side = 2 * self.modes + 1;
+        product("network.modes", &[side, side, side, side], 4 * WEIGHTS, "pairs of wavenumbers")
+    }
+
     fn largest(&self) -> i32 {
         i32::try_from(self.modes).unwrap_or(i32::MAX)
     }
@@ -41,7 +51,7 @@ impl Quadratic {
     /// The pairs (p, q) with p + q = k, each once: p before q, by n_x and then n_y, or the same.
     pub fn pairs(&self, k: Wavenumber) -> impl Iterator<Item = [Wavenumber; 2]> + use<> {
         let m = self.largest();
-        let (x, y) = (within(m, k[0]), within(m, k[1]));
+        let (x, y) = (span(m, k[0]), span(m, k[1]));
         let pairs = x.flat_map(move |px| y.clone().map(move |py| [[px, py], [k[0] - px, k[1] - py]]));
         pairs.filter(|[p, q]| p <= q)
     }
@@ -60,7 +70,7 @@ impl Quadratic {
 }
 
 /// Components p with |p|, |k − p| ≤ m.
-fn within(m: i32, k: i32) -> std::ops::RangeInclusive<i32> {
+fn span(m: i32, k: i32) -> std::ops::RangeInclusive<i32> {
     (k - m).max(-m)..=(k + m).min(m)
 }
 

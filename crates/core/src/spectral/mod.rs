@@ -14,10 +14,10 @@
 //!   along axis 0. Inside [`crate::flow`] the transpose of this is used, because the truncated x transforms then run over
 //!   contiguous memory.
 //! - **Parseval.** Σ|φ|² = N⁻² Σ_n c_n |φ̂_n|² with c_n = 1 in the columns n_y = 0 and n_y = N/2, else 2.
-//! - **Nyquist.** Odd derivatives of a Nyquist mode vanish in the direction in which it is one, as far as the half
-//!   spectrum cannot hold them (the imaginary part that a complex-to-real transform discards): ∂ᵧ of n_y = N/2 always, ∂ₓ of
-//!   n_x = −N/2 in the columns n_y = 0 and n_y = N/2 only. x and y are alike for fields without Nyquist modes alone. Coarsening
-//!   drops Nyquist modes of the coarse grid: a truncated field holds |n_x|, |n_y| < n/2.
+//! - **Nyquist.** Odd derivatives of a Nyquist mode vanish in the direction in which it is one, ∂ₓ of n_x = −N/2 and ∂ᵧ of
+//!   n_y = N/2: at the points of the grid the derivative of cos(πNx/L) is zero. The published code keeps ∂ₓ where the half spectrum can
+//!   hold it, so that x and y differ for fields with Nyquist modes; those of the presets have none. Coarsening drops Nyquist
+//!   modes of the coarse grid: a truncated field holds |n_x|, |n_y| < n/2.
 //! - **Dealiasing.** The 2/3 rule keeps |n_x|, |n_y| ≤ ⌊N/3⌋. A product of two such fields aliases only onto modes beyond
 //!   ⌊N/3⌋ unless N is divisible by three, where the outermost kept modes receive an alias.
 //! - **Mean.** The mean mode of ω moves no fluid: ψ̂ = ω̂/|k|² with ψ̂(0) = 0, and diffusion does not touch it.

@@ -23,15 +23,19 @@ impl<T: Real> Core<T> {
         }
         let (k, fft) = (&self.k, &*self.inverse);
         let norm = T::of(1.0 / (n * n) as f64);
+        let kx_nyquist = self.kx_nyquist(w);
         for l in 0..=nyquist {
             let (line, inverse_k2) = (&w[l * n..][..n], &self.inverse_k2[l * n..][..n]);
-            // In its own direction the odd derivative of a Nyquist mode vanishes; in the columns that are their own
-            // mirror images that holds for n_x, too.
+            // In its own direction the odd derivative of a Nyquist mode vanishes.
             let ky = if l == nyquist { T::zero() } else { k[l] };
             let self_conjugate = l == 0 || l == nyquist;
             let (velocity, gradient) = (&mut self.velocity[l * stride..][..n], &mut self.gradient[l * stride..][..n]);
             for i in 0..n {
-                let kx = if self_conjugate && i == nyquist { T::zero() } else { k[i] };
+                let kx = match i == nyquist {
+                    true if self_conjugate => T::zero(),
+                    true => kx_nyquist,
+                    false => k[i],
+                };
                 velocity[i] = Complex::new(kx * inverse_k2[i], ky * inverse_k2[i]) * line[i];
                 gradient[i] = Complex::new(-ky * norm, kx * norm) * line[i];
             }
@@ -44,7 +48,8 @@ impl<T: Real> Core<T> {
                 (&mut self.velocity[(n - l) * stride..][..n], &mut self.gradient[(n - l) * stride..][..n]);
             for i in 0..n {
                 // conj û(n) + i conj v̂(n) at −n, and the same for the gradient.
-                let (mirror, mode, kx) = ((n - i) % n, line[i].conj(), k[i]);
+                let (mirror, mode) = ((n - i) % n, line[i].conj());
+                let kx = if i == nyquist { kx_nyquist } else { k[i] };
                 velocity[mirror] = Complex::new(-kx * inverse_k2[i], -ky * inverse_k2[i]) * mode;
                 gradient[mirror] = Complex::new(ky * norm, -kx * norm) * mode;
             }
@@ -99,6 +104,18 @@ impl<T: Real> Core<T> {
             }
         }
         if finite { fastest[0].wide() + fastest[1].wide() } else { f64::NAN }
+    }
+
+    /// k_x of the modes n_x = −N/2 whose mirror image lies in another line: 0, as k_y of n_y = N/2 is, so that x and y are alike.
+    ///
+    /// Where these modes hold nothing but the round-off of a transform, which no derivative makes visible, they keep the −N/2 that
+    /// they had before: results made then keep their bits.
+    fn kx_nyquist(&self, w: &[Complex<T>]) -> T {
+        let (n, nyquist) = (self.grid.n, self.grid.n / 2);
+        let size = |value: &Complex<T>| value.norm_sqr().wide();
+        let all = w.iter().map(size).fold(0.0, f64::max);
+        let row = w.chunks_exact(n).map(|line| size(&line[nyquist])).fold(0.0, f64::max);
+        if row.sqrt() <= T::NEGLIGIBLE * all.sqrt() { self.k[nyquist] } else { T::zero() }
     }
 }
 

@@ -1,11 +1,15 @@
 //! HDF5 files: written whole or not at all, and errors that name the file and the dataset.
 
+mod numbers;
+
 use std::path::Path;
 use std::time::Duration;
 
 use hdf5::types::VarLenUnicode;
 
-use crate::error::{Error, Result};
+pub use numbers::{Numbers, fields};
+
+use crate::error::{Error, Result, listed, shown};
 use crate::file::{persist, temporary};
 
 /// How often, and after what pause, a locked file is tried again: a child process takes some milliseconds to start, some hundred
@@ -25,6 +29,7 @@ pub fn error(path: &Path) -> impl Fn(hdf5::Error) -> Error + Copy + '_ {
 /// # Errors
 /// What `fill` reports, or the file cannot be written (folder missing, disk full); nothing is left behind.
 pub fn create<T>(path: &Path, fill: impl FnOnce(&hdf5::File) -> Result<T>) -> Result<T> {
+    check_name(path)?;
     let part = temporary(path)?;
     let wrong = error(path);
     // Without a sieve buffer: what it holds is written when a dataset is closed, where nobody hears of a full disk.
@@ -36,6 +41,19 @@ pub fn create<T>(path: &Path, fill: impl FnOnce(&hdf5::File) -> Result<T>) -> Re
     file.close().map_err(wrong)?;
     persist(part, path)?;
     Ok(out)
+}
+
+/// Refuses a name that the library cannot pass on.
+///
+/// # Errors
+/// It is no text in UTF-8.
+pub fn check_name(path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => {
+            Err(Error::Hdf5 { path: path.into(), what: "its name is not UTF-8, as those of HDF5 files are".into() })
+        }
+    }
 }
 
 /// Opens a file for reading.
@@ -57,7 +75,18 @@ pub fn open(path: &Path) -> Result<hdf5::File> {
             _ => break,
         }
     }
-    opened.map_err(|error| Error::Hdf5 { path: path.into(), what: format!("not a whole HDF5 file: {error}") })
+    opened.map_err(|error| {
+        let text = error.to_string().replace('\n', " ");
+        let what = if text.contains("lock file") {
+            format!(
+                "locked by a program that writes it, or on a file system without locks; where nobody writes it, set \
+                 HDF5_USE_FILE_LOCKING=FALSE: {text}"
+            )
+        } else {
+            format!("not a whole HDF5 file: {text}")
+        };
+        Error::Hdf5 { path: path.into(), what }
+    })
 }
 
 /// The dataset `name` of an open file.
@@ -66,8 +95,8 @@ pub fn open(path: &Path) -> Result<hdf5::File> {
 /// There is none; the message lists what there is.
 pub fn dataset(file: &hdf5::File, path: &Path, name: &str) -> Result<hdf5::Dataset> {
     file.dataset(name).map_err(|_| {
-        let there = file.member_names().unwrap_or_default().join(", ");
-        Error::Hdf5 { path: path.into(), what: format!("no dataset `{name}`; the file holds {there}") }
+        let there = listed(file.member_names().unwrap_or_default());
+        Error::Hdf5 { path: path.into(), what: format!("no dataset `{}`; the file holds {there}", shown(name)) }
     })
 }
 
