@@ -6,6 +6,7 @@ mod data;
 #[cfg(feature = "learn")]
 mod engine;
 mod eval;
+mod exchange;
 mod fields;
 mod flow;
 mod house;

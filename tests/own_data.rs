@@ -214,7 +214,8 @@ fn what_is_no_set_of_pairs_is_refused_by_name() {
         published(&at.join("a.h5"), "train", 4, false);
         published(&at.join("a.h5"), "test", 2, false);
         let file = hdf5::File::append(at.join("a.h5")).unwrap();
-        for (name, n) in [("test_vorticity_32", 32), ("test_nonlinear_32", 32), ("test_nonlinear_16_sparse_interp", 16)] {
+        for (name, n) in [("test_vorticity_32", 32), ("test_nonlinear_32", 32), ("test_nonlinear_16_sparse_interp", 16)]
+        {
             file.new_dataset_builder().with_data(&Array3::<f32>::ones((6, n, n))).create(name).unwrap();
         }
     };
@@ -274,12 +275,18 @@ fn own_pairs_are_trained_on_scored_against_the_data_and_rolled_out_from_an_own_f
     };
     let from = format!("--from={}", pairs.display());
     let said = ok("data", &[&from]);
-    assert!(said.contains("--set 'data.source=") && said.contains("6 pairs of 16²") && !said.contains("noise"), "{said}");
+    assert!(
+        said.contains("--set 'data.source=") && said.contains("6 pairs of 16²") && !said.contains("noise"),
+        "{said}"
+    );
     let set = format!("--set=data.source={}", pairs.display());
     assert!(ok("data", &[&set]).contains("found"));
     ok("train", &[&set, "--model=p-cdm"]);
     let scores = ok("eval", &[&set]);
-    assert!(scores.contains("CRPS") && scores.contains("Not there for pairs of one's own") && scores.contains("bias"), "{scores}");
+    assert!(
+        scores.contains("CRPS") && scores.contains("Not there for pairs of one's own") && scores.contains("bias"),
+        "{scores}"
+    );
     assert!(!scores.contains("exact law on"), "{scores}");
     // The law of the exact closure is not known.
     let output = run(folder.path(), "rollout", &[&set, "--closure=exact"]);
@@ -287,9 +294,12 @@ fn own_pairs_are_trained_on_scored_against_the_data_and_rolled_out_from_an_own_f
     // Unless they are said to follow the equation.
     let table = format!("--set=data.source={{ path = \"{}\", exact = true }}", pairs.display());
     assert!(ok("eval", &[&table]).contains("against the exact law"));
-    let wrong = run(folder.path(), "data", &[&set, "--set=data.n=8", "--set=flow.n=16"]);
+    let wrong = run(folder.path(), "data", &[&set, "--set=data.n=32", "--set=flow.n=32"]);
     let complaint = text(&wrong.stderr);
-    assert!(!wrong.status.success() && complaint.contains("data.n = 8") && complaint.contains("[16, 16]"), "{complaint}");
+    assert!(
+        !wrong.status.success() && complaint.contains("data.n = 32") && complaint.contains("[16, 16]"),
+        "{complaint}"
+    );
     let wrong = run(folder.path(), "data", &[&from, "--shard=1/2"]);
     assert!(!wrong.status.success() && text(&wrong.stderr).contains("--shard"), "{}", text(&wrong.stderr));
     // The closed loop from a field of theirs.

@@ -44,8 +44,12 @@ enum Command {
     Verify(experiment::Verify),
     /// Run the reference solver from a given vorticity.
     Simulate(simulate::SimulateArgs),
-    /// Read a PyTorch state dict in the published layout into a checkpoint.
+    /// Read PyTorch state dicts in the published layout into a checkpoint.
     Import(network::Import),
+    /// Write a trained model as safetensors, with its configuration and a model card.
+    Export(experiment::Export),
+    /// Draw the missing term at given fields from a checkpoint.
+    Sample(network::Sample),
     /// Evaluate a network of a checkpoint on fields.
     Apply(network::Apply),
     /// Compare a device with the plain-array programs: networks, losses, gradients, samplers.
@@ -68,6 +72,8 @@ pub fn main() -> std::process::ExitCode {
         Command::Verify(command) => command.run(),
         Command::Simulate(args) => simulate::run(&args),
         Command::Import(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Sample(command) => command.run(),
         Command::Apply(command) => command.run(),
         #[cfg(feature = "learn")]
         Command::Selftest(command) => command.run(),

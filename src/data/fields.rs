@@ -108,10 +108,8 @@ impl FieldSet {
     /// There are no such fields, the file cannot be read, or a value is missing or not finite.
     pub fn read(&self, range: Range<usize>) -> Result<Array3<f64>> {
         let n = self.n;
-        let wrong = |what: String| Error::Hdf5 {
-            path: self.path.clone(),
-            what: format!("dataset `{}`: {what}", self.name),
-        };
+        let wrong =
+            |what: String| Error::Hdf5 { path: self.path.clone(), what: format!("dataset `{}`: {what}", self.name) };
         if range.end > self.count() || range.is_empty() {
             return Err(wrong(format!("fields {range:?} of {}", self.count())));
         }

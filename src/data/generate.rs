@@ -109,7 +109,10 @@ pub fn generate(
     }
     if let Some(source) = &config.data.source {
         if options.shard.is_some() {
-            return Err(Error::config("shard", "pairs of one's own are read in one go; shards are for simulating them"));
+            return Err(Error::config(
+                "shard",
+                "pairs of one's own are read in one go; shards are for simulating them",
+            ));
         }
         return adopt(config, source, store, progress).map(Some);
     }

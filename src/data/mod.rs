@@ -127,6 +127,8 @@ fn find(folder: &Folder, key: &str) -> Result<Option<Split>> {
 
 fn need(folder: &Folder, key: &str, found: Option<Split>) -> Result<Split> {
     found.ok_or_else(|| {
-        folder.nothing(format!("no {key} split: neither {key}.h5 nor another HDF5 file with a dataset `{key}_vorticity…`"))
+        folder.nothing(format!(
+            "no {key} split: neither {key}.h5 nor another HDF5 file with a dataset `{key}_vorticity…`"
+        ))
     })
 }

@@ -163,7 +163,9 @@ impl Pieces {
         let names = match (&source.vorticity, &source.term) {
             (Some(vorticity), Some(term)) => [vorticity.clone(), term.clone()],
             (None, None) => return Self::published(config, source, &folder),
-            _ => return Err(Error::config("data.source", "`vorticity` and `term` are names of two datasets; give both")),
+            _ => {
+                return Err(Error::config("data.source", "`vorticity` and `term` are names of two datasets; give both"));
+            }
         };
         let what = format!("the datasets `{}` and `{}`", names[0], names[1]);
         let both = |file: &hdf5::File| names.iter().all(|name| file.dataset(name).is_ok());
@@ -187,7 +189,8 @@ impl Pieces {
             let suffix = match &suffixes[..] {
                 [one] => one,
                 several => several.iter().find(|suffix| **suffix == wanted).ok_or_else(|| {
-                    let what = format!("{key} split with suffixes `{}`; data.n asks for `{wanted}`", several.join("`, `"));
+                    let what =
+                        format!("{key} split with suffixes `{}`; data.n asks for `{wanted}`", several.join("`, `"));
                     Error::Hdf5 { path: path.clone(), what }
                 })?,
             };

@@ -87,7 +87,7 @@ impl Lab {
     /// Impossible values, or folders that cannot be made.
     pub fn new(mut config: Config, results: Option<&Path>, figures: Option<&Path>) -> Result<Self> {
         config.validate()?;
-        crate::data::resolve(&mut config)?;
+        resolve(&mut config)?;
         let root = project_root();
         let folder = |given: Option<&Path>, variable: &str, default: PathBuf| {
             given.map(Path::to_path_buf).or_else(|| std::env::var_os(variable).map(PathBuf::from)).unwrap_or(default)
@@ -159,6 +159,12 @@ impl Lab {
     pub fn done(&self) {
         crate::notebook::done();
     }
+}
+
+/// Fills in what only the files tell that a configuration names.
+fn resolve(config: &mut Config) -> Result<()> {
+    crate::data::resolve(config)?;
+    crate::import::resolve(config)
 }
 
 /// The folder of this project: the nearest one upwards that holds `Cargo.toml` and `notebooks`, or the current one.

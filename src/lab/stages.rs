@@ -124,6 +124,9 @@ impl Lab {
                 .and_then(|model| model.latent.first_phase())
                 .map_or_else(String::new, |train| format!("2 × {} steps of {} fields", train.steps, train.batch)),
             StageKind::Cost => String::new(),
+            StageKind::Train if config.checkpoints.contains_key(&stage.label) => {
+                format!("weights from {}", config.checkpoints[&stage.label].path.display())
+            }
             StageKind::Train => config
                 .models
                 .get(&stage.label)
@@ -179,6 +182,11 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(found);
         }
+        if let Some(file) = self.config.checkpoints.get(model) {
+            let work = self.store.begin(&stage)?;
+            crate::import::load(&file.path)?.0.save(&work.path(CHECKPOINT))?;
+            return work.finish(&[], &[], "cpu");
+        }
         self.train_now(model, None)?;
         let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
             path: self.store.folder(&stage),
@@ -194,6 +202,9 @@ impl Lab {
     /// As [`Lab::train`].
     pub fn train_for(&self, model: &str, time: Duration) -> Result<Option<TrainSummary>> {
         let stage = self.config.train_stage(model)?;
+        if self.config.checkpoints.contains_key(model) {
+            return self.train(model).map(Some);
+        }
         if self.store.find(&stage)?.is_none() {
             self.train_now(model, Some(time))?;
         }

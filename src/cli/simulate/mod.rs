@@ -29,7 +29,7 @@ const POINT_BYTES: usize = 128;
 type Range = std::ops::Range<usize>;
 
 /// Reads `I` or `I..J`.
-fn parse_fields(text: &str) -> Result<Range> {
+pub(super) fn parse_fields(text: &str) -> Result<Range> {
     let range = match text.split_once("..") {
         Some((from, to)) => from.parse().ok().zip(to.parse().ok()).map(|(from, to)| from..to),
         None => text.parse().ok().map(|one| one..one + 1),

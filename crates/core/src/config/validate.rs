@@ -102,6 +102,7 @@ impl Config {
         for (name, model) in &self.models {
             self.validate_model(name, model)?;
         }
+        self.checkpoints.keys().try_for_each(|name| validate_name("checkpoints", name))?;
         self.validate_rollout("rollout")?;
         self.validate_study()?;
         self.scored()?;
@@ -145,10 +146,7 @@ impl Config {
 
     fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
         let field = |rest: &str| format!("models.{name}.{rest}");
-        if is_reserved(name) || name.is_empty() || !name.chars().all(allowed) {
-            let what = "letters, digits, `-` and `_` make a name; those of closures that need no model are taken";
-            return Err(Error::config(format!("models.{name}"), what));
-        }
+        validate_name("models", name)?;
         model.latent.check(&field("latent"), self.data.n)?;
         if let Some(train) = model.latent.first_phase() {
             validate_train(&field("latent.training.train"), train)?;
@@ -196,6 +194,14 @@ impl Config {
         at_least("rollout.references", rollout.references, 1)?;
         rollout.closures.iter().try_for_each(|name| self.closure_at(&field("closures"), name).map(drop))
     }
+}
+
+fn validate_name(table: &str, name: &str) -> Result<()> {
+    if is_reserved(name) || name.is_empty() || !name.chars().all(allowed) {
+        let what = "letters, digits, `-` and `_` make a name; those of closures that need no model are taken";
+        return Err(Error::config(format!("{table}.{name}"), what));
+    }
+    Ok(())
 }
 
 fn validate_train(path: &str, train: &TrainConfig) -> Result<()> {
