@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc ffi fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test figures notebooks lab bench cuda cuda-check check-python doc ffi fmt lint check-notebooks stale readme clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -103,6 +103,10 @@ ffi: build $(JUPYTER) ## The library for C, Fortran and Python; their loops agai
 	  -Ltarget/release -llacuna_ffi -Wl,-rpath,$(CURDIR)/target/release
 	target/release/lacuna rollout --preset smoke --closure spectral
 	@$(PY) crates/ffi/check.py data spectral target/release/liblacuna_ffi.so .cache/closed_loop
+
+check-python: build $(JUPYTER) ## Files of the program as Python reads them (xarray, safetensors)
+	@$(PY) -m pip install --quiet --disable-pip-version-check numpy h5py h5netcdf xarray
+	$(PY) -m unittest discover -v -s tests/python
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps

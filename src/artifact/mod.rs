@@ -8,6 +8,7 @@
 pub mod files;
 pub mod h5;
 mod manifest;
+pub mod netcdf;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fields::{FieldSet, start_field, start_pair};
 use super::folder::Folder;
-use super::split::{NAMES, Split, candidates, holds};
+use super::split::{NAMES, Split, candidates, holds, name_axes};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Store, h5, sha256, write_atomically};
 use crate::config::{Config, SourceConfig, hex};
@@ -164,7 +164,10 @@ impl Pieces {
             (Some(vorticity), Some(term)) => [vorticity.clone(), term.clone()],
             (None, None) => return Self::published(config, source, &folder),
             _ => {
-                return Err(Error::config("data.source", "`vorticity` and `term` are names of two datasets; give both"));
+                return Err(Error::config(
+                    "data.source",
+                    "`vorticity` and `term` are names of two datasets; give both",
+                ));
             }
         };
         let what = format!("the datasets `{}` and `{}`", names[0], names[1]);
@@ -297,7 +300,7 @@ impl Share<'_> {
             }
             let write = || -> hdf5::Result<()> {
                 let chosen: Vec<u64> = self.trajectories.iter().map(|&trajectory| trajectory as u64).collect();
-                file.new_dataset_builder().with_data(&self.series.times).create("t")?;
+                name_axes(file, key, n, &self.series.times)?;
                 file.new_dataset_builder().with_data(&chosen).create("source_trajectory")?;
                 h5::set_text(file, "source", &self.series.path.display().to_string())?;
                 h5::set_text(file, "source_sha256", digest)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::{Array2, Axis, s};
 
-use crate::artifact::h5;
+use crate::artifact::{h5, netcdf};
 use crate::closure::{Closure, Learned};
 use crate::data::FieldSet;
 use crate::error::{Error, Result};
@@ -64,7 +64,11 @@ pub fn sample_file(checkpoint: &Checkpoint, conditions: &FieldSet, draws: &Draws
         }
         let numbers: Vec<u64> = chosen.clone().map(|i| i as u64).collect();
         let write = || -> hdf5::Result<()> {
-            file.new_dataset_builder().with_data(&numbers).create("condition")?;
+            netcdf::title(file, "draws of the missing term")?;
+            netcdf::coordinate(file, "condition", &numbers, "number of the field that is the condition")?;
+            netcdf::count(file, "draw", count)?;
+            netcdf::plane(file, n)?;
+            netcdf::variable(file, "h", &["condition", "draw", "x", "y"], "missing term H")?;
             h5::set_text(file, "seeds", &format!("{}/<condition>/<draw>", seeds.label()))?;
             h5::set_text(file, "law", &law.name())?;
             h5::set_text(file, "version", env!("CARGO_PKG_VERSION"))

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use ndarray::{Array1, Array3, Axis, s};
+use ndarray::{Array3, Axis, s};
 
-use self::restart::{Ended, Ending, Settings, discard, write_streams};
+use self::restart::{Ended, Ending, MEMBER, Settings, discard};
 use super::output::Output;
-use crate::artifact::h5;
+use crate::artifact::{h5, netcdf};
 use crate::config::{Axes, FlowConfig, NoiseConfig, Stepper};
 use crate::data::FieldSet;
 use crate::error::{Error, Result};
@@ -299,9 +299,12 @@ impl Job {
                 }
             }
             let Settings { flow, origin, from, .. } = &self.settings;
-            let t = Array1::from_shape_fn(kept, |k| origin + (from + k * args.every) as f64 * flow.dt);
-            file.new_dataset_builder().with_data(&t).create("t")?;
-            write_streams(file, &self.streams)?;
+            let t: Vec<f64> = (0..kept).map(|k| origin + (from + k * args.every) as f64 * flow.dt).collect();
+            netcdf::title(file, "runs of the reference solver")?;
+            netcdf::coordinate(file, "t", &t, "simulated time")?;
+            netcdf::coordinate(file, MEMBER, &self.streams, "number of the initial field, and of its noise stream")?;
+            netcdf::plane(file, n)?;
+            netcdf::variable(file, "vorticity", &[MEMBER, "t", "x", "y"], "vorticity")?;
             h5::set_number(file, "complete", outcome.is_ok())?;
             self.settings.write(file)?;
             match outcome {
