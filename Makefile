@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
+.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check check-python doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -137,6 +137,10 @@ workflow-test: build $(SNAKEMAKE) ## Plans of every preset as jobs, then a tiny 
 cluster-test: build $(SNAKEMAKE) ## The same on a Slurm of one node that is set up for it (Debian or Ubuntu, as root)
 	scripts/cluster_test.sh .cache/snakemake/bin/python workflow/test.py workflow/profiles/slurm --slurm-no-account \
 	  --slurm-status-command squeue --slurm-init-seconds-before-status-checks 3 --seconds-between-status-checks 3 --latency-wait 10
+
+check-python: build $(JUPYTER) ## Files of the program as Python reads them (xarray, safetensors)
+	@$(PY) -m pip install --quiet --disable-pip-version-check numpy h5py h5netcdf xarray
+	$(PY) -m unittest discover -v -s tests/python
 
 doc: $(SYSTEM) ## API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps

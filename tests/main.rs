@@ -8,6 +8,7 @@ mod engine;
 mod eval;
 #[cfg(feature = "learn")]
 mod examples;
+mod exchange;
 mod fields;
 mod flow;
 mod house;

@@ -294,10 +294,10 @@ fn own_pairs_are_trained_on_scored_against_the_data_and_rolled_out_from_an_own_f
     // Unless they are said to follow the equation.
     let table = format!("--set=data.source={{ path = \"{}\", exact = true }}", pairs.display());
     assert!(ok("eval", &[&table]).contains("against the exact law"));
-    let wrong = run(folder.path(), "data", &[&set, "--set=data.n=8", "--set=flow.n=16"]);
+    let wrong = run(folder.path(), "data", &[&set, "--set=data.n=32", "--set=flow.n=32"]);
     let complaint = text(&wrong.stderr);
     assert!(
-        !wrong.status.success() && complaint.contains("data.n = 8") && complaint.contains("[16, 16]"),
+        !wrong.status.success() && complaint.contains("data.n = 32") && complaint.contains("[16, 16]"),
         "{complaint}"
     );
     let wrong = run(folder.path(), "data", &[&from, "--shard=1/2"]);

@@ -88,10 +88,13 @@ fn a_field_is_the_same_alone_in_batches_and_from_a_trajectory() {
     assert!(run("--init @in.h5 --fields 1..3", "two.h5") == all.slice(s![1.., .., .., ..]));
     assert!(run("--init @in.h5 --fields 2", "last.h5") == all.slice(s![2.., .., .., ..]));
     // The same fields as the second of two snapshots, and with the axes exchanged.
-    let file = hdf5::File::create(folder.join("other.h5")).unwrap();
+    let (file, fields) = (hdf5::File::create(folder.join("other.h5")).unwrap(), starts());
     let pairs = ndarray::stack![Axis(1), starts() * 0.5, starts()];
     file.new_dataset_builder().with_data(&pairs).create("w").unwrap();
-    file.new_dataset_builder().with_data(&starts().permuted_axes([0, 2, 1]).as_standard_layout()).create("yx").unwrap();
+    file.new_dataset_builder()
+        .with_data(&Array3::from_shape_fn((3, 16, 16), |(k, i, j)| fields[(k, j, i)]))
+        .create("yx")
+        .unwrap();
     file.close().unwrap();
     assert!(run("--init @other.h5", "snapshots.h5") == all);
     let first = run("--init @other.h5 --snapshot 0 --fields 0", "first.h5");

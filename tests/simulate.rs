@@ -192,7 +192,8 @@ fn simulate_on_a_full_disk() {
         file.dataset("vorticity").unwrap().read().unwrap()
     };
     let write = |out: &str| {
-        let line = format!("simulate --init {root}/init.h5 --dataset w --out {out} --steps 4 --every 1 --no-noise");
+        let line =
+            format!("simulate --init {root}/init.h5 --dataset w --out {out} --force --steps 4 --every 1 --no-noise");
         lacuna::cli::simulate::run(&Simulate::parse_from(line.split_whitespace()).args)
     };
     let (whole, full) = (format!("{root}/whole.h5"), format!("{root}/full/out.h5"));

@@ -11,6 +11,7 @@ pub mod files;
 pub mod h5;
 mod lock;
 mod manifest;
+pub mod netcdf;
 mod verify;
 mod work;
 

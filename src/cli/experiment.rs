@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::numbers::{minutes, real};
 use crate::artifact::Store;
-use crate::config::{Axes, Config, Precision, SourceConfig, StartConfig};
+use crate::config::{Axes, CheckpointConfig, Config, Precision, SourceConfig, StartConfig};
 use crate::error::{Error, Result};
+use crate::import::exchange;
 use crate::lab::{Exhibit, Lab, Study};
 use crate::stop;
 
@@ -235,8 +236,9 @@ fn attached(preset: &str) -> Result<Config> {
 pub struct Rollout {
     #[command(flatten)]
     computing: Computing,
-    /// The closure: none, exact or, for a subgrid term, smagorinsky, dynamic-smagorinsky, leith or hyperviscosity; or a model; each
-    /// with /mean for its conditional mean alone. All of the configuration by default.
+    /// The closure: none, exact or, for a subgrid term, smagorinsky, dynamic-smagorinsky, leith or hyperviscosity; a model; or a
+    /// checkpoint's file, as `checkpoints.NAME` by the name of the file; each with /mean for its conditional mean alone. All of the
+    /// configuration by default.
     #[arg(long)]
     closure: Vec<String>,
     /// The rollouts of the spread study (`study.ensemble`).
@@ -288,6 +290,7 @@ impl Rollout {
             config.rollout.init = Some(StartConfig { field, axes, ..StartConfig::new(path, dataset) });
             config.rollout.start = self.start_time.unwrap_or(0.0);
         }
+        let named = self.closure.iter().map(|closure| of_file(&mut config, closure)).collect::<Result<Vec<_>>>()?;
         let lab = self.computing.lab(config, None)?;
         let lab = match self.batch {
             Some(members) => lab.in_batches(members.get())?,
@@ -299,7 +302,7 @@ impl Rollout {
             _ => lab,
         };
         let all = &lab.config().rollout.closures;
-        let closures = if self.closure.is_empty() { all } else { &self.closure };
+        let closures = if named.is_empty() { all } else { &named };
         for closure in closures {
             lab.check_rollout(&lab.config().closure(closure)?, self.shard.is_some())?;
         }
@@ -315,6 +318,55 @@ impl Rollout {
                 },
             }
         }
+        Ok(())
+    }
+}
+
+/// The name of a closure that may be given as the file of a checkpoint, which then becomes a model of the configuration.
+fn of_file(config: &mut Config, closure: &str) -> Result<String> {
+    let (path, mean) = closure.strip_suffix("/mean").map_or((closure, ""), |path| (path, "/mean"));
+    let path = Path::new(path);
+    if config.closure(closure).is_ok() || !path.is_file() {
+        return Ok(closure.into());
+    }
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if config.models.contains_key(&name) {
+        let what =
+            format!("`{name}` of {} is a model of the configuration; the file needs another name", path.display());
+        return Err(Error::config("closure", what));
+    }
+    config.checkpoints.insert(name.clone(), CheckpointConfig { path: path.into(), sha256: None });
+    Ok(name + mean)
+}
+
+/// Writes a trained model for others.
+#[derive(Debug, Clone, Args)]
+pub struct Export {
+    #[command(flatten)]
+    common: Common,
+    /// A model of the configuration, or the file of a checkpoint.
+    #[arg(long)]
+    model: String,
+    /// Folder for model.safetensors, config.json and README.md.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Replaces files that are there already.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Export {
+    pub(super) fn run(&self) -> Result<()> {
+        let weights = self.to.join(exchange::WEIGHTS);
+        if weights.exists() && !self.force {
+            let what = "is there already; --force replaces it".into();
+            return Err(Error::Artifact { path: weights, what });
+        }
+        let mut config = self.common.config()?;
+        let name = of_file(&mut config, &self.model)?;
+        config.closure(&name)?;
+        self.common.lab_of(config, None)?.export(&name, &self.to)?;
+        say!("written to {}", self.to.display());
         Ok(())
     }
 }

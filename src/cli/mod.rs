@@ -52,8 +52,12 @@ enum Command {
     Verify(experiment::Verify),
     /// Run the reference solver from a given vorticity.
     Simulate(simulate::SimulateArgs),
-    /// Read a PyTorch state dict in the published layout into a checkpoint.
+    /// Read PyTorch state dicts in the published layout into a checkpoint.
     Import(network::Import),
+    /// Write a trained model as safetensors, with its configuration and a model card.
+    Export(experiment::Export),
+    /// Draw the missing term at given fields from a checkpoint.
+    Sample(network::Sample),
     /// Evaluate a network of a checkpoint on fields.
     Apply(network::Apply),
     /// Compare a device with the plain-array programs: networks, losses, gradients, samplers.
@@ -88,6 +92,8 @@ impl Command {
             Self::Verify(command) => command.run(),
             Self::Simulate(args) => simulate::run(&args),
             Self::Import(command) => command.run(),
+            Self::Export(command) => command.run(),
+            Self::Sample(command) => command.run(),
             Self::Apply(command) => command.run(),
             #[cfg(feature = "learn")]
             Self::Selftest(command) => command.run(),

@@ -8,7 +8,7 @@ use ndarray::s;
 use super::part::Part;
 use super::record::Recorder;
 use super::source::adopt;
-use super::split::{NAMES, Split};
+use super::split::{NAMES, Split, name_axes};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
 use crate::config::{Config, some_steps, whole_steps};
@@ -287,7 +287,7 @@ fn write_split(config: &Config, snapshots: Snapshots, parts: &[Item], folder: &P
 fn describe(config: &Config, snapshots: Snapshots, split: usize, file: &hdf5::File) -> hdf5::Result<()> {
     let (flow, data, stage) = (&config.flow, &config.data, config.data_stage());
     let times: Vec<f64> = (0..snapshots.count).map(|k| data.burn_in + k as f64 * data.interval).collect();
-    file.new_dataset_builder().with_data(&times).create("t")?;
+    name_axes(file, SPLITS[split], data.n, &times)?;
     for (name, value) in [
         ("viscosity", flow.viscosity),
         ("time_step", flow.dt),

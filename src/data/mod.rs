@@ -40,6 +40,7 @@ pub use crate::nets::Stats;
 
 use folder::Folder;
 
+use crate::artifact::h5;
 use crate::error::{Error, Result};
 use crate::file::{TEXT_BYTES, read_text};
 
@@ -78,6 +79,31 @@ pub struct Pairs {
     pub trajectories: usize,
     /// Snapshots of each.
     pub per_trajectory: usize,
+}
+
+impl Pairs {
+    /// Writes the pairs as the split `key` (`train`, `validation`, `test`) in the published layout, for `data.source`; `times` are
+    /// those of one trajectory's snapshots.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the arrays are no pairs of that many trajectories and times; I/O.
+    pub fn save(&self, path: &Path, key: &str, times: &[f64]) -> Result<()> {
+        let (samples, n, _) = self.w.dim();
+        let right = samples == self.trajectories * times.len() && times.len() == self.per_trajectory;
+        if !right || self.w.dim() != (samples, n, n) || self.h.dim() != self.w.dim() {
+            let expected = format!("({} × {}, n, n) for ω and H", self.trajectories, times.len());
+            return Err(Error::shape("pairs", expected, self.h.shape()));
+        }
+        h5::create(path, |file| {
+            let write = || -> hdf5::Result<()> {
+                for (name, fields) in split::NAMES.into_iter().zip([&self.w, &self.h]) {
+                    file.new_dataset_builder().with_data(fields).create(format!("{key}_{name}_{n}").as_str())?;
+                }
+                split::name_axes(file, key, n, times)
+            };
+            write().map_err(h5::error(path))
+        })
+    }
 }
 
 impl Dataset {

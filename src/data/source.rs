@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fields::{FieldSet, start_field, start_pair};
 use super::folder::Folder;
-use super::split::{NAMES, Split, candidates, holds};
+use super::split::{NAMES, Split, candidates, holds, name_axes};
 use super::{SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, h5, sha256, write_atomically};
 use crate::config::{Config, SourceConfig};
@@ -304,7 +304,7 @@ impl Share<'_> {
             }
             let write = || -> hdf5::Result<()> {
                 let chosen: Vec<u64> = self.trajectories.iter().map(|&trajectory| trajectory as u64).collect();
-                file.new_dataset_builder().with_data(&self.series.times).create("t")?;
+                name_axes(file, key, n, &self.series.times)?;
                 file.new_dataset_builder().with_data(&chosen).create("source_trajectory")?;
                 h5::set_text(file, "source", &self.series.path.display().to_string())?;
                 h5::set_text(file, "source_sha256", digest)?;

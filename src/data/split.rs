@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array3;
 
 use super::{Pairs, Stats};
-use crate::artifact::h5;
+use crate::artifact::{h5, netcdf};
 use crate::error::{Error, Result, listed};
 use crate::spectral::check_square;
 
@@ -32,6 +32,24 @@ pub struct Split {
     known: bool,
     /// Datasets of ω, H and the known part.
     names: [String; 3],
+}
+
+/// Writes the times, and names the axes of a split on `n` points.
+pub(super) fn name_axes(file: &hdf5::File, key: &str, n: usize, times: &[f64]) -> hdf5::Result<()> {
+    let about = ["vorticity ω", "missing term H", "known part of the tendency of ω"];
+    netcdf::title(file, "pairs of vorticity and missing term, trajectory after trajectory")?;
+    netcdf::coordinate(file, "t", times, "simulated time of the snapshots of each trajectory")?;
+    netcdf::plane(file, n)?;
+    for (k, (name, about)) in NAMES.into_iter().zip(about).enumerate() {
+        let name = format!("{key}_{name}_{n}");
+        if file.link_exists(&name) {
+            if k == 0 {
+                netcdf::count(file, "sample", file.dataset(&name)?.shape()[0])?;
+            }
+            netcdf::variable(file, &name, &["sample", "x", "y"], about)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file holds a split.

@@ -1,8 +1,13 @@
-//! Weights and fields from elsewhere: what the published code saved, and networks on their own.
+//! Models and fields from elsewhere and for others: what the published code saved, checkpoints as results, networks on their own.
 
 mod apply;
+pub mod exchange;
+mod model;
 mod pickle;
 pub mod pytorch;
+mod sample;
 mod state_dict;
 
 pub use apply::apply_file;
+pub use model::{latent, load, on_grid, resolve};
+pub use sample::{Draws, sample_file};

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Lab;
 use crate::artifact::{Entry, h5};
 use crate::closure::AnyClosure;
-use crate::config::{ClosureRef, Config, Hold, LatentConfig, ModelConfig, Stage, StageKind, TrainConfig};
+use crate::config::{ClosureRef, Config, Hold, LatentConfig, Law, ModelConfig, Stage, StageKind, TrainConfig};
 use crate::error::Result;
 use crate::eval::rates;
 use crate::latent::networks;
@@ -48,9 +48,12 @@ pub(super) fn trajectories(config: &Config) -> usize {
     config.data.train + config.data.validation + config.data.test
 }
 
-/// The model of a training stage, and its training there.
+/// The model of a training stage, and its training there; none where the weights are read or solved for.
 pub(super) fn train_of<'a>(config: &'a Config, stage: &Stage) -> Option<(&'a ModelConfig, &'a TrainConfig)> {
     let model = config.models.get(&stage.label)?;
+    if config.checkpoints.contains_key(&stage.label) || matches!(model.law, Law::Quadratic { .. }) {
+        return None;
+    }
     let train = if stage.kind == StageKind::Autoencoder { model.latent.first_phase()? } else { &model.train };
     Some((model, train))
 }

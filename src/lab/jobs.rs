@@ -44,6 +44,7 @@ impl Job {
         let data = || config.data_stage().folder();
         let depends_on = match stage.kind {
             StageKind::Data | StageKind::Reference => vec![],
+            StageKind::Train if config.checkpoints.contains_key(&stage.label) => vec![],
             StageKind::Autoencoder => vec![data()],
             StageKind::Train => {
                 let first = config.autoencoder_stage(&stage.label)?.map(|stage| stage.folder());

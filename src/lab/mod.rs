@@ -98,7 +98,7 @@ impl Lab {
     /// Impossible values, results that are to go where there is no folder, an unknown device in [`DEVICE_VARIABLE`].
     pub fn new(mut config: Config, results: Option<&Path>, figures: Option<&Path>) -> Result<Self> {
         config.validate()?;
-        crate::data::resolve(&mut config)?;
+        resolve(&mut config)?;
         let root = project_root();
         let folder = |given: Option<&Path>, variable: &str, default: PathBuf| {
             given.map(Path::to_path_buf).or_else(|| std::env::var_os(variable).map(PathBuf::from)).unwrap_or(default)
@@ -206,6 +206,12 @@ impl Lab {
 fn figures_of(config: &Config) -> String {
     let own = config.preset.parse::<Preset>().is_ok_and(|preset| Config::preset(preset) == *config);
     if own { config.preset.clone() } else { format!("{}-{}", config.preset, &config.hash()[..SHORT]) }
+}
+
+/// Fills in what only the files tell that a configuration names.
+fn resolve(config: &mut Config) -> Result<()> {
+    crate::data::resolve(config)?;
+    crate::import::resolve(config)
 }
 
 /// The folder of this project: the nearest one upwards that holds `Cargo.toml` and `notebooks`, or the current one.

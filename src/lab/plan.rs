@@ -221,8 +221,11 @@ fn work(config: &Config, stage: &Stage) -> String {
         StageKind::Autoencoder => train_of(config, stage)
             .map_or_else(String::new, |(_, train)| format!("2 × {} steps of {} fields", train.steps, train.batch)),
         StageKind::Cost => "draws of every closure and of the frontier's models".into(),
-        StageKind::Train => train_of(config, stage)
-            .map_or_else(String::new, |(_, train)| format!("{} steps of {} pairs", train.steps, train.batch)),
+        StageKind::Train => match (config.checkpoints.get(&stage.label), train_of(config, stage)) {
+            (Some(file), _) => format!("weights from {}", file.path.display()),
+            (None, Some((_, train))) => format!("{} steps of {} pairs", train.steps, train.batch),
+            (None, None) => "solved in closed form".into(),
+        },
     }
 }
 

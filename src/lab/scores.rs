@@ -1,6 +1,8 @@
 //! Measured tables as results of their own: scores and costs are taken once and read by every table and figure that shows
 //! them, so that a second run changes nothing.
 
+use std::path::Path;
+
 use super::Lab;
 use crate::artifact::files::CHECKPOINT;
 use crate::artifact::{Artifact, Begun, write_atomically};
@@ -10,6 +12,7 @@ use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::{self, ClosedLoop, LatentSpace, Offline, Reconstruction, Table};
 use crate::file::{TEXT_BYTES, read_text};
+use crate::import::exchange::{self, Card};
 use crate::nets::Checkpoint;
 use crate::progress::say;
 use crate::rollout::{Ensemble, Reference};
@@ -67,6 +70,21 @@ impl Lab {
             let scores = Offline::measure(&self.config, &test, &closures, &self.config.seeds())?;
             Ok((scores.tables()?, parents))
         })
+    }
+
+    /// Writes a model for others ([`exchange::export`]), trained now if need be, with the offline scores that are there.
+    pub(crate) fn export(&self, model: &str, folder: &Path) -> Result<()> {
+        let trained = self.train_artifact(model)?;
+        let scores = match self.store.find(&self.config.offline_stage()?)? {
+            None => String::new(),
+            Some(found) => {
+                let table = named(read_all(&found)?, OFFLINE, &found)?;
+                let row = table.texts("closure")?.iter().position(|closure| closure == model);
+                row.map(|row| one_row(&table, row)).transpose()?.unwrap_or_default()
+            }
+        };
+        let card = Card { name: model.into(), scores, origin: trained.name() };
+        exchange::export(&Checkpoint::load(&trained.path(CHECKPOINT))?, &card, folder)
     }
 
     /// What latent spaces lose of the test set.
@@ -158,6 +176,12 @@ impl Lab {
         let Runs { reference, ensembles, parents } = self.loop_results()?;
         Ok((eval::closed_loop(&reference, &ensembles, &self.config.seeds())?, parents))
     }
+}
+
+/// One row of a table, with its caption, as Markdown.
+fn one_row(table: &Table, row: usize) -> Result<String> {
+    let columns = table.frame()?.slice(row as i64, 1).columns().to_vec();
+    Ok(Table::new(table.name.as_str(), table.caption.as_str(), columns)?.to_markdown())
 }
 
 /// The table of that name.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
-use crate::artifact::Artifact;
 use crate::artifact::files::CHECKPOINT;
+use crate::artifact::{Artifact, Begun};
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
 use crate::config::{ClosureKind, ClosureRef, ModelConfig};
 use crate::data::{self, Dataset};
@@ -69,6 +69,14 @@ impl Lab {
             return Ok(found);
         }
         self.once(&stage, || {
+            if let Some(file) = self.config.checkpoints.get(model) {
+                let work = match self.store.begin(&stage, &mut say)? {
+                    Begun::Found(found) => return Ok(found),
+                    Begun::Work(work) => work,
+                };
+                crate::import::load(&file.path)?.0.save(&work.path(CHECKPOINT))?;
+                return work.finish(&[], &[], "cpu");
+            }
             self.train_now(model, None)?;
             let made = self.store.find(&stage)?.ok_or_else(|| Error::Artifact {
                 path: self.store.folder(&stage),
@@ -85,6 +93,9 @@ impl Lab {
     /// As [`Lab::train`].
     pub fn train_for(&self, model: &str, time: Duration) -> Result<Option<TrainSummary>> {
         let stage = self.config.train_stage(model)?;
+        if self.config.checkpoints.contains_key(model) {
+            return self.train(model).map(Some);
+        }
         if self.store.find(&stage)?.is_none() {
             self.train_now(model, Some(time))?;
         }

@@ -53,7 +53,7 @@ impl Lab {
     /// This lab with another configuration and the same folders.
     pub(super) fn with(&self, mut config: Config) -> Result<Self> {
         config.validate()?;
-        crate::data::resolve(&mut config)?;
+        super::resolve(&mut config)?;
         Ok(Self { config, ..self.clone() })
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::Array2;
 
 use super::{Cost, Ensemble, Reference};
-use crate::artifact::h5;
+use crate::artifact::{h5, netcdf};
 use crate::error::{Error, Result, shown};
 
 /// Layout version of both kinds of file; raised when a reader of the old layout would misread the new one.
@@ -15,8 +15,8 @@ impl Ensemble {
     /// Name of the file that the stage `rollout` leaves.
     pub const FILE: &str = "ensemble.h5";
 
-    /// Writes datasets `t`, `vorticity` (snapshot, member, n, n) and `failed_at` (NaN: not at all), and provenance as
-    /// attributes. The file appears only when complete.
+    /// Writes datasets `t`, `vorticity` (snapshot, member, n, n) and `failed_at` (NaN: not at all), coordinates
+    /// ([`netcdf`]), and provenance as attributes. The file appears only when complete.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -36,9 +36,13 @@ impl Ensemble {
             h5::set_number(file, "closure_s", self.cost.closure_s)?;
             let failed: Vec<f64> = self.failures.iter().map(|t| t.unwrap_or(f64::NAN)).collect();
             file.new_dataset_builder().with_data(&failed).create("failed_at")?;
-            file.new_dataset_builder().with_data(&self.times).create("t")?;
             file.new_dataset_builder().with_data(&self.fields).create("vorticity")?;
-            Ok(())
+            netcdf::title(file, "closed-loop ensemble")?;
+            netcdf::coordinate(file, "t", &self.times, "simulated time")?;
+            netcdf::count(file, "member", self.failures.len())?;
+            netcdf::plane(file, self.fields.shape()[2])?;
+            netcdf::variable(file, "failed_at", &["member"], "simulated time at which a member failed, if it did")?;
+            netcdf::variable(file, "vorticity", &["t", "member", "x", "y"], "vorticity")
         })
     }
 
@@ -94,9 +98,13 @@ impl Reference {
             h5::set_number(file, "format", FORMAT)?;
             h5::set_number(file, "wall_s", self.wall_s)?;
             file.new_dataset_builder().with_data(&self.start).create("start")?;
-            file.new_dataset_builder().with_data(&self.times).create("t")?;
             file.new_dataset_builder().with_data(&self.fields).create("vorticity")?;
-            Ok(())
+            netcdf::title(file, "true flow from the start state")?;
+            netcdf::coordinate(file, "t", &self.times, "simulated time")?;
+            netcdf::count(file, "realisation", self.fields.shape()[1])?;
+            netcdf::plane(file, self.fields.shape()[2])?;
+            netcdf::variable(file, "start", &["x", "y"], "vorticity at the start")?;
+            netcdf::variable(file, "vorticity", &["t", "realisation", "x", "y"], "vorticity")
         })
     }
 

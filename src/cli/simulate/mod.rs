@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use ndarray::{Array1, Array3, Axis, s};
+use ndarray::{Array3, Axis, s};
 
-use self::restart::{Ended, Ending, Settings, discard, write_streams};
+use self::restart::{Ended, Ending, MEMBER, Settings, discard};
 use super::numbers::{count, real, whole};
 use super::output::Output;
-use crate::artifact::h5;
+use crate::artifact::{h5, netcdf};
 use crate::config::limits::{STEPS, VALUES, product, within};
 use crate::config::{Axes, FlowConfig, NoiseConfig, Stepper};
 use crate::data::FieldSet;
@@ -31,7 +31,7 @@ const POINT_BYTES: usize = 128;
 type Range = std::ops::Range<usize>;
 
 /// Reads `I` or `I..J`.
-fn parse_fields(text: &str) -> Result<Range> {
+pub(super) fn parse_fields(text: &str) -> Result<Range> {
     let range = match text.split_once("..") {
         Some((from, to)) => from.parse().ok().zip(to.parse().ok()).map(|(from, to)| from..to),
         None => text.parse().ok().map(|one| one..one + 1),
@@ -305,9 +305,12 @@ impl Job {
                 }
             }
             let Settings { flow, origin, from, .. } = &self.settings;
-            let t = Array1::from_shape_fn(kept, |k| origin + (from + k * args.every) as f64 * flow.dt);
-            file.new_dataset_builder().with_data(&t).create("t")?;
-            write_streams(file, &self.streams)?;
+            let t: Vec<f64> = (0..kept).map(|k| origin + (from + k * args.every) as f64 * flow.dt).collect();
+            netcdf::title(file, "runs of the reference solver")?;
+            netcdf::coordinate(file, "t", &t, "simulated time")?;
+            netcdf::coordinate(file, MEMBER, &self.streams, "number of the initial field, and of its noise stream")?;
+            netcdf::plane(file, n)?;
+            netcdf::variable(file, "vorticity", &[MEMBER, "t", "x", "y"], "vorticity")?;
             h5::set_number(file, "complete", outcome.is_ok())?;
             self.settings.write(file)?;
             match outcome {

@@ -21,8 +21,8 @@ const PREVIOUS: &str = "restart_previous";
 const PRUNED: &str = "restart_pruned";
 /// Position in the noise stream of every member, its high and its low 64 bits.
 const POSITION: &str = "restart_stream_position";
-/// Number of every member's noise stream.
-const STREAM: &str = "stream";
+/// Number of every member's initial field, and of its noise stream.
+pub(super) const MEMBER: &str = "member";
 
 /// Settings of a run, and how far it has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,7 +139,7 @@ impl Ended {
                 previous: file.dataset(PREVIOUS).ok(),
                 pruned: file.dataset(PRUNED)?.read_raw()?,
                 position: position.outer_iter().map(|pair| [pair[0], pair[1]]).collect(),
-                streams: file.dataset(STREAM)?.read_raw()?,
+                streams: file.dataset(MEMBER)?.read_raw()?,
                 path: path.into(),
             };
             Ok((whole("restart_format")?, this))
@@ -233,9 +233,4 @@ impl Ending {
 /// Removes states of which some are missing.
 pub(super) fn discard(file: &hdf5::File) -> hdf5::Result<()> {
     [MODES, PREVIOUS].into_iter().filter(|name| file.link_exists(name)).try_for_each(|name| file.unlink(name))
-}
-
-/// Writes which noise stream every member has.
-pub(super) fn write_streams(file: &hdf5::File, streams: &[u64]) -> hdf5::Result<()> {
-    file.new_dataset_builder().with_data(streams).create(STREAM).map(|_| ())
 }

@@ -213,7 +213,8 @@ impl<'a> Exhibit<'a> {
             Self::Training,
             Self::Losses,
         ];
-        all.extend(config.autoencoder_models().map(Self::LossParts));
+        let trained = |model: &&str| !config.checkpoints.contains_key(*model);
+        all.extend(config.autoencoder_models().filter(trained).map(Self::LossParts));
         all.extend([
             Self::ReconstructionErrors,
             Self::Reconstruction,

@@ -35,7 +35,8 @@ pub(super) fn training(lab: &Lab) -> Result<Made> {
 
 pub(super) fn losses(lab: &Lab) -> Result<Made> {
     let (mut series, mut parents, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-    for model in lab.config.models.keys() {
+    // What was read from a file has no log.
+    for model in lab.config.models.keys().filter(|name| !lab.config.checkpoints.contains_key(*name)) {
         let artifact = lab.train_artifact(model)?;
         let log = read_log(&artifact.path(LOG))?;
         let validations = log.iter().filter(|line| line.kind == LogKind::Validation);

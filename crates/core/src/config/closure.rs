@@ -206,7 +206,8 @@ impl Config {
             let subgrid = SubgridModel::ALL.map(ClosureKind::Subgrid);
             known.extend(subgrid.map(|kind| ClosureRef { kind, mean_only: false }));
         }
-        let models = self.models.keys().cloned().map(ClosureKind::Learned);
+        let files = self.checkpoints.keys().filter(|name| !self.models.contains_key(*name));
+        let models = self.models.keys().chain(files).cloned().map(ClosureKind::Learned);
         known.extend(models.map(|kind| ClosureRef { kind, mean_only: false }));
         match known.iter().find(|closure| closure.to_string() == base) {
             Some(closure) => Ok(ClosureRef { mean_only, ..closure.clone() }),

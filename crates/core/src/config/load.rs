@@ -91,6 +91,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
         }
     };
     let precision = |precision: Precision| precision.name().into();
+    let checkpoints = serde_json::to_value(&config.checkpoints).map_err(unreadable)?;
     say("rollout", "precision", precision(config.rollout.precision));
     say("rollout", "init", serde_json::to_value(&config.rollout.init).map_err(unreadable)?);
     say("data", "source", serde_json::to_value(&config.data.source).map_err(unreadable)?);
@@ -107,6 +108,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
             say(&format!("{path}.latent"), "losses", losses);
         }
     }
+    value["checkpoints"] = checkpoints;
     Ok(value)
 }
 
@@ -218,6 +220,9 @@ fn set(root: &mut Value, path: &str, text: &str) -> Result<()> {
     let mut seen = String::new();
     for key in path.split('.') {
         seen = if seen.is_empty() { key.into() } else { format!("{seen}.{key}") };
+        if let (Some(name), Some(files)) = (seen.strip_prefix("checkpoints."), slot.as_object_mut()) {
+            files.entry(name).or_insert(Value::Null);
+        }
         let known = slot.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>().join(", "));
         slot = slot.get_mut(key).ok_or_else(|| {
             let what = match known {
@@ -287,6 +292,10 @@ fn overlay(base: &mut Value, table: Value, path: &str) -> Result<()> {
     }
     for (key, mut value) in entries {
         let longer = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if path == "checkpoints" {
+            base[&key] = value;
+            continue;
+        }
         if path == "models" && base.get(&key).is_none() {
             match value.as_object_mut().and_then(|model| model.remove("like")) {
                 Some(like) => {

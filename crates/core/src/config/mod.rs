@@ -27,7 +27,7 @@ pub use model::{
     SamplerConfig, SamplerKind, TrainConfig, TransportKind, Variant, halvings,
 };
 pub use presets::Preset;
-pub use source::{Axes, SourceConfig, StartConfig};
+pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
 pub use validate::{check_grid, some_steps, whole_steps};
@@ -46,6 +46,10 @@ pub struct Config {
     pub data: DataConfig,
     /// The models of p(H | ω) to train and compare, by name.
     pub models: BTreeMap<String, ModelConfig>,
+    /// Models whose weights are read from files instead of trained, by name. What stands in `models` under such a name is replaced
+    /// by what the file says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checkpoints: BTreeMap<String, CheckpointConfig>,
     /// The closed loop.
     pub rollout: RolloutConfig,
     /// How much is evaluated offline.

@@ -81,6 +81,7 @@ fn desk() -> Config {
             source: None,
         },
         models: desk_models(),
+        checkpoints: BTreeMap::new(),
         rollout: RolloutConfig {
             start: 30.0,
             duration: 20.0,
@@ -274,6 +275,7 @@ fn smoke() -> Config {
             ("two-phase".to_string(), with_narrow_autoencoder(smaller(&desk.models["two-phase"], 120, 16))),
             ("joint".to_string(), with_narrow_autoencoder(smaller(&desk.models["joint"], 80, 8))),
         ]),
+        checkpoints: BTreeMap::new(),
         rollout: RolloutConfig {
             start: 12.0,
             duration: 4.0,
@@ -366,6 +368,7 @@ fn paper() -> Config {
             ("joint".to_string(), ModelConfig { latent: autoencoder(joint), network: latent, ..model.clone() }),
             ("p-cdm".to_string(), model),
         ]),
+        checkpoints: BTreeMap::new(),
         rollout: RolloutConfig {
             members: 100,
             redraw_interval: 5,
@@ -421,6 +424,7 @@ fn les() -> Config {
             ("p-cdm".to_string(), model.clone()),
             ("regression".to_string(), ModelConfig { law: Law::Gaussian, ..model }),
         ]),
+        checkpoints: BTreeMap::new(),
         rollout: RolloutConfig {
             duration: 10.0,
             members: 4,

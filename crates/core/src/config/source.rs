@@ -1,4 +1,4 @@
-//! Files of one's own: pairs to learn from, a field to start from.
+//! Files of one's own: pairs to learn from, a field to start from, weights to draw with.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -51,6 +51,33 @@ pub struct StartConfig {
     /// SHA-256 of the field's values, filled in when it is read. Where it is given, other values are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+}
+
+/// A trained model in a file, `checkpoints.NAME`; a path alone will do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Weights")]
+pub struct CheckpointConfig {
+    /// The checkpoint.
+    pub path: PathBuf,
+    /// SHA-256 of the file, filled in when it is opened. Where it is given, other bytes are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Weights {
+    Path(PathBuf),
+    Table { path: PathBuf, sha256: Option<String> },
+}
+
+impl From<Weights> for CheckpointConfig {
+    fn from(given: Weights) -> Self {
+        match given {
+            Weights::Path(path) => Self { path, sha256: None },
+            Weights::Table { path, sha256 } => Self { path, sha256 },
+        }
+    }
 }
 
 /// In which order a file has the two axes of a field.

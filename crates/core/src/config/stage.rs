@@ -125,7 +125,7 @@ impl Config {
     pub fn autoencoder_stage(&self, model: &str) -> Result<Option<Stage>> {
         let model_config = self.model(model)?;
         let latent = &model_config.latent;
-        if latent.first_phase().is_none() {
+        if latent.first_phase().is_none() || self.checkpoints.contains_key(model) {
             return Ok(None);
         }
         // The variant decides whether fields are normalised.
@@ -134,11 +134,14 @@ impl Config {
         Ok(Some(Stage::of(StageKind::Autoencoder, model, settings)))
     }
 
-    /// A trained model.
+    /// A trained model, or one that is read from a file.
     ///
     /// # Errors
     /// No model of that name.
     pub fn train_stage(&self, model: &str) -> Result<Stage> {
+        if let Some(file) = self.checkpoints.get(model) {
+            return Ok(Stage::of(StageKind::Train, model, json!({ "checkpoint": file.sha256 })));
+        }
         // The sampler acts at use and is no part of what is trained.
         let mut settings = json!(self.model(model)?);
         if let Some(fields) = settings.as_object_mut() {

@@ -121,6 +121,7 @@ impl Config {
         for (name, model) in &self.models {
             self.validate_model(name, model)?;
         }
+        self.checkpoints.keys().try_for_each(|name| validate_name("checkpoints", name))?;
         self.validate_rollout("rollout")?;
         self.validate_study()?;
         self.scored()?;
@@ -170,13 +171,7 @@ impl Config {
 
     fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
         let field = |rest: &str| format!("models.{name}.{rest}");
-        super::limits::name(&format!("models.{}", shown(name)), name)?;
-        if is_reserved(name) {
-            return Err(Error::config(
-                format!("models.{name}"),
-                "the name of a closure that needs no model; choose another",
-            ));
-        }
+        validate_name("models", name)?;
         model.check_sizes(&format!("models.{name}"))?;
         model.latent.check(&field("latent"), self.data.n)?;
         if let Some(train) = model.latent.first_phase() {
@@ -271,6 +266,15 @@ impl ModelConfig {
         within(field("train.batch"), self.train.batch, 1..=BATCH)?;
         within(field("sampler.steps"), self.sampler.steps, 1..=SAMPLING_STEPS)
     }
+}
+
+fn validate_name(table: &str, given: &str) -> Result<()> {
+    name(format!("{table}.{}", shown(given)), given)?;
+    if is_reserved(given) {
+        let what = "the name of a closure that needs no model; choose another";
+        return Err(Error::config(format!("{table}.{given}"), what));
+    }
+    Ok(())
 }
 
 fn validate_train(path: &str, train: &TrainConfig) -> Result<()> {

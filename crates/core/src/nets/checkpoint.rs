@@ -16,6 +16,8 @@ use crate::file::parts;
 const MAGIC: &[u8] = b"lacuna checkpoint ";
 /// Version of the format that this build writes, and the only one it reads.
 const VERSION: &str = "1";
+/// Name of the residual's spectrum among the arrays.
+const RESIDUAL: &str = "residual";
 /// Length of a SHA-256 digest.
 const DIGEST: usize = 32;
 
@@ -183,6 +185,23 @@ impl Checkpoint {
     /// As [`Checkpoint::save`].
     pub fn save_in_parts(&self, path: &Path, limit: usize) -> Result<()> {
         self.check()?;
+        let header = self.header().map_err(|what| Error::Artifact { path: path.into(), what })?.into_bytes();
+        let mut bytes = [MAGIC, VERSION.as_bytes(), b"\n"].concat();
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header);
+        for (_, _, values) in self.tensors() {
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        parts::write(path, &bytes, limit)
+    }
+
+    /// All that is no weight, as JSON; with [`Checkpoint::tensors`] it is the whole ([`Checkpoint::assemble`]).
+    ///
+    /// # Errors
+    /// None for finite numbers; the message is that of the writer.
+    pub fn header(&self) -> Result<String, String> {
         let mut header = Header {
             model: self.model.clone(),
             n: self.n,
@@ -194,17 +213,53 @@ impl Checkpoint {
             bits: Vec::new(),
         };
         header.bits = header.numbers().iter().map(|number| number.to_bits()).collect();
-        let header = serde_json::to_vec(&header)
-            .map_err(|error| Error::Artifact { path: path.into(), what: format!("header: {error}") })?;
-        let mut bytes = [MAGIC, VERSION.as_bytes(), b"\n"].concat();
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header);
-        for values in self.networks.values().map(|(_, weights)| weights).chain(&self.residual) {
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        serde_json::to_string(&header).map_err(|error| format!("header: {error}"))
+    }
+
+    /// Every array by name, `ROLE.PARAMETER` or `residual`, with its shape, in the order of [`Checkpoint::save`].
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
+        let mut out = Vec::new();
+        for (role, (network, weights)) in &self.networks {
+            let mut rest = weights.as_slice();
+            for param in network.params() {
+                let (values, later) = rest.split_at(param.len().min(rest.len()));
+                out.push((format!("{role}.{}", param.name), param.shape, values));
+                rest = later;
+            }
         }
-        let digest = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&digest);
-        parts::write(path, &bytes, limit)
+        let n = self.latent_n();
+        out.extend(self.residual.iter().map(|values| (RESIDUAL.into(), vec![n, n / 2 + 1], values.as_slice())));
+        out
+    }
+
+    /// The checkpoint of a [`Checkpoint::header`], whose arrays `read` finds by name and shape, in the order of
+    /// [`Checkpoint::tensors`].
+    ///
+    /// # Errors
+    /// A header that is none, what `read` does not find, and weights that do not fit.
+    pub fn assemble(
+        header: &[u8],
+        mut read: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, String>,
+    ) -> Result<Self, String> {
+        let mut header: Header =
+            serde_json::from_slice(header).map_err(|error| format!("header not understood: {error}"))?;
+        let bits = std::mem::take(&mut header.bits);
+        header.numbers().into_iter().zip(bits).for_each(|(number, bits)| *number = f64::from_bits(bits));
+        check_sizes(&header).map_err(|error| error.to_string())?;
+        let Header { model, n, stats, latent, networks: described, residual, provenance, .. } = header;
+        let mut networks = BTreeMap::new();
+        for (role, network) in described {
+            let mut weights = Vec::new();
+            for param in network.params() {
+                weights.extend(read(&format!("{role}.{}", param.name), &param.shape)?);
+            }
+            networks.insert(role, (network, weights));
+        }
+        let side = model.latent.n(n);
+        let residual = residual.map(|_| read(RESIDUAL, &[side, side / 2 + 1])).transpose()?;
+        let checkpoint = Self { model, n, stats, latent, networks, residual, provenance };
+        checkpoint.check().map_err(|error| error.to_string())?;
+        Ok(checkpoint)
     }
 
     /// Reads a checkpoint.
@@ -233,22 +288,9 @@ impl Checkpoint {
         let (length, rest) = body[start..].split_first_chunk::<8>().ok_or_else(damaged)?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
         let (header, values) = rest.split_at_checked(length).ok_or_else(damaged)?;
-        let mut header: Header =
-            serde_json::from_slice(header).map_err(|error| wrong(format!("header not understood: {error}")))?;
-        let bits = std::mem::take(&mut header.bits);
-        header.numbers().into_iter().zip(bits).for_each(|(number, bits)| *number = f64::from_bits(bits));
-        check_sizes(&header).map_err(|error| wrong(error.to_string()))?;
         let mut values = values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        let mut take = |count: usize| -> Vec<f32> { values.by_ref().take(count).collect() };
-        let networks = header.networks.into_iter().map(|(role, network)| {
-            let weights = take(network.len());
-            (role, (network, weights))
-        });
-        let networks = networks.collect();
-        let residual = header.residual.map(&mut take);
-        let Header { model, n, stats, latent, provenance, .. } = header;
-        let checkpoint = Self { model, n, stats, latent, networks, residual, provenance };
-        checkpoint.check().map_err(|error| wrong(error.to_string()))?;
+        let checkpoint = Self::assemble(header, |_, shape| Ok(values.by_ref().take(shape.iter().product()).collect()));
+        let checkpoint = checkpoint.map_err(wrong)?;
         if values.next().is_some() {
             return Err(wrong("more weights than its networks have".into()));
         }
