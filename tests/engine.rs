@@ -78,8 +78,10 @@ fn resumed_training_is_bit_identical_and_its_log_has_no_gap_or_repetition() {
     assert_eq!(whole.1, Outcome::Finished);
     assert!(whole.0.best_loss.unwrap() < 1e-2, "{:?}", whole.0.best_loss);
     assert_eq!(whole.0.buffers, [400.0]);
-    assert!((20..30).contains(&lines.len()), "{}", lines.len());
-    assert!(lines[12].contains("steps/s") && lines[12].contains("left") && !lines[12].contains('\r'));
+    // Short work is spoken of every tenth at most, and at its end.
+    assert!((1..=10).contains(&lines.len()), "{}", lines.len());
+    let last = &lines[lines.len() - 1];
+    assert!(last.contains("(100 %)") && last.contains("steps/s") && last.contains("left") && !last.contains('\r'));
 
     // Killed at 207: the state file holds step 200, the log more.
     let (killed, _) = run(&config(), Bowl { killed: 207, ..WHOLE }, folders[1].path(), never);
@@ -140,7 +142,7 @@ fn a_state_in_parts_is_read_back_and_a_lost_part_is_named() {
 fn a_diverging_run_stops_with_an_error_and_keeps_the_last_state() {
     let folder = tempfile::tempdir().unwrap();
     let error = run(&config(), Bowl { broken: 50, ..WHOLE }, folder.path(), never).0.unwrap_err();
-    assert!(error.to_string().contains("not finite"), "{error}");
+    assert!(error.to_string().contains("training of `bowl` diverged at step 50"), "{error}");
     let path = folder.path().join(STATE_FILE);
     assert_eq!(State::load(&path, &State::new(vec![0.0; 5], vec![0.0])).unwrap().step, 40);
 }
