@@ -489,6 +489,9 @@ def clean(notebook, preset, inputs):
             for kind, value in output.get("data", {}).items():
                 if isinstance(value, str) and kind != "image/png":
                     output.data[kind] = without_local_paths(value)
+            if "image/png" in output.get("data", {}) and "text/plain" in output.data:
+                # What pages made of notebooks give to readers who do not see the picture.
+                output.metadata.setdefault("image/png", {})["alt"] = output.data["text/plain"]
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
     notebook.metadata.setdefault("lacuna", {})["executed"] = {"preset": preset, **inputs}

@@ -1,7 +1,8 @@
 """Fill the generated parts of README.md from the tables of a preset.
 
 Each part lies between `<!-- NAME:begin -->` and `<!-- NAME:end -->`; what is there is replaced, so that no result in the README
-is typed by hand: the numbers that matter, ten rows of the ledger with what is to be said of each, and columns of tables.
+is typed by hand: the numbers that matter, what the results say in sentences, the rows of the ledger that carry the story with
+what is to be said of each, and columns of tables. Files have machine names (`error_of_mean`), their Markdown has titles.
 """
 
 import argparse
@@ -15,27 +16,27 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Columns of scores: those that the library's lists of metrics call headlines, which `cargo test` keeps true.
 HEADLINES = json.loads((Path(__file__).resolve().parent / "columns.json").read_text(encoding="utf-8"))
-LOOP = ("closure", "members", *HEADLINES["closed-loop"], "failures", "ms/step")
+LOOP = ("closure", "members", "failures", *HEADLINES["closed-loop"], "ms/step")
 # Tables and the columns that are shown of them; the files have all.
 TABLES = {
     "offline.md": ("closure", *HEADLINES["offline"]),
     "closed-loop.md": LOOP,
-    "les-closed-loop.md": ("closure", "members", "error of mean", "spread", "spread/skill", "failures", "ms/step"),
+    "les-closed-loop.md": ("closure", "members", "failures", "error of mean", "spread", "spread/skill", "ms/step"),
     "horizon-closed-loop.md": LOOP,
 }
-# Ten rows of the ledger by closure and quantity, and what each says.
-LEDGER = (
-    ("no closure", "error at t = 50", "Reproduced: the reduced model alone loses the flow; how far depends on the start state."),
-    ("exact law", "D_RE single", "The floor. A perfect draw does not score zero against one noisy truth; it moves with the rms of H."),
-    ("two-phase-paper", "D_RE single", "Reproduced: two-phase training as published leaves a gap."),
-    ("two-phase", "D_RE single", "Better: fields and latents normalised, the gated network; at the floor."),
-    ("joint-paper", "D_RE single", "Not reproduced: sixteen thousand pairs seen here, nine million in the published training."),
-    ("joint", "D_RE single", "Better: the same joint loss on normalised latents; at the floor."),
-    ("joint", "error of the mean at t = 50", "Better."),
-    ("p-cdm", "error of the mean at t = 50", "Worse: this one is trained for 2,000 steps of eight fields."),
-    ("p-cdm", "cost ratio, 1000 members", "Smaller: another network, the same in both spaces, on one thread."),
-    ("two-phase", "reconstruction D_RE of ω", "Better."),
-)
+# What is to be said of the rows of the ledger that carry the story, which are its first ones.
+LEDGER = {
+    ("no closure", "error at t = 50"): "Reproduced: the reduced model alone loses the flow; how far depends on the start state.",
+    ("exact law", "D_RE single"): "The floor. A perfect draw does not score zero against one noisy truth; it moves with the rms of H.",
+    ("two-phase-paper", "D_RE single"): "Reproduced: two-phase training as published leaves a gap.",
+    ("two-phase", "D_RE single"): "Better: fields and latents normalised, the gated network; at the floor.",
+    ("joint-paper", "D_RE single"): "Not reproduced: sixteen thousand pairs seen here, nine million in the published training.",
+    ("joint", "D_RE single"): "Better: the same joint loss on normalised latents; at the floor.",
+    ("joint", "error of the mean at t = 50"): "Better.",
+    ("p-cdm", "error of the mean at t = 50"): "Worse: this one is trained for 2,000 steps of eight fields.",
+    ("p-cdm", "cost ratio, 1000 members"): "Smaller: another network, the same in both spaces, on one thread.",
+    ("two-phase", "reconstruction D_RE of ω"): "Better.",
+}
 
 
 class Tables:
@@ -50,7 +51,7 @@ class Tables:
 
     def value(self, name, closure, column):
         found = [row[column] for row in self.rows(name) if row["closure"] == closure]
-        if len(found) != 1 or not found[0]:
+        if len(found) != 1 or math.isnan(float(found[0])):
             raise SystemExit(f"{self.folder / name}.csv: {len(found)} values of `{column}` for {closure}")
         return float(found[0])
 
@@ -65,13 +66,13 @@ def numbers(tables):
     """What a reader should know before anything else."""
 
     def error(closure):
-        return short(tables.value("closed-loop", closure, "error of mean"))
+        return short(tables.value("closed-loop", closure, "error_of_mean"))
 
     def les(closure):
-        return tables.value("les-closed-loop", closure, "error of mean")
+        return tables.value("les-closed-loop", closure, "error_of_mean")
 
     classical = [les(closure) for closure in ("smagorinsky", "leith", "hyperviscosity")]
-    learned = min(("spectral", "two-phase", "joint", "regression"), key=lambda c: tables.value("closed-loop", c, "error of mean"))
+    learned = min(("spectral", "two-phase", "joint", "regression"), key=lambda c: tables.value("closed-loop", c, "error_of_mean"))
     draw = {closure: tables.value("cost", closure, "draw") for closure in ("p-cdm", "spectral", "regression")}
     return "\n".join(
         (
@@ -82,12 +83,12 @@ def numbers(tables):
             f"| large-eddy case, 10 time units: no model → learned (`p-cdm`); classical models have | {short(les('no closure'))} → "
             f"{short(les('p-cdm'))}; {short(min(classical))} to {short(max(classical))} |",
             f"| bias of the learned law (`joint`) relative to rms H, and its spread over the exact one | "
-            f"{short(tables.value('offline', 'joint', 'bias'))}, {tables.value('offline', 'joint', 'std/exact'):.3f} |",
+            f"{short(tables.value('offline', 'joint', 'bias'))}, {tables.value('offline', 'joint', 'std_over_exact'):.3f} |",
             f"| cost of a draw on one thread, ms: P-CDM, spectral-latent diffusion, regression with noise | "
             f"{short(draw['p-cdm'])}, {short(draw['spectral'])}, {short(draw['regression'])} |",
             f"| spread/skill of the exact law's ensemble and of the best learned one (1 is calibrated) | "
-            f"{short(tables.value('closed-loop', 'exact law', 'spread/skill'))}, "
-            f"{short(tables.value('closed-loop', learned, 'spread/skill'))} |",
+            f"{short(tables.value('closed-loop', 'exact law', 'spread_over_skill'))}, "
+            f"{short(tables.value('closed-loop', learned, 'spread_over_skill'))} |",
         )
     )
 
@@ -95,13 +96,13 @@ def numbers(tables):
 def ledger(tables):
     rows = tables.rows("ledger")
     lines = ["| method | closure here | quantity | published | here | |", "|---|---|---|---:|---:|---|"]
-    for closure, quantity, said in LEDGER:
-        found = [row for row in rows if (row["closure"], row["quantity"]) == (closure, quantity)]
-        # Where several sources have the quantity, the paper comes first.
-        if not found:
-            raise SystemExit(f"ledger.csv has no row for {closure}, {quantity}")
-        row = found[0]
-        error = f" ± {short(float(row['ours ±']))}" if float(row["ours ±"] or 0) > 0 else ""
+    story = rows[: len(LEDGER)]
+    told = [(row["closure"], row["quantity"]) for row in story]
+    if told != list(LEDGER):
+        raise SystemExit(f"ledger.csv begins with {told}; expected {list(LEDGER)}")
+    for row, said in zip(story, LEDGER.values()):
+        closure, quantity = row["closure"], row["quantity"]
+        error = f" ± {short(float(row['ours_se']))}" if float(row["ours_se"]) > 0 else ""
         published = f"{row['relation']} {row['published']}".removeprefix("= ")
         lines.append(f"| {row['method']} | {closure} | {quantity} | {published} | {short_of(row['ours'])}{error} | {said} |")
     return "\n".join(lines)
@@ -109,6 +110,12 @@ def ledger(tables):
 
 def short_of(text):
     return f"{float(text):.4g}"
+
+
+def findings(tables):
+    """What the results of the preset and of the large-eddy case say."""
+    texts = [(tables.folder / f"{name}.md").read_text(encoding="utf-8").strip() for name in ("findings", "les-findings")]
+    return "\n".join(texts)
 
 
 def chosen(table, columns):
@@ -146,7 +153,7 @@ def main():
     readme = ROOT / "README.md"
     text = filled = readme.read_text(encoding="utf-8")
     tables = Tables(ROOT / "figures" / arguments.preset)
-    for part in (numbers, ledger, results):
+    for part in (numbers, findings, ledger, results):
         begin, end = (f"<!-- {part.__name__}:{edge} -->" for edge in ("begin", "end"))
         if filled.count(begin) != 1 or filled.count(end) != 1:
             raise SystemExit(f"README.md must hold {begin} and {end} once each")

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lacuna::config::Config;
-use lacuna::eval::Table;
-use lacuna::lab::{Exhibit, Lab, Study};
+use lacuna::eval::metric::{CLOSED_LOOP, OFFLINE};
+use lacuna::eval::{Table, machine};
+use lacuna::lab::{Exhibit, Lab, Labs, Study};
 
 /// Closed-loop error of no closure over that of the exact law at the end of a rollout: a sanity bound; the smoke preset
 /// reaches more than ten.
@@ -128,6 +129,16 @@ fn everything_is_computed_once_and_comes_back_the_same_after_a_loss() {
     assert!(error("no closure") > CLEARLY_BETTER * error("exact law"), "{closed_loop}");
     let first = files(lab.gallery().folder());
     assert_eq!(first.keys().cloned().collect::<BTreeSet<_>>(), expected_of_a_run(&lab));
+    tables_are_described_and_keep_their_types(&first);
+    let numbers = lacuna::lab::tidy(&lab).unwrap();
+    assert_eq!(numbers.texts("preset").unwrap().into_iter().collect::<BTreeSet<_>>(), ["smoke".to_string()].into());
+    let error = numbers.filter("quantity", |q| q == "error_of_mean").unwrap().filter("table", |t| t == "closed-loop");
+    let error = error.unwrap().filter("closure", |c| c == "no closure").unwrap();
+    assert_eq!(error.texts("unit").unwrap(), ["rms ω"]);
+    let none = closed_loop.filter("closure", |c| c == "no closure").unwrap();
+    assert_eq!(error.numbers("value").unwrap(), none.numbers("error of mean").unwrap());
+    let found = String::from_utf8(first["findings.md"].clone()).unwrap();
+    assert!(found.starts_with("- After 0.8 time units") && found.contains("(preset smoke)"), "{found}");
     let manifest = String::from_utf8(first["manifest.jsonl"].clone()).unwrap();
     for call in [
         r#"lab.show(Exhibit::Rollout(\"spectral\"))"#,
@@ -161,6 +172,37 @@ fn everything_is_computed_once_and_comes_back_the_same_after_a_loss() {
     assert!(first["loss.svg"] == files(lab.gallery().folder())["loss.svg"], "the same training has another log");
 }
 
+/// Every column of every file has a meaning, and the file, read and written, is the same.
+fn tables_are_described_and_keep_their_types(files: &BTreeMap<String, Vec<u8>>) {
+    let mut seen = 0;
+    for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".csv")) {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let table = Table::from_csv(name.trim_end_matches(".csv"), "", &text).unwrap();
+        assert_eq!(table.to_csv(), text, "{name}");
+        let legend = table.legend().unwrap();
+        for (column, meaning) in legend.texts("column").unwrap().iter().zip(legend.texts("meaning").unwrap()) {
+            assert!(!meaning.is_empty(), "{name}: nobody says what `{column}` is");
+        }
+        assert!(text.starts_with("preset,seed,configuration,"), "{name}");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} tables");
+}
+
+/// The names of a table's columns outside.
+fn header(lab: &Lab, file: &str) -> Vec<String> {
+    let text = String::from_utf8(files(lab.gallery().folder())[file].clone()).unwrap();
+    text.lines().next().unwrap().split(',').map(String::from).collect()
+}
+
+/// What a table of scores has as columns, whatever the problem.
+fn names_of_scores<'a>(before: &[&str], scores: impl Iterator<Item = (&'a str, bool)>, after: &[&str]) -> Vec<String> {
+    let identity = ["preset", "seed", "configuration"].iter().chain(before).map(ToString::to_string);
+    let scores = scores
+        .flat_map(|(name, errors)| std::iter::once(machine(name)).chain(errors.then(|| machine(&format!("{name} ±")))));
+    identity.chain(scores).chain(after.iter().map(ToString::to_string)).collect()
+}
+
 #[test]
 fn a_run_of_another_problem_leaves_out_what_does_not_apply() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,6 +210,13 @@ fn a_run_of_another_problem_leaves_out_what_does_not_apply() {
     lab.run().unwrap();
     let made: BTreeSet<String> = files(lab.gallery().folder()).into_keys().collect();
     assert_eq!(made, expected_of_a_run(&lab));
+    tables_are_described_and_keep_their_types(&files(lab.gallery().folder()));
+    // The same columns as in the other problem, so that tables can be put together.
+    let offline = OFFLINE.iter().map(|metric| (metric.name, true));
+    assert_eq!(header(&lab, "offline.csv"), names_of_scores(&["closure"], offline, &["ms_per_draw"]));
+    let closed = CLOSED_LOOP.iter().map(|metric| (metric.name, metric.rule.has_errors()));
+    let before = ["closure", "t", "members", "failures", "first_failure"];
+    assert_eq!(header(&lab, "closed-loop.csv"), names_of_scores(&before, closed, &["ms_per_step", "ms_per_draw"]));
     for absent in ["frontier.csv", "hold-study.csv", "ledger.csv", "truth.csv"] {
         assert!(!made.contains(absent), "{absent}");
     }
@@ -280,4 +329,24 @@ fn an_unknown_model_and_a_damaged_checkpoint_are_refused() {
     std::fs::write(&checkpoint, &bytes[..middle]).unwrap();
     let error = lab.rollout("spectral").unwrap_err().to_string();
     assert!(error.contains("checkpoint.lacuna") && error.contains("delete"), "{error}");
+}
+
+#[test]
+fn tables_of_several_seeds_lie_below_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = lab(folder.path());
+    let labs = Labs::seeds(&lab, [lab.config().seed, 99]).unwrap();
+    let budgets = labs.table(Exhibit::Budget).unwrap();
+    let seeds = [lab.config().seed, 99].map(|seed| seed.to_string());
+    assert_eq!(budgets.texts("seed").unwrap().into_iter().collect::<BTreeSet<_>>(), seeds.into());
+    let mean = budgets.mean_by(&["term"]).unwrap();
+    assert_eq!(mean.rows() * 2, budgets.rows());
+    let rates = budgets.filter("term", |term| term == "unexplained").unwrap().numbers("mean rate").unwrap();
+    let spread = (rates[0] - rates[1]).abs() / 2f64.sqrt();
+    let found = mean.filter("term", |term| term == "unexplained").unwrap().numbers("mean_rate_sd").unwrap()[0];
+    assert!(spread > 0.0 && (found - spread).abs() < 1e-12 * spread, "{found}, {spread}");
+    // Another seed has a folder of its own in the gallery.
+    assert!(lab.gallery().folder().join("seed-99").join("budget.csv").is_file());
+    assert!(labs.table(Exhibit::Flow).unwrap_err().to_string().contains("no table"));
+    assert!(Labs::seeds(&lab, []).is_err());
 }

@@ -200,7 +200,7 @@ impl ClosedLoop {
         if several { ", ± bootstrap over members" } else { "" }
     }
 
-    /// Members and failures, chosen scores at the final time, and costs.
+    /// The final time, members and failures, chosen scores at that time, and costs.
     pub(super) fn final_columns(&self, chosen: impl Fn(&LoopMetric) -> bool) -> Vec<Column> {
         let last: Vec<&Point> = self.rollouts.iter().filter_map(|rollout| rollout.points.last()).collect();
         let counts =
@@ -208,6 +208,7 @@ impl ClosedLoop {
         let first = self.rollouts.iter().map(|r| r.failures.iter().flatten().copied().reduce(f64::min));
         let cost = |pick: fn(&RolloutScores) -> f64| self.rollouts.iter().map(|r| known(pick(r))).collect::<Vec<_>>();
         let mut columns = vec![
+            Column::new("t".into(), last.iter().map(|point| point.t).collect::<Vec<_>>()),
             Column::new("members".into(), counts(|r| r.failures.len())),
             Column::new("failures".into(), counts(|r| r.failures.iter().flatten().count())),
             Column::new("first failure".into(), first.collect::<Vec<_>>()),

@@ -20,7 +20,7 @@ pub enum Kind {
 /// What a column is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It says of which configuration the row is.
+    /// It says of which configuration and time the row is.
     Identity,
     /// It tells rows apart: of what, when, where.
     Key,
@@ -104,7 +104,8 @@ static LISTED: &[Quantity] = &[
     note("relation", "is the published number a value or a bound?"),
     beside(note("artifact", "the folder of the result behind our number")),
     note("remark", "why there is no number of ours, or what to mind"),
-    place("t", "time", Kind::Number, "simulated time"),
+    // Of a table of one time its caption tells it.
+    Quantity { unit: "time", ..identity("t", Kind::Number, "simulated time") },
     place("shell", "", Kind::Integer, "wavenumber shell round(|n|)"),
     place("rank", "", Kind::Integer, "members below the truth"),
     place("every", "steps", Kind::Integer, "solver steps from draw to draw"),

@@ -63,12 +63,19 @@ impl Labs {
     /// # Errors
     /// As [`Lab::show`]; an exhibit without a table.
     pub fn table(&self, exhibit: Exhibit) -> Result<Table> {
-        let of = |lab: &Lab| {
-            let (shown, beside) = lab.present(exhibit)?;
-            let table = shown.table().cloned().or(beside);
-            table.ok_or_else(|| Error::config(format!("Exhibit::{exhibit}"), "it has no table"))
-        };
-        Table::concat(&self.0.iter().map(of).collect::<Result<Vec<_>>>()?)
+        Table::concat(&self.0.iter().map(|lab| exhibit.table(lab)).collect::<Result<Vec<_>>>()?)
+    }
+}
+
+impl Exhibit<'_> {
+    /// The table of a lab to work with, made as by [`Lab::show`]; of a figure the table beside it.
+    ///
+    /// # Errors
+    /// As [`Lab::show`]; an exhibit without a table.
+    pub fn table(&self, lab: &Lab) -> Result<Table> {
+        let (shown, beside) = lab.present(*self)?;
+        let table = shown.table().cloned().or(beside);
+        table.ok_or_else(|| Error::config(format!("Exhibit::{self}"), "it has no table"))
     }
 }
 

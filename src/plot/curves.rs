@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::eval::names;
 use crate::plot::axes::{Axis, range};
 use crate::plot::chart::Chart;
-use crate::plot::colour::{GRID, INK, styles};
+use crate::plot::colour::{GRID, INK, TRUTH, styles};
 use crate::plot::scene::{Anchor, Mark, Scene, text_width};
 use crate::plot::series::Series;
 use crate::plot::vega::Vega;
@@ -16,6 +16,8 @@ const HEIGHT: f64 = 240.0;
 const FONT: f64 = 9.0;
 const SMALL: f64 = 8.0;
 const LINE: f64 = 1.5;
+/// The truth is wide, so that it shows where another curve lies on it.
+const WIDE: f64 = 3.0;
 const THIN: f64 = 0.6;
 const TICK: f64 = 3.5;
 /// Length of the line sample in the legend: long enough to show the longest dash pattern twice.
@@ -88,7 +90,7 @@ impl Chart {
         for (i, (s, (colour, pattern))) in self.series.iter().zip(&styles).enumerate() {
             let colour = *colour;
             for run in runs(s, &x, &y) {
-                scene.dashed(&run, colour, LINE, pattern);
+                scene.dashed(&run, colour, if colour == TRUTH { WIDE } else { LINE }, pattern);
             }
             if s.x.len() <= MARKED {
                 let places = s.x.iter().zip(&s.y).filter_map(|(a, b)| Some((x.place(*a)?, y.place(*b)?)));

@@ -39,7 +39,7 @@ const GREYS: usize = 39;
 const SIDE: f64 = 108.0;
 const GAP: f64 = 6.0;
 const BAR: f64 = 7.0;
-const AFTER_BAR: f64 = 42.0;
+const AFTER_BAR: f64 = 38.0;
 const TOP: f64 = 20.0;
 const BOTTOM: f64 = 16.0;
 const FONT: f64 = 9.0;
@@ -108,7 +108,7 @@ impl Film {
                 // Labels at the ends stay beside the bar.
                 scene.text(&plain(value * limit), (x + BAR + 3.0, y + 3.0 * value), SMALL, Anchor::Start);
             }
-            scene.upward(label, (x + BAR + 28.0, TOP + 0.5 * SIDE), SMALL);
+            scene.upward(label, (x + BAR + 25.0, TOP + 0.5 * SIDE), SMALL);
         }
         scene.text(at, (8.0, TOP + SIDE + 9.0), FONT, Anchor::Start);
         scene

@@ -112,7 +112,10 @@ impl Table {
             let known = quantity(&self.name, title);
             let identity = known.is_some_and(|quantity| quantity.role == Role::Identity);
             if identity && !cells.is_empty() && cells.iter().all(|cell| *cell == cells[0]) {
-                same.push(format!("{title} {}", readable(&cells[0], None)));
+                same.push(match &cells[0] {
+                    Cell::Number(t) => format!("{title} = {}", names::time(*t)),
+                    cell => format!("{title} {}", readable(cell, None)),
+                });
                 continue;
             }
             let empty = kind != Kind::Text && !cells.is_empty() && cells.iter().all(|cell| *cell == Cell::Missing);

@@ -8,6 +8,7 @@ mod latents;
 mod need;
 mod rollouts;
 mod run;
+mod shown;
 mod studies;
 mod training;
 mod truth;
@@ -15,14 +16,15 @@ mod truth;
 use std::fmt;
 
 pub use need::Need;
+pub use shown::Shown;
 
 use super::{Lab, Source, Study};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, FlowConfig, MissingTerm, SHORT};
 use crate::error::{Error, Result};
-use crate::eval::{Cell, Findings, Table};
-use crate::plot::{Figure, Vega};
+use crate::eval::{Cell, Table};
+use crate::plot::Figure;
 
 /// Exhibits, each with what makes it, the files that it makes, and what it needs.
 macro_rules! exhibits {
@@ -88,7 +90,10 @@ exhibits! {
     Losses => training::losses, [chart("loss"), table("loss")], &[Need::Model];
     /// Components of a model's loss on the validation trajectories during training, and how its H latents are used.
     LossParts(model: &'a str) => training::loss_parts, [chart(format!("loss-parts-{model}"))], &[];
-    /// How every model's latent space is used (spread, effective rank, active units, KL) and how rough it is.
+    /// How every model's latent space is used and how rough it is. Columns: *std*, standard deviation of the latents; *units*,
+    /// their number; *effective rank*, (tr C)²/tr C² of their covariance; *active units*, those with more than a hundredth of the
+    /// mean variance; *KL*, the published distance from a standard normal law; *rough*, share of the variance beyond half of the
+    /// latent grid's wavenumbers; *amplification*, relative change of H per relative change of its latent, 1 for an isometry.
     Latents => latents::latents, [table("latents")], &[Need::Model];
     /// Variance of every dimension of the H latents over the validation set, largest first, relative to their mean, for trained
     /// latent spaces. A collapsed latent falls steeply.
@@ -98,19 +103,30 @@ exhibits! {
     /// For one test field, H of the data, its exact conditional mean, one draw of every model, and the distances of the draws
     /// from that mean.
     Samples => draws::samples, [panel("samples")], &[Need::ExactLaw];
-    /// Every closure's law on the test set: the scores of [`crate::eval::metric::OFFLINE`].
+    /// Every closure's law on the test set. Columns that are shown: *bias*, distance of the mean of the draws from the exact
+    /// conditional mean, relative to rms H; *std/exact*, standard deviation of the draws over the exact law's; *D_RE single*,
+    /// relative error of one draw against one noisy truth, and its *excess* over the exact law's on the same conditions;
+    /// *CRPS/exact*, continuous ranked probability score over the exact law's, 1 is perfect; *W1*, distance of the distributions
+    /// of values, relative to rms H. Where the exact law is not known: *correlation* with the stored term, *std*, *CRPS*, and the
+    /// *enstrophy* and *energy* given to the flow over what the stored term gives. More with `.all()`; every score is described in
+    /// [`crate::eval::metric::OFFLINE`] and by [`Table::legend`].
     Offline => draws::offline, [table("offline")], &[];
     /// Variance of the sampled fluctuation by shell, relative to the exact law's.
     NoiseSpectra => draws::noise_spectra, [chart("noise"), table("noise-spectrum")], &[Need::ExactLaw];
     /// Rates at which every closure's mean term changes enstrophy and energy by shell, and the flux that this makes.
     Transfers => draws::transfers, [table("transfers")], &[Need::ExactLaw];
-    /// What a draw of every closure costs, split into encoding, sampling and decoding, beside a solver step.
+    /// What a draw of every closure costs, in milliseconds on one thread. Columns: *encode*, *denoise*, *decode*, the parts of a
+    /// *draw*; *mean()*, the conditional mean alone; *solver step*, a step without closure; *per step*, what the closed loop pays.
     Cost => draws::cost, [table("cost")], &[];
     /// The true flow and one member of a closure's rollout over time, and their difference.
     Rollout(closure: &'a str) => rollouts::rollout, [panel(format!("rollout-{closure}"))], &[];
     /// The true flow, one member without closure, one with the closure named, and its error, as an animation.
     Film(closure: &'a str) => rollouts::film, [panel(format!("film-{closure}"))], &[];
-    /// Every rollout against the true flow at the final time: the scores of [`crate::eval::metric::CLOSED_LOOP`].
+    /// Every rollout against the true flow at the final time. Columns that are shown: *members* and *failures*, how many blew up;
+    /// *error of mean*, of the ensemble-mean vorticity relative to its rms; *spread*, standard deviation of the members, and over
+    /// the exact law's; *spread/skill*, spread over the error of the mean, 1 where an ensemble knows its own error; *CRPS*,
+    /// continuous ranked probability score; *skill*, 1 − error over that without closure; *ms/step*, cost of a solver step and
+    /// member. More with `.all()`; every score is described in [`crate::eval::metric::CLOSED_LOOP`] and by [`Table::legend`].
     ClosedLoop => rollouts::closed_loop, [table("closed-loop")], &[Need::Rollout];
     /// Relative error of each ensemble mean over time, with the bootstrap standard error as a band.
     ErrorCurves => rollouts::error_curves, [chart("error"), table("closed-loop-curves")], &[Need::Rollout];
@@ -130,12 +146,18 @@ exhibits! {
     /// Closures of your own in the rollout of this configuration, beside no closure and the exact law. Draws of closures without
     /// a known conditional mean are held, whatever the configuration says of rescaling.
     Compare(closures: &'a [AnyClosure]) => studies::compare, [table("compare")], &[];
-    /// Error and cost of one closure against the redraw interval and the policy in between.
+    /// Error and cost of one closure against the redraw interval and the policy in between. Columns: *hold*, what happens to a
+    /// draw until the next one (held: nothing; rescaled: its fluctuation is 1/√every as large; redrawn: the mean is held, the
+    /// Gaussian part new at every step; ar1: the fluctuation is an AR(1) sequence with a correlation time of *every* steps; paper:
+    /// held, plus white noise that accumulates, as in the published code); *every*, solver steps between draws; *closure share*,
+    /// of the cost of a step; *frontier*, no other variation is both cheaper and closer to the truth in CRPS.
     HoldStudy(closure: &'a str) => studies::hold_study, [table("hold-study")], if *closure == "exact" { &[Need::ExactLaw] } else { &[] };
     /// Error of the ensemble mean at the final time against the cost of a step, for every model, number of sampling steps and
-    /// redraw interval of `study.frontier`.
+    /// redraw interval of `study.frontier`. Columns of its table: *latent n*, points per side of the latent fields; *steps* of the
+    /// sampler; *every*, solver steps between draws; *frontier*, no other variation is both cheaper and closer in CRPS.
     Frontier => studies::frontier, [chart("frontier"), table("frontier")], &[Need::FrontierPoint];
-    /// Every published number with a counterpart here, beside ours.
+    /// Every published number with a counterpart here, beside ours; the rows that carry the story first, the rest with `.all()`.
+    /// Columns: *relation*, whether the published number is a value or a bound; *remark*, why a number of ours is missing.
     Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw, Need::Rollout];
     /// What the results say, in sentences with their numbers ([`crate::eval::FINDINGS`]).
     Findings => findings, [Files::Text("findings".into())], &[];
@@ -298,72 +320,6 @@ impl Study {
                 Exhibit::Cost,
                 Exhibit::Findings,
             ],
-        }
-    }
-}
-
-/// A finished exhibit.
-#[derive(Debug, Clone)]
-pub enum Shown {
-    /// A figure.
-    Figure(Figure),
-    /// A table.
-    Table(Table),
-    /// Sentences.
-    Findings(Findings),
-}
-
-impl Shown {
-    /// The exhibit as a notebook shows it.
-    pub fn evcxr_display(&self) {
-        match self {
-            Self::Figure(figure) => figure.evcxr_display(),
-            Self::Table(table) => table.evcxr_display(),
-            Self::Findings(findings) => findings.evcxr_display(),
-        }
-    }
-
-    /// The table, if it is one.
-    pub fn table(&self) -> Option<&Table> {
-        match self {
-            Self::Table(table) => Some(table),
-            Self::Figure(_) | Self::Findings(_) => None,
-        }
-    }
-
-    /// The figure, if it is one.
-    pub fn figure(&self) -> Option<&Figure> {
-        match self {
-            Self::Figure(figure) => Some(figure),
-            Self::Table(_) | Self::Findings(_) => None,
-        }
-    }
-
-    /// The table with all its columns and rows; anything else as it is.
-    #[must_use]
-    pub fn all(&self) -> Self {
-        match self {
-            Self::Table(table) => Self::Table(table.all()),
-            other => other.clone(),
-        }
-    }
-
-    /// The figure's curves as Vega-Lite ([`Figure::vega`]).
-    ///
-    /// # Errors
-    /// No figure, or one without curves.
-    pub fn vega(&self) -> Result<Vega> {
-        let none = || Error::Figure { name: self.to_string(), what: "no figure".into() };
-        self.figure().ok_or_else(none)?.vega()
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Figure(figure) => write!(f, "figure {}", figure.name),
-            Self::Table(table) => table.fmt(f),
-            Self::Findings(findings) => findings.fmt(f),
         }
     }
 }
