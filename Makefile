@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test figures notebooks lab bench cuda cuda-check doc ffi fmt lint check-notebooks stale readme clean distclean
+.PHONY: help setup build test fuzz figures notebooks lab bench cuda cuda-check doc ffi fmt lint check-notebooks stale readme clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -64,6 +64,10 @@ build: $(SYSTEM) ## Build the library and target/release/lacuna
 
 test: $(SYSTEM) ## Run every Rust test: unit, integration, documentation
 	$(CARGO) test --release --workspace $(ARGS)
+
+fuzz: $(SYSTEM) ## Read 5,000 damaged or crafted inputs and kill 100 runs; `make test` does some of both (INPUTS=, KILLS=)
+	LACUNA_FUZZ_INPUTS=$(or $(INPUTS),5000) LACUNA_FUZZ_KILLS=$(or $(KILLS),100) \
+	  $(CARGO) test --release --workspace --test integration fuzz:: -- --nocapture --test-threads 1
 
 figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless (ARGS=--all: also the one with burn)
 	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)

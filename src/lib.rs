@@ -23,7 +23,7 @@
 //!
 //! # Map
 //! Each room depends only on those before it, from left to right. In crate `lacuna_core`, which this crate re-exports: `error` →
-//! `rng` → `simd` → `config` → `file` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent`
+//! `rng` → `simd` → `file` → `config` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent`
 //! → `closure`.
 //! In this crate: `stopwatch` → `artifact` → `data` → `import` → `nn` → `train` → `rollout` → `eval` → `plot` → `notebook` →
 //! `lab` → `cli`.

@@ -8,7 +8,9 @@ mod engine;
 mod eval;
 mod fields;
 mod flow;
+mod fuzz;
 mod house;
+mod inputs;
 #[cfg(feature = "learn")]
 mod lab;
 mod latent;

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use crate::config::hex;
 use crate::error::{Error, Result};
+use crate::file::hex;
 
 /// A file that changed less than this before it was read may change again within the same tick of its clock.
 const YOUNG: Duration = Duration::from_secs(2);

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::checksum::sha256;
 use super::{Artifact, write_atomically};
-use crate::config::{SHORT, Stage, hex};
+use crate::config::{SHORT, Stage};
 use crate::error::{Error, Result};
-use crate::file::{TEXT_BYTES, is_plain_name, read_text};
+use crate::file::{TEXT_BYTES, hex, is_plain_name, read_text};
 
 /// Name of the copy of its manifest line in a result's folder.
 pub(super) const FILE: &str = "artifact.json";
@@ -99,12 +99,13 @@ impl Entry {
     /// Missing, unreadable, or not as it was written.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        Self::parse(&read_text(&path, TEXT_BYTES)?).map_err(|what| Error::Artifact { path, what })
+        let text = read_text(&path, TEXT_BYTES)?;
+        let line = text.strip_suffix('\n').ok_or_else(|| "cut off".to_string());
+        line.and_then(Self::parse).map_err(|what| Error::Artifact { path, what })
     }
 
     /// Reads a line; errors are messages for the file's own error.
     pub(super) fn parse(line: &str) -> Result<Self, String> {
-        let line = line.strip_suffix('\n').unwrap_or(line);
         let (text, wanted) = unsealed(line);
         let found = wanted.map(|_| digest(&text));
         if let (Some(wanted), Some(found)) = (wanted, found)

@@ -245,11 +245,10 @@ fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Resu
         }
     }
     let all = items(config);
-    let there = assembled(config, &work, progress);
-    for split in 0..SPLITS.len() {
+    for (split, there) in assembled(config, &work, progress).into_iter().enumerate() {
         let parts: Vec<Item> = all.iter().filter(|item| item.split == split).copied().collect();
         let path = work.path(&split_file(split));
-        if !there[split] {
+        if !there {
             progress(&format!("data: writing {}", split_file(split)));
             write_split(config, snapshots, &parts, work.folder(), &path)?;
             work.seal(&split_file(split))?;

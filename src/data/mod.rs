@@ -38,6 +38,9 @@ pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
 /// Name of the file with [`Stats`] in a dataset's folder.
 const STATS: &str = "stats.json";
 
+/// What names of HDF5 files end in.
+const EXTENSIONS: [&str; 3] = ["h5", "hdf5", "hdf"];
+
 /// Published files have no validation split: one trajectory in this many, the last ones, is set apart from training.
 const HELD_OUT: usize = 18;
 
@@ -72,7 +75,7 @@ pub struct Pairs {
 impl Dataset {
     /// Opens a folder: `train.h5`, `validation.h5`, `test.h5`, `stats.json` as made by [`generate`], or published files.
     ///
-    /// Where `<split>.h5` is missing, the one file `*.h5` that holds a dataset `<split>_vorticity…` serves. Where there is no
+    /// Where `<split>.h5` is missing, the one HDF5 file that holds a dataset `<split>_vorticity…` serves. Where there is no
     /// validation split at all, the last eighteenth of the training trajectories (at least one) is set apart for it: 5 of
     /// the published 90. Where there are no stored statistics, they are computed in one pass over the training fields.
     ///
@@ -113,18 +116,27 @@ fn find(folder: &Path, key: &str) -> Result<Option<Split>> {
     if own.is_file() {
         return Split::open(&own, key).map(Some);
     }
-    let mut found = Vec::new();
+    let (mut found, mut unreadable) = (Vec::new(), None);
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "h5") && split::holds(&h5::open(&path)?, key) {
-            found.push(path);
+        // What other systems leave beside copied files is hidden, and ends as they do.
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden || !path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known)) {
+            continue;
+        }
+        match h5::open(&path) {
+            Ok(file) if split::holds(&file, key) => found.push(path),
+            Ok(_) => {}
+            Err(error) => unreadable = Some(error),
         }
     }
     found.sort();
-    match found.as_slice() {
-        [] => Ok(None),
-        [path] => Split::open(path, key).map(Some),
-        [first, second, ..] => {
+    match (found.as_slice(), unreadable) {
+        ([], None) => Ok(None),
+        // It may be the one.
+        ([], Some(error)) => Err(error),
+        ([path], _) => Split::open(path, key).map(Some),
+        ([first, second, ..], _) => {
             let what = format!("{} and {} both hold a {key} split", first.display(), second.display());
             Err(Error::Artifact { path: folder.into(), what })
         }

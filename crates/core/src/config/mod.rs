@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::file::hex;
 
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
 pub use model::{
@@ -287,9 +288,4 @@ pub fn hash(value: &impl Serialize) -> String {
     // serde_json's map is sorted by key, so going through `Value` makes the text canonical.
     let canonical = serde_json::to_value(value).expect("config types serialise").to_string();
     hex(&Sha256::digest(canonical.as_bytes()))
-}
-
-/// A digest in hexadecimal digits.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

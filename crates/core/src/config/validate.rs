@@ -161,7 +161,7 @@ impl Config {
 
     fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
         let field = |rest: &str| format!("models.{name}.{rest}");
-        super::limits::name(&format!("models.{}", shown(name)), name)?;
+        super::limits::name(format!("models.{}", shown(name)), name)?;
         if is_reserved(name) {
             return Err(Error::config(
                 format!("models.{name}"),

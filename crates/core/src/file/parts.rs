@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{WEIGHT_BYTES, is_plain_name, write_atomically};
-use crate::config::hex;
+use super::{WEIGHT_BYTES, hex, is_plain_name, write_atomically};
 use crate::error::{Error, Result, shown};
 
 /// Largest file that weights and training states are written to: 16 MiB.
