@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test miri valgrind figures notebooks lab bench cuda cuda-check check-python doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
+.PHONY: help setup build test fuzz miri valgrind figures notebooks lab bench cuda cuda-check check-python doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -74,6 +74,10 @@ valgrind: ## Reads and writes beyond their arrays? The kernels' unit tests under
 	@command -v valgrind >/dev/null || { echo "make valgrind needs valgrind" >&2; exit 1; }
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=1" \
 	  $(CARGO) test --release -p lacuna-core --lib kernels:: $(ARGS)
+
+fuzz: $(SYSTEM) ## Read 5,000 damaged or crafted inputs and kill 100 runs; `make test` does some of both (INPUTS=, KILLS=)
+	LACUNA_FUZZ_INPUTS=$(or $(INPUTS),5000) LACUNA_FUZZ_KILLS=$(or $(KILLS),100) \
+	  $(CARGO) test --release --workspace --test integration fuzz:: -- --nocapture --test-threads 1
 
 figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless (ARGS=--all: also the one with burn)
 	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)

@@ -11,7 +11,9 @@ mod examples;
 mod exchange;
 mod fields;
 mod flow;
+mod fuzz;
 mod house;
+mod inputs;
 #[cfg(feature = "learn")]
 mod lab;
 mod latent;

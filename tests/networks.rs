@@ -219,3 +219,29 @@ fn programs_refuse_what_they_cannot_hold() {
     assert!(ConvProgram::new(&conv, &flat, 12).err().unwrap().to_string().contains("halves"));
     assert_eq!(ConvProgram::new(&conv, &flat, 16).unwrap().output_n(), 2);
 }
+
+#[test]
+fn sizes_in_a_checkpoint_have_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.lacuna");
+    let config = NetworkConfig { width: 4, modes: 2, layers: 2, embed: 4, variant: Variant::Gated };
+    checkpoint(Network::Fno(Fno::new(&config, Law::Diffusion))).save(&path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    // The checksum fits: it is no signature.
+    let signed = |from: &str, to: &str| {
+        let change = |header: Vec<u8>| String::from_utf8(header).unwrap().replace(from, to).into_bytes();
+        std::fs::write(&path, crate::fuzz::seeds::signed(&whole, change)).unwrap();
+        Checkpoint::load(&path).unwrap_err().to_string()
+    };
+    for (from, to, words) in [
+        ("\"layers\":2", "\"layers\":4294967296", "network.layers"),
+        ("\"layers_x\":1", "\"layers_x\":0", "networks.score`: config `network.layers_x"),
+        ("\"embed\":4", "\"embed\":5", "network.embed"),
+        ("\"width\":4", "\"width\":0", "network.width"),
+        ("\"n\":64", "\"n\":1099511627776", "`n`"),
+        ("\"steps\":", "\"steps\":9999999999", "sampler.steps"),
+    ] {
+        let error = signed(from, to);
+        assert!(error.contains(words) && error.contains("checkpoint.lacuna"), "{from}: {error}");
+    }
+}

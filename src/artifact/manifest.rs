@@ -96,9 +96,14 @@ impl Entry {
     /// The line of a finished folder as it stands there.
     ///
     /// # Errors
-    /// Missing or unreadable.
+    /// Missing, unreadable or cut off.
     pub(super) fn text(folder: &Path) -> Result<String> {
-        read_text(&folder.join(FILE), TEXT_BYTES)
+        let path = folder.join(FILE);
+        let mut text = read_text(&path, TEXT_BYTES)?;
+        if text.pop() != Some('\n') {
+            return Err(Error::Artifact { path, what: "cut off".into() });
+        }
+        Ok(text)
     }
 
     /// The line of a finished folder.
@@ -112,7 +117,6 @@ impl Entry {
 
     /// Reads a line; errors are messages for the file's own error.
     pub(super) fn parse(line: &str) -> Result<Self, String> {
-        let line = line.strip_suffix('\n').unwrap_or(line);
         let (text, wanted) = unsealed(line);
         let found = wanted.map(|_| digest(&text));
         if let (Some(wanted), Some(found)) = (wanted, found)
@@ -201,7 +205,6 @@ pub(super) fn record(path: &Path, line: &str) -> Result<()> {
     if file.metadata().is_ok_and(|about| about.is_file()) {
         file.read_to_end(&mut there).map_err(Error::io(path))?;
     }
-    let line = line.trim_end();
     if there.split(|&byte| byte == b'\n').any(|known| known == line.as_bytes()) {
         return Ok(());
     }

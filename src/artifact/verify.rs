@@ -8,7 +8,7 @@ use super::manifest::{Entry, FILE};
 use super::{MANIFEST, Store};
 use crate::config::{SHORT, StageKind};
 use crate::error::{Error, Result};
-use crate::file::{TEXT_BYTES, read_text};
+use crate::file::{TEXT_BYTES, read, read_text};
 
 impl Store {
     /// Checks every finished result: its record (`artifact.json`), every file against its checksum, its name, files that it does
@@ -57,10 +57,14 @@ fn names_result(name: &str) -> bool {
 
 /// The last line of every result of the manifest, with its number. Lines that cannot be read are problems.
 fn lines(path: &Path, problems: &mut Vec<String>) -> Result<BTreeMap<String, (usize, String)>> {
-    let text = read_text(path, TEXT_BYTES)?;
+    let bytes = read(path, TEXT_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
     let mut found = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(|(_, line)| !line.is_empty())
-    {
+    let lines = text.strip_suffix('\n').unwrap_or_else(|| {
+        problems.push(format!("{}: its last line has no end", path.display()));
+        &text
+    });
+    for (number, line) in lines.split('\n').enumerate().map(|(at, line)| (at + 1, line)) {
         match Entry::parse(line) {
             Ok(entry) => drop(found.insert(entry.folder(), (number, line.to_string()))),
             Err(what) => problems.push(format!("{}: line {number}: {what}", path.display())),

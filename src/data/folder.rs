@@ -6,7 +6,7 @@ use crate::artifact::h5;
 use crate::error::{Error, Result};
 
 /// How names of HDF5 files end; netCDF-4 files are HDF5 files.
-const ENDINGS: [&str; 4] = ["h5", "hdf5", "he5", "nc"];
+const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "he5", "nc"];
 
 /// The HDF5 files of a folder, hidden ones left out; or one file.
 pub(super) struct Folder {

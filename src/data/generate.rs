@@ -242,11 +242,10 @@ fn seeds(config: &Config, split: usize) -> SeedTree {
 fn assemble(config: &Config, work: Work, progress: &mut dyn FnMut(&str)) -> Result<Artifact> {
     let snapshots = Snapshots::new(config)?;
     let all = items(config);
-    let there = assembled(config, &work, progress);
-    for split in 0..SPLITS.len() {
+    for (split, there) in assembled(config, &work, progress).into_iter().enumerate() {
         let parts: Vec<Item> = all.iter().filter(|item| item.split == split).copied().collect();
         let path = work.path(&split_file(split));
-        if !there[split] {
+        if !there {
             progress(&format!("data: writing {}", split_file(split)));
             write_split(config, snapshots, &parts, work.folder(), &path)?;
             work.seal(&split_file(split))?;

@@ -92,18 +92,20 @@ impl Split {
         };
         let names = NAMES.map(|name| format!("{key}_{name}{suffix}"));
         let label = |name: &str| format!("{}: dataset `{name}`", path.display());
-        let shape = h5::Numbers::open(&file, path, &names[0])?.shape();
+        let shape = h5::dataset(&file, path, &names[0])?.shape();
         let n = match shape[..] {
             [_, ..] if shape.len() == 3 => check_square(&label(&names[0]), &shape[1..])?,
             _ => return Err(Error::shape(label(&names[0]), "(samples, n, n)", &shape)),
         };
         let known = file.dataset(&names[2]).is_ok();
-        for name in &names[1..2 + usize::from(known)] {
-            let found = h5::Numbers::open(&file, path, name)?.shape();
+        let there = &names[..2 + usize::from(known)];
+        for name in &there[1..] {
+            let found = h5::dataset(&file, path, name)?.shape();
             if found != shape {
                 return Err(Error::shape(label(name), format!("{shape:?} as `{}`", names[0]), &found));
             }
         }
+        there.iter().try_for_each(|name| h5::Numbers::open(&file, path, name).map(drop))?;
         let times = h5::dataset(&file, path, "t")?.size();
         if times == 0 || shape[0] == 0 || shape[0] % times != 0 {
             let expected = format!("({times} k, {n}, {n}), k = 1, 2, … trajectories of the {times} times in `t`");

@@ -232,12 +232,13 @@ impl<'a> Machine<'a> {
                 Value::List(self.stack.split_off(start))
             }
             b'c' => Value::Global(self.line()?, self.line()?),
-            0x93 => match (self.pop()?, self.pop()?) {
-                (name, module) => match (&self.values[module], &self.values[name]) {
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                match (&self.values[module], &self.values[name]) {
                     (Value::Text(module), Value::Text(name)) => Value::Global(module, name),
                     _ => return Err("pickled class without a name".into()),
-                },
-            },
+                }
+            }
             b'Q' => Value::Persistent(self.pop()?),
             // Calls, and objects of a class.
             b'R' | 0x81 => {

@@ -30,8 +30,9 @@
 //! Each room depends only on those before it, from left to right: `error` → `rng` → `simd` → `file` → `config` →
 //! `stop` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
 //!
-//! - [`error`], [`rng`] (named random streams), [`simd`] (which vector unit), [`mod@file`] (files written whole or not at all),
-//!   [`config`] (what is computed), [`stop`] (a request to stop), [`progress`] (rates and remaining times), [`pool`] (threads);
+//! - [`error`], [`rng`] (named random streams), [`simd`] (which vector unit), [`mod@file`] (files written whole or not at all,
+//!   and read as far as they are believed), [`config`] (what is computed), [`stop`] (a request to stop), [`progress`] (rates and
+//!   remaining times), [`pool`] (threads);
 //! - [`spectral`] (Fourier calculus; conventions of arrays), [`flow`] (the equation, its noise, the solvers);
 //! - [`kernels`] (loops on arrays, forwards and backwards), [`nets`] (networks as data and as programs);
 //! - [`transport`] (from noise to a sample), [`latent`] (the space in which a model draws), [`closure`] (laws of H given ω).

@@ -134,8 +134,8 @@ impl<'a> Numbers<'a> {
         }
         let part = s![range, .., ..];
         let values = self.read(
-            || self.data.read_slice::<T, _, ndarray::Ix3>(part.clone()).map(Array::into_dyn),
-            || self.data.read_slice::<f64, _, ndarray::Ix3>(part.clone()).map(Array::into_dyn),
+            || self.data.read_slice::<T, _, ndarray::Ix3>(part).map(Array::into_dyn),
+            || self.data.read_slice::<f64, _, ndarray::Ix3>(part).map(Array::into_dyn),
         )?;
         self.oriented(values).into_dimensionality().map_err(|error| self.wrong(error.to_string()))
     }
@@ -220,6 +220,13 @@ fn believe(data: &hdf5::Dataset, shape: &[usize], size: u64) -> Result<(), Strin
     };
     if claimed > 0 && !enough {
         return Err(format!("claims {shape:?} values in {claimed} bytes, of which the file holds {held}"));
+    }
+    // What was never written would be read as zeros.
+    if let (Some(chunk), Some(written)) = (plist.chunk(), data.num_chunks()) {
+        let all: usize = shape.iter().zip(&chunk).map(|(&length, &part)| length.div_ceil(part.max(1))).product();
+        if written < all {
+            return Err(format!("only {written} of its {all} chunks were written"));
+        }
     }
     let mut room = Vec::<u8>::new();
     room.try_reserve_exact(memory as usize).map_err(|_| format!("no memory for {shape:?} values, {memory} bytes"))

@@ -43,6 +43,11 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
         .map_err(|error| Error::Artifact { path: path.into(), what: format!("not a text: {error}") })
 }
 
+/// A digest in hexadecimal digits.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether a name that stands in a file is that of another file in the same folder, and of nothing else.
 pub fn is_plain_name(name: &str) -> bool {
     let printable = name.chars().all(|letter| !letter.is_control() && !['/', '\\'].contains(&letter));
@@ -51,11 +56,6 @@ pub fn is_plain_name(name: &str) -> bool {
 
 /// Longest name of a file on the file systems there are.
 const NAME_BYTES: usize = 255;
-
-/// A digest in hexadecimal digits.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// What the names of temporary files begin with; whatever bears it where nobody writes was left by a killed run.
 pub const TEMPORARY: &str = ".tmp-lacuna-";

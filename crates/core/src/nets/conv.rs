@@ -112,7 +112,10 @@ impl Conv {
     pub(super) fn check_sizes(&self) -> Result<()> {
         within("network.width", self.width, 1..=CHANNELS)?;
         within("network.levels", self.levels, 0..=LEVELS)?;
-        self.ratio.iter().try_for_each(|&part| within("network.ratio", part, 1..=GRID))?;
+        let [over, under] = self.ratio;
+        within("network.ratio", under, 1..=GRID)?;
+        // Halving does the rest: no latent is larger than the halved grid, or smaller than half of it.
+        within("network.ratio", over, under.div_ceil(2)..=under)?;
         let deepest = self.width << self.levels;
         product("network.width", &[64, deepest, deepest], WEIGHTS, "weights")
     }
@@ -120,13 +123,13 @@ impl Conv {
     /// Points per side of the latent of a field of `n`; `None` where the grid does not allow the halvings or the resizing.
     pub fn latent_n(&self, n: usize) -> Option<usize> {
         let halved = n.is_multiple_of(1 << self.levels).then_some(n >> self.levels)?;
-        scaled(halved, self.ratio).filter(|&m| m >= 2)
+        scaled(halved, self.ratio).filter(|m| (2..=GRID).contains(m))
     }
 
     /// Points per side of the field of a latent of `n`; `None` as for [`Conv::latent_n`].
     pub fn field_n(&self, n: usize) -> Option<usize> {
         let [over, under] = self.ratio;
-        scaled(n, [under, over]).filter(|_| n >= 2).map(|halved| halved << self.levels)
+        scaled(n, [under, over]).filter(|_| n >= 2).map(|halved| halved << self.levels).filter(|&field| field <= GRID)
     }
 
     /// The blocks in order; `encoder` or decoder. Numbers in names are those of the published sequential model.
