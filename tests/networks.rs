@@ -227,6 +227,10 @@ fn sizes_in_a_checkpoint_have_bounds() {
     let config = NetworkConfig { width: 4, modes: 2, layers: 2, embed: 4, variant: Variant::Gated };
     checkpoint(Network::Fno(Fno::new(&config, Law::Diffusion))).save(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
+    #[cfg(unix)]
+    assert!(
+        Checkpoint::load(std::path::Path::new("/dev/zero")).unwrap_err().to_string().contains("more than the 1048576")
+    );
     // The checksum fits: it is no signature.
     let signed = |from: &str, to: &str| {
         let change = |header: Vec<u8>| String::from_utf8(header).unwrap().replace(from, to).into_bytes();

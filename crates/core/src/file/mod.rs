@@ -13,14 +13,18 @@ pub const TEXT_BYTES: u64 = 1 << 30;
 /// Most bytes of weights or a training state: 16 GiB, a hundred times those of the largest preset.
 pub const WEIGHT_BYTES: u64 = 1 << 34;
 
-/// Reads a file of at most `most` bytes. Its length is looked at first, and what has none (a device, a pipe) is read up to there.
+/// Most bytes of what has no length: a device, or a pipe with a configuration.
+const STREAM_BYTES: u64 = 1 << 20;
+
+/// Reads a file of at most `most` bytes. Its length is looked at first; what has none is read up to 1 MiB.
 ///
 /// # Errors
 /// I/O, or there is more; the message says how much is read.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let wrong = |what: String| Error::Artifact { path: path.into(), what };
     let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
+    let about = file.metadata().map_err(Error::io(path))?;
+    let (length, most) = (about.len(), if about.is_file() { most } else { most.min(STREAM_BYTES) });
     if length > most {
         return Err(wrong(format!("{length} bytes; at most {most} are read")));
     }
