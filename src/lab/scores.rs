@@ -64,7 +64,7 @@ impl Lab {
     }
 
     /// Writes a model for others ([`exchange::export`]), trained now if need be, with the offline scores that are there.
-    pub(crate) fn export(&self, model: &str, folder: &Path) -> Result<()> {
+    pub(crate) fn export(&self, model: &str, license: &[String], folder: &Path) -> Result<()> {
         let trained = self.train_artifact(model)?;
         let scores = match self.store.find(&self.config.offline_stage()?)? {
             None => String::new(),
@@ -74,7 +74,7 @@ impl Lab {
                 row.map(|row| one_row(&table, row)).transpose()?.unwrap_or_default()
             }
         };
-        let card = Card { name: model.into(), scores, origin: trained.name() };
+        let card = Card { name: model.into(), scores, origin: trained.name(), license: license.to_vec() };
         exchange::export(&Checkpoint::load(&trained.path(CHECKPOINT))?, &card, folder)
     }
 
