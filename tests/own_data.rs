@@ -115,6 +115,16 @@ fn pairs_in_the_published_layout_are_divided_by_trajectory_and_bound_to_their_by
     let changed = SourceConfig { path: three.join("renamed.h5"), ..known };
     let error = adopt(changed, &folder.path().join("empty")).unwrap_err();
     assert!(error.contains("renamed.h5") && error.contains("data.source.sha256"), "{error}");
+    // Pairs that were saved come back.
+    let four = folder.path().join("four");
+    std::fs::create_dir(&four).unwrap();
+    let times = [20.0, 20.5, 21.0];
+    for (key, pairs) in [("train", &train), ("validation", &validation), ("test", &test)] {
+        pairs.save(&four.join(format!("{key}.h5")), key, &times).unwrap();
+    }
+    let (saved, ..) = adopt(SourceConfig::new(&four), &root).unwrap();
+    assert_eq!((all(&saved), saved.test.times().unwrap()), ([train, validation, test.clone()], times.to_vec()));
+    assert!(test.save(&four.join("wrong.h5"), "test", &times[..2]).unwrap_err().to_string().contains("2 × 2"));
     // A validation split that is there is used.
     let (data, ..) = adopt(SourceConfig::new(&three), &root).unwrap();
     assert_eq!((data.train.trajectories, data.validation.trajectories), (8, 3));

@@ -63,10 +63,10 @@ fn a_run_in_parts_has_the_bits_of_one_in_one_go() {
         assert_eq!((times[0], times.len()), (3.5, 12));
         let [states, last] = [&format!("whole-{stepper}.h5"), &format!("c-{stepper}.h5")].map(|name| {
             let file = lacuna::artifact::h5::open(&folder.join(name)).unwrap();
-            let modes: Vec<f64> = file.dataset("restart_modes").unwrap().read_raw().unwrap();
-            let position: Vec<u64> = file.dataset("restart_stream_position").unwrap().read_raw().unwrap();
+            let modes: Vec<f64> = file.dataset("restart/modes").unwrap().read_raw().unwrap();
+            let position: Vec<u64> = file.dataset("restart/stream_position").unwrap().read_raw().unwrap();
             let step = file.attr("restart_step").unwrap().read_scalar::<u64>().unwrap();
-            (modes, position, step, file.dataset("restart_previous").is_ok())
+            (modes, position, step, file.dataset("restart/previous").is_ok())
         });
         assert!(states == last, "{stepper}: states");
         assert_eq!((states.2, states.3), (66, stepper == "cn-ab2"));
@@ -89,7 +89,7 @@ fn a_field_is_the_same_alone_in_batches_and_from_a_trajectory() {
     assert!(run("--init @in.h5 --fields 2", "last.h5") == all.slice(s![2.., .., .., ..]));
     // The same fields as the second of two snapshots, and with the axes exchanged.
     let (file, fields) = (hdf5::File::create(folder.join("other.h5")).unwrap(), starts());
-    let pairs = ndarray::stack![Axis(1), starts() * 0.5, starts()];
+    let pairs = Array4::from_shape_fn((3, 2, 16, 16), |(k, t, i, j)| [0.5, 1.0][t] * fields[(k, i, j)]);
     file.new_dataset_builder().with_data(&pairs).create("w").unwrap();
     file.new_dataset_builder()
         .with_data(&Array3::from_shape_fn((3, 16, 16), |(k, i, j)| fields[(k, j, i)]))

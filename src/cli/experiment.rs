@@ -350,6 +350,10 @@ pub struct Export {
     /// Folder for model.safetensors, config.json and README.md.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// Licences of the weights, as the card names them: those of this program, unless others have the rights to the data or to an
+    /// imported model.
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', default_value = "mit,apache-2.0")]
+    license: Vec<String>,
     /// Replaces files that are there already.
     #[arg(long)]
     force: bool,
@@ -357,15 +361,14 @@ pub struct Export {
 
 impl Export {
     pub(super) fn run(&self) -> Result<()> {
-        let weights = self.to.join(exchange::WEIGHTS);
-        if weights.exists() && !self.force {
-            let what = "is there already; --force replaces it".into();
-            return Err(Error::Artifact { path: weights, what });
+        let there = exchange::FILES.map(|file| self.to.join(file)).into_iter().find(|path| path.exists());
+        if let (Some(path), false) = (there, self.force) {
+            return Err(Error::Artifact { path, what: "is there already; --force replaces it".into() });
         }
         let mut config = self.common.config()?;
         let name = of_file(&mut config, &self.model)?;
         config.closure(&name)?;
-        self.common.lab_of(config, None)?.export(&name, &self.to)?;
+        self.common.lab_of(config, None)?.export(&name, &self.license, &self.to)?;
         say!("written to {}", self.to.display());
         Ok(())
     }

@@ -140,6 +140,7 @@ impl FieldSet {
         }
         if self.transposed {
             out.swap_axes(1, 2);
+            out = out.as_standard_layout().into_owned();
         }
         Ok(out)
     }

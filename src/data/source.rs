@@ -11,7 +11,7 @@ use super::fields::{FieldSet, start_field, start_pair};
 use super::folder::Folder;
 use super::split::{NAMES, Split, candidates, holds, name_axes};
 use super::{SPLITS, STATS};
-use crate::artifact::{Artifact, Begun, Store, h5, sha256, write_atomically};
+use crate::artifact::{Artifact, Begun, Store, h5, netcdf, sha256, write_atomically};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result};
 use crate::file::hex;
@@ -305,7 +305,7 @@ impl Share<'_> {
             let write = || -> hdf5::Result<()> {
                 let chosen: Vec<u64> = self.trajectories.iter().map(|&trajectory| trajectory as u64).collect();
                 name_axes(file, key, n, &self.series.times)?;
-                file.new_dataset_builder().with_data(&chosen).create("source_trajectory")?;
+                netcdf::coordinate(file, "source_trajectory", &chosen, "number of each trajectory in the source")?;
                 h5::set_text(file, "source", &self.series.path.display().to_string())?;
                 h5::set_text(file, "source_sha256", digest)?;
                 h5::set_text(file, "config_hash", &config.data_stage().hash)?;

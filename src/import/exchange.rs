@@ -17,7 +17,9 @@ use crate::nets::Checkpoint;
 /// Key of the description in the metadata.
 const KEY: &str = "lacuna";
 /// Name of the weights in a folder of [`export`].
-pub const WEIGHTS: &str = "model.safetensors";
+const WEIGHTS: &str = "model.safetensors";
+/// Files that [`export`] writes.
+pub const FILES: [&str; 3] = [WEIGHTS, "config.json", "README.md"];
 
 /// Writes a model as one safetensors file.
 ///
@@ -68,8 +70,10 @@ pub struct Card {
     pub name: String,
     /// Its rows of the tables of scores, as Markdown; empty where nothing was scored.
     pub scores: String,
-    /// Hash of the stage that trained it, or the file it was read from.
+    /// Name of the result that holds it.
     pub origin: String,
+    /// Licences, as the hubs of models name them.
+    pub license: Vec<String>,
 }
 
 /// Writes `model.safetensors`, `config.json` and the model card `README.md` into a folder.
@@ -79,7 +83,7 @@ pub struct Card {
 pub fn export(checkpoint: &Checkpoint, card: &Card, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     save(checkpoint, &folder.join(WEIGHTS))?;
-    let path = folder.join("config.json");
+    let path = folder.join(FILES[1]);
     let config = json!({
         "model_type": "lacuna",
         "model": checkpoint.model,
@@ -91,7 +95,7 @@ pub fn export(checkpoint: &Checkpoint, card: &Card, folder: &Path) -> Result<()>
     let text = serde_json::to_string_pretty(&config)
         .map_err(|error| Error::Artifact { path: path.clone(), what: error.to_string() })?;
     write_atomically(&path, format!("{text}\n").as_bytes())?;
-    write_atomically(&folder.join("README.md"), readme(checkpoint, card).as_bytes())
+    write_atomically(&folder.join(FILES[2]), readme(checkpoint, card).as_bytes())
 }
 
 fn readme(checkpoint: &Checkpoint, card: &Card) -> String {
@@ -102,7 +106,7 @@ fn readme(checkpoint: &Checkpoint, card: &Card) -> String {
     let scores = if card.scores.is_empty() { "Not scored yet (`lacuna eval`)." } else { card.scores.trim_end() };
     let law = serde_json::to_value(model.law).ok().and_then(|law| law.as_str().map(String::from)).unwrap_or_default();
     format!(
-        "---\nlibrary_name: lacuna\nlicense: [mit, apache-2.0]\ntags: [turbulence, closure, {law}]\n---\n\n# {name}\n\n\
+        "---\nlibrary_name: lacuna\nlicense: [{license}]\ntags: [turbulence, closure, {law}]\n---\n\n# {name}\n\n\
          A learned law of the missing term H of a coarse model of two-dimensional turbulence, given its vorticity ω on a periodic \
          square of {n} × {n} points: law `{law}` in {latent}, {parameters} parameters. The method is that of arXiv 2506.20771.\n\n\
          ## Use\n\n```sh\nlacuna sample --checkpoint {WEIGHTS} --condition fields.h5 --dataset vorticity --draws 8 --out h.h5\n```\n\n\
@@ -112,6 +116,7 @@ fn readme(checkpoint: &Checkpoint, card: &Card) -> String {
          ## Origin\n\n| | |\n|---|---|\n| training | `{origin}` |\n| data | `{data}` |\n| seeds | `{seeds}` |\n\
          | optimiser step | {step} |\n| validation loss | {loss} |\n| lacuna | {version} |\n",
         name = card.name,
+        license = card.license.join(", "),
         latent = model.latent,
         origin = card.origin,
         data = provenance.data_hash,

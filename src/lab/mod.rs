@@ -17,6 +17,8 @@
 mod child;
 mod estimate;
 mod exhibit;
+#[cfg(feature = "cli")]
+mod export;
 mod gallery;
 mod jobs;
 mod log;
@@ -142,6 +144,7 @@ impl Lab {
     ///
     /// # Errors
     /// The lab is on the CPU, where members run one by one on every core.
+    #[cfg(feature = "cli")]
     pub(crate) fn in_batches(mut self, members: usize) -> Result<Self> {
         if self.device == "cpu" {
             let what = format!("{members} members at once: batches are for a device, and this runs on the CPU");

@@ -1,8 +1,6 @@
 //! Measured tables as results of their own: scores and costs are taken once and read by every table and figure that shows
 //! them, so that a second run changes nothing.
 
-use std::path::Path;
-
 use super::Lab;
 use crate::artifact::files::CHECKPOINT;
 use crate::artifact::{Artifact, Begun, write_atomically};
@@ -12,7 +10,6 @@ use crate::data::{Dataset, Pairs};
 use crate::error::{Error, Result};
 use crate::eval::{self, ClosedLoop, LatentSpace, Offline, Reconstruction, Table};
 use crate::file::{TEXT_BYTES, read_text};
-use crate::import::exchange::{self, Card};
 use crate::nets::Checkpoint;
 use crate::progress::say;
 use crate::rollout::{Ensemble, Reference};
@@ -70,21 +67,6 @@ impl Lab {
             let scores = Offline::measure(&self.config, &test, &closures, &self.config.seeds())?;
             Ok((scores.tables()?, parents))
         })
-    }
-
-    /// Writes a model for others ([`exchange::export`]), trained now if need be, with the offline scores that are there.
-    pub(crate) fn export(&self, model: &str, folder: &Path) -> Result<()> {
-        let trained = self.train_artifact(model)?;
-        let scores = match self.store.find(&self.config.offline_stage()?)? {
-            None => String::new(),
-            Some(found) => {
-                let table = named(read_all(&found)?, OFFLINE, &found)?;
-                let row = table.texts("closure")?.iter().position(|closure| closure == model);
-                row.map(|row| one_row(&table, row)).transpose()?.unwrap_or_default()
-            }
-        };
-        let card = Card { name: model.into(), scores, origin: trained.name() };
-        exchange::export(&Checkpoint::load(&trained.path(CHECKPOINT))?, &card, folder)
     }
 
     /// What latent spaces lose of the test set.
@@ -178,12 +160,6 @@ impl Lab {
     }
 }
 
-/// One row of a table, with its caption, as Markdown.
-fn one_row(table: &Table, row: usize) -> Result<String> {
-    let columns = table.frame()?.slice(row as i64, 1).columns().to_vec();
-    Ok(Table::new(table.name.as_str(), table.caption.as_str(), columns)?.to_markdown())
-}
-
 /// The table of that name.
 pub(super) fn named(tables: Vec<Table>, name: &str, artifact: &Artifact) -> Result<Table> {
     let there: Vec<String> = tables.iter().map(|table| table.name.clone()).collect();
@@ -193,7 +169,7 @@ pub(super) fn named(tables: Vec<Table>, name: &str, artifact: &Artifact) -> Resu
     })
 }
 
-fn read_all(artifact: &Artifact) -> Result<Vec<Table>> {
+pub(super) fn read_all(artifact: &Artifact) -> Result<Vec<Table>> {
     let path = artifact.path(TABLES);
     let text = read_text(&path, TEXT_BYTES)?;
     let about: Vec<[String; 2]> =

@@ -13,14 +13,16 @@ use crate::rng::SeedTree;
 
 /// Layout of the states; raised when a reader of the old one would misread the new one.
 const FORMAT: u64 = 1;
+/// The group of the states.
+const GROUP: &str = "restart";
 /// ω̂ of every member, [`SolverState::modes`]: (members, N/2 + 1, N, 2).
-const MODES: &str = "restart_modes";
+const MODES: &str = "restart/modes";
 /// [`SolverState::previous`], where the scheme has it.
-const PREVIOUS: &str = "restart_previous";
+const PREVIOUS: &str = "restart/previous";
 /// [`SolverState::pruned`] of every member.
-const PRUNED: &str = "restart_pruned";
+const PRUNED: &str = "restart/pruned";
 /// Position in the noise stream of every member, its high and its low 64 bits.
-const POSITION: &str = "restart_stream_position";
+const POSITION: &str = "restart/stream_position";
 /// Number of every member's initial field, and of its noise stream.
 pub(super) const MEMBER: &str = "member";
 
@@ -194,6 +196,7 @@ impl Ending {
     /// `stepped`: whether any step was taken since the very beginning.
     pub fn new(file: &hdf5::File, members: usize, flow: &FlowConfig, stepped: bool) -> hdf5::Result<Self> {
         let modes = |name: &str| file.new_dataset::<f64>().shape((members, flow.n / 2 + 1, flow.n, 2)).create(name);
+        file.create_group(GROUP)?;
         Ok(Self {
             modes: modes(MODES)?,
             previous: (flow.stepper == Stepper::CnAb2 && stepped).then(|| modes(PREVIOUS)).transpose()?,
@@ -232,5 +235,5 @@ impl Ending {
 
 /// Removes states of which some are missing.
 pub(super) fn discard(file: &hdf5::File) -> hdf5::Result<()> {
-    [MODES, PREVIOUS].into_iter().filter(|name| file.link_exists(name)).try_for_each(|name| file.unlink(name))
+    file.unlink(GROUP)
 }

@@ -21,7 +21,7 @@ pub use shown::Shown;
 use super::{Lab, Source, Study};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Config, FlowConfig, MissingTerm, SHORT};
+use crate::config::{Config, FlowConfig, SHORT};
 use crate::error::{Error, Result};
 use crate::eval::{Cell, Table};
 use crate::plot::Figure;
@@ -224,7 +224,7 @@ impl<'a> Exhibit<'a> {
     /// Every exhibit of a configuration, in the order in which they are read; those that lack something included
     /// ([`Exhibit::missing`]).
     pub fn all(config: &'a Config) -> Vec<Self> {
-        let physics = usize::from(matches!(config.data.term, MissingTerm::Physics));
+        let law = usize::from(config.exact_law().is_some());
         let mut all = vec![
             Self::Flow,
             Self::Fields,
@@ -260,7 +260,7 @@ impl<'a> Exhibit<'a> {
             Self::SpreadCurves,
             Self::Ranks,
             Self::Vorticity,
-            Self::Closures(PLAIN[physics]),
+            Self::Closures(PLAIN[law]),
             Self::Spectra,
             Self::Statistics,
             Self::Compare(&[]),
