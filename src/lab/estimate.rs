@@ -74,7 +74,7 @@ impl<'a> Rates<'a> {
     pub(super) fn new(lab: &'a Lab) -> Self {
         let folders = std::fs::read_dir(lab.store.root()).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut results: Vec<_> = folders
-            .filter(|folder| !folder.extension().is_some_and(|extension| extension == "partial"))
+            .filter(|folder| folder.extension().is_none_or(|extension| extension != "partial"))
             .filter_map(|folder| {
                 let name = folder.file_name()?.to_string_lossy().into_owned();
                 Some((name, Entry::read(&folder).ok()?))
