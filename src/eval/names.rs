@@ -44,10 +44,10 @@ pub fn base(key: &str) -> Option<(&'static str, &str)> {
 
 /// What readers call the closure, flow or model of a key; what is not known keeps its key.
 pub fn display(key: &str) -> String {
-    if let Some(rest) = key.strip_prefix("exact").and_then(|rest| rest.strip_prefix(" law").or(Some(rest))) {
-        if MEANS.contains(&rest) {
-            return "exact mean".into();
-        }
+    if let Some(rest) = key.strip_prefix(EXACT_LAW).or(key.strip_prefix("exact"))
+        && MEANS.contains(&rest)
+    {
+        return "exact mean".into();
     }
     for mean in MEANS {
         if let Some(of) = key.strip_suffix(mean) {

@@ -84,8 +84,11 @@ pub fn vorticity_panel(grid: &FieldGrid) -> Result<Figure> {
     let mut scene = Scene::new(&grid.name, width, bottom + 32.0);
     let corner = |r: usize, c: usize| (left + c as f64 * (side + GAP), y_of(r));
 
+    // Headings keep to their columns.
+    let heading = grid.columns.iter().map(|title| text_width(title, FONT)).fold(0.0, f64::max);
+    let font = FONT * (side / heading).min(1.0);
     for (c, title) in grid.columns.iter().enumerate() {
-        scene.text(title, (corner(0, c).0 + 0.5 * side, 10.0), FONT, Anchor::Middle);
+        scene.text(title, (corner(0, c).0 + 0.5 * side, 10.0), font, Anchor::Middle);
     }
     for (r, (title, row, group)) in rows.iter().enumerate() {
         let middle = corner(r, 0).1 + 0.5 * side;

@@ -37,10 +37,11 @@ impl Vega {
                     continue;
                 }
                 let mut point = json!({"curve": name, "x": x, "y": y});
-                if let Some((low, high)) = &series.band {
-                    if fits(chart.y_scale, low[i]) && fits(chart.y_scale, high[i]) {
-                        (point["low"], point["high"]) = (json!(low[i]), json!(high[i]));
-                    }
+                if let Some((low, high)) = &series.band
+                    && fits(chart.y_scale, low[i])
+                    && fits(chart.y_scale, high[i])
+                {
+                    (point["low"], point["high"]) = (json!(low[i]), json!(high[i]));
                 }
                 points.push(point);
             }
