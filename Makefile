@@ -65,15 +65,17 @@ build: $(SYSTEM) ## Build the library and target/release/lacuna
 test: $(SYSTEM) ## Run every Rust test: unit, integration, documentation
 	$(CARGO) test --release --workspace $(ARGS)
 
-miri: ## Undefined behaviour in the kernels? Their unit tests under Miri, by the loops of any processor
+# Unit tests of matrix products, where core's unsafe code is: under Miri by the registers of any processor, under valgrind by AVX2.
+PRODUCTS := -p lacuna-core --lib -- small_gemm matrix $(ARGS)
+
+miri: ## Undefined behaviour in matrix products? Their unit tests under Miri (nightly)
 	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \
 	  echo "make miri needs: rustup toolchain install nightly --component miri --component rust-src" >&2; exit 1; }
-	CARGO_TARGET_DIR=target/miri MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test -p lacuna-core --lib kernels:: $(ARGS)
+	CARGO_TARGET_DIR=target/miri MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test $(PRODUCTS)
 
-valgrind: ## Reads and writes beyond their arrays? The kernels' unit tests under valgrind, by AVX2
+valgrind: ## Reads and writes beyond their arrays in matrix products? Their unit tests under valgrind
 	@command -v valgrind >/dev/null || { echo "make valgrind needs valgrind" >&2; exit 1; }
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=1" \
-	  $(CARGO) test --release -p lacuna-core --lib kernels:: $(ARGS)
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=1" $(CARGO) test --release $(PRODUCTS)
 
 fuzz: $(SYSTEM) ## Read 5,000 damaged or crafted inputs and kill 100 runs; `make test` does some of both (INPUTS=, KILLS=)
 	LACUNA_FUZZ_INPUTS=$(or $(INPUTS),5000) LACUNA_FUZZ_KILLS=$(or $(KILLS),100) \

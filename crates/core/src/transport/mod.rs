@@ -248,11 +248,20 @@ mod tests {
     const ROUNDING: f64 = 1e-12;
 
     #[test]
+    fn every_name_has_one_transport_for_each_variant() {
+        for transport in ALL {
+            for variant in [Variant::Gated, Variant::Paper] {
+                let serving = ALL.iter().filter(|other| other.kind() == transport.kind() && other.serves(variant));
+                assert_eq!(serving.count(), 1, "{} {variant:?}", transport.name());
+            }
+        }
+    }
+
+    #[test]
     fn what_a_network_is_asked_gives_back_the_clean_value() {
-        let transports: [&dyn Transport; 3] = [&Edm, &Published, &FlowMatching];
         let mut rng = SeedTree::new(1).stream();
         let (z, xi) = (0.7, -1.3);
-        for transport in transports {
+        for transport in ALL {
             for sigma in [0.02, 0.3, 1.0, 8.0] {
                 for at in [transport.at(sigma), transport.draw(&mut rng)] {
                     let y = at.level.signal * z + at.level.noise * xi;
