@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use super::super::matrix::{BatchedProduct, Product};
-use super::registers::Register;
+use super::Register;
 
 /// What a block's last register holds: columns in the lanes of a mask, in half of them, in all.
 const MASKED: usize = 0;
