@@ -103,7 +103,7 @@ impl Command {
 }
 
 /// Entry point of the binary. Exit status: 0; 1 for an error; 2 for arguments that make no command; 129, 130, 141 or 143 for a
-/// command that was stopped ([`Reason`]).
+/// command that was stopped ([`lacuna_core::stop::Reason`]).
 pub fn main() -> ExitCode {
     stop::at_lost_output();
     let outcome = match Cli::try_parse() {

@@ -21,7 +21,7 @@ pub struct Controls<'a> {
     pub device: &'a str,
     /// Threads on a CPU; 0: one per core. Results do not depend on it.
     pub threads: usize,
-    /// Training stops before the first step after this moment, or after a request to stop ([`crate::stop`]); the partial result
+    /// Training stops before the first step after this moment, or after a request to stop ([`lacuna_core::stop`]); the partial result
     /// is gone on with next time.
     pub deadline: Option<Instant>,
     /// Receives whole lines.
