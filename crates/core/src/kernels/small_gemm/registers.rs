@@ -1,41 +1,7 @@
 //! Vector registers by one name each, so that tiles are written once: written as loops over arrays for every processor the same
 //! sums left registers again, or waited for the additions that make addresses.
 
-use super::tiles::{Block, RowOffsets, columns, rows};
-
-/// A register of [`Register::LANES`] values.
-///
-/// # Safety
-/// Every function: the processor has the register. `load` and `store` move values that the caller may read or write: all lanes,
-/// the first half of them, the lanes of a mask.
-pub(super) trait Register: Copy {
-    const LANES: usize;
-    /// Registers of the widest block of columns.
-    const WIDEST: usize;
-    type Mask: Copy;
-
-    /// The mask of the first lanes.
-    unsafe fn mask(lanes: usize) -> Self::Mask;
-    unsafe fn zero() -> Self;
-    unsafe fn splat(value: f32) -> Self;
-    unsafe fn plus(self, other: Self) -> Self;
-    /// `self` + `factor` · `row`, rounded once.
-    unsafe fn fused(self, factor: Self, row: Self) -> Self;
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn load_half(from: *const f32) -> Self;
-    unsafe fn load_masked(from: *const f32, mask: Self::Mask) -> Self;
-    unsafe fn store(self, to: *mut f32);
-    unsafe fn store_half(self, to: *mut f32);
-    unsafe fn store_masked(self, to: *mut f32, mask: Self::Mask);
-
-    /// [`columns`] of a block of `n` columns, by tiles as high as leaves registers for its rows.
-    unsafe fn block(n: usize, block: Block<'_, Self>);
-    /// [`rows`], compiled for a processor with this register.
-    unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(
-        block: Block<'_, Self>,
-        at: &RowOffsets,
-    );
-}
+use super::tiles::{Block, Register, RowOffsets, columns, rows};
 
 /// Implements [`Register`]: tiles have so many rows for so many registers of columns.
 macro_rules! register {
