@@ -150,7 +150,7 @@ fn a_denoiser_is_its_network_preconditioned_or_a_score() {
         let form = Preconditioning { sigma_data: 1.0 };
         // Input scale, level, skip and output scale at σ = 0.7, formula by formula.
         let (scale, level, skip, gain) = match transport.name() {
-            "flow matching" => (1.0, 1.0 / 1.7, 1.0, 0.7 / 1.7),
+            "flow-matching" => (1.0, 1.0 / 1.7, 1.0, 0.7 / 1.7),
             _ if variant == Variant::Gated => (form.c_in(0.7), form.c_noise(0.7), form.c_skip(0.7), form.c_out(0.7)),
             // std(τ) = 0.7 solved for τ: 30^(2τ) = 1 + 2 ln 30 · 0.49.
             _ => (1.0, (1.0 + 2.0 * 30f64.ln() * 0.49).ln() / (2.0 * 30f64.ln()), 1.0, 0.7),

@@ -66,7 +66,11 @@ impl Vega {
             "encoding": {
                 "y": y("y"),
                 "opacity": faded,
-                "strokeDash": {"field": "curve", "legend": null, "scale": {"domain": shown, "range": dashes}},
+                // One legend with that of the colours: for that the two must agree in all but the scale.
+                "strokeDash": {
+                    "field": "curve", "type": "nominal", "title": null, "sort": shown,
+                    "scale": {"domain": shown, "range": dashes},
+                },
                 "tooltip": [
                     {"field": "curve", "title": "curve"},
                     {"field": "x", "title": chart.x_label, "format": ".4~g"},
@@ -93,6 +97,7 @@ impl Vega {
                 "color": {
                     "field": "curve", "type": "nominal", "title": null, "sort": shown,
                     "scale": {"domain": shown, "range": colours},
+                    "legend": {"symbolType": "stroke", "symbolSize": 400, "symbolOpacity": 1},
                 },
             },
             "layer": layers,

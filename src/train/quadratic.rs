@@ -220,7 +220,7 @@ impl System {
         let count = self.terms.len();
         let mut sums = Sums { gram: Mat::zeros(count, count), right: vec![0.0; count], square: 0.0, count: 0 };
         // Where the factors of every term lie, and its sign, image by image.
-        let images: Vec<(usize, Vec<(usize, Option<usize>, f64)>)> = self
+        let images: Vec<(_, Vec<_>)> = self
             .images
             .iter()
             .map(|&(symmetry, k)| {

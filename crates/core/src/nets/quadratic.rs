@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn every_pair_stands_once() {
         let quadratic = Quadratic { modes: 3 };
-        assert_eq!(quadratic.outputs().count(), (7 * 7 + 1) / 2);
+        assert_eq!(quadratic.outputs().count(), 7 * 7 / 2 + 1);
         for k in quadratic.outputs() {
             let pairs: Vec<_> = quadratic.pairs(k).collect();
             let mut seen = std::collections::BTreeSet::new();

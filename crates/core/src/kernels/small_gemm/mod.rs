@@ -4,7 +4,6 @@
 mod registers;
 mod tiles;
 
-use self::tiles::{Block, RowOffsets};
 use super::matrix::{BatchedProduct, Matrix, Product};
 #[cfg(target_arch = "x86_64")]
 use crate::simd;
@@ -59,40 +58,6 @@ pub(crate) fn batched(first: Product, out: &mut [f32], along: BatchedProduct) {
     assert!(whole, "product {m} × {k} × {n} beyond its slices");
     // SAFETY: the processor has the registers, and the matrices lie in their slices, as just tested.
     unsafe { (by_unit())(first, out, along) };
-}
-
-/// A register of [`Register::LANES`] values.
-///
-/// # Safety
-/// Every function: the processor has the register. `load` and `store` move values that the caller may read or write: all lanes,
-/// the first half of them, the lanes of a mask.
-trait Register: Copy {
-    const LANES: usize;
-    /// Registers of the widest block of columns.
-    const WIDEST: usize;
-    type Mask: Copy;
-
-    /// The mask of the first lanes.
-    unsafe fn mask(lanes: usize) -> Self::Mask;
-    unsafe fn zero() -> Self;
-    unsafe fn splat(value: f32) -> Self;
-    unsafe fn plus(self, other: Self) -> Self;
-    /// `self` + `factor` · `row`, rounded once.
-    unsafe fn fused(self, factor: Self, row: Self) -> Self;
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn load_half(from: *const f32) -> Self;
-    unsafe fn load_masked(from: *const f32, mask: Self::Mask) -> Self;
-    unsafe fn store(self, to: *mut f32);
-    unsafe fn store_half(self, to: *mut f32);
-    unsafe fn store_masked(self, to: *mut f32, mask: Self::Mask);
-
-    /// [`tiles::columns`] of a block of `n` columns, by tiles as high as leaves registers for its rows.
-    unsafe fn block(n: usize, block: Block<'_, Self>);
-    /// [`tiles::rows`], compiled for a processor with this register.
-    unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(
-        block: Block<'_, Self>,
-        at: &RowOffsets,
-    );
 }
 
 /// [`tiles::batched`].

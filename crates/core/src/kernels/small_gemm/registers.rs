@@ -1,8 +1,7 @@
 //! Vector registers by one name each, so that tiles are written once: written as loops over arrays for every processor the same
 //! sums left registers again, or waited for the additions that make addresses.
 
-use super::Register;
-use super::tiles::{Block, RowOffsets, columns, rows};
+use super::tiles::{Block, Register, RowOffsets, columns, rows};
 
 /// Implements [`Register`]: tiles have so many rows for so many registers of columns.
 macro_rules! register {

@@ -3,7 +3,40 @@
 use std::hint::black_box;
 
 use super::super::matrix::{BatchedProduct, Product};
-use super::Register;
+
+/// A register of [`Register::LANES`] values.
+///
+/// # Safety
+/// Every function: the processor has the register. `load` and `store` move values that the caller may read or write: all lanes,
+/// the first half of them, the lanes of a mask.
+pub(super) trait Register: Copy {
+    const LANES: usize;
+    /// Registers of the widest block of columns.
+    const WIDEST: usize;
+    type Mask: Copy;
+
+    /// The mask of the first lanes.
+    unsafe fn mask(lanes: usize) -> Self::Mask;
+    unsafe fn zero() -> Self;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn plus(self, other: Self) -> Self;
+    /// `self` + `factor` · `row`, rounded once.
+    unsafe fn fused(self, factor: Self, row: Self) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn load_half(from: *const f32) -> Self;
+    unsafe fn load_masked(from: *const f32, mask: Self::Mask) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn store_half(self, to: *mut f32);
+    unsafe fn store_masked(self, to: *mut f32, mask: Self::Mask);
+
+    /// [`columns`] of a block of `n` columns, by tiles as high as leaves registers for its rows.
+    unsafe fn block(n: usize, block: Block<'_, Self>);
+    /// [`rows`], compiled for a processor with this register.
+    unsafe fn rows<const Q: usize, const R: usize, const T: usize, const S: usize>(
+        block: Block<'_, Self>,
+        at: &RowOffsets,
+    );
+}
 
 /// What a block's last register holds: columns in the lanes of a mask, in half of them, in all.
 const MASKED: usize = 0;
