@@ -202,7 +202,7 @@ fn a_checkpoint_in_a_file_is_a_closure_and_is_exported_with_a_card() {
     };
     let closure = format!("--closure={file}");
     let done = run("rollout", &[&closure]);
-    assert!(done.status.success() && said(&done).contains("closure: theirs"), "{}", said(&done));
+    assert!(done.status.success() && said(&done).contains("Rollout with theirs"), "{}", said(&done));
     // No data were simulated for it, and by its name in the configuration it is the same result.
     let made = || {
         let entries = std::fs::read_dir(folder.path().join("out")).unwrap();

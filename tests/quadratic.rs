@@ -6,6 +6,7 @@ use lacuna::config::{Config, FlowConfig, LatentConfig, Law, ModelConfig, Network
 use lacuna::data::{Pairs, Stats};
 use lacuna::flow::{Advection, initial_vorticity};
 use lacuna::nets::{Checkpoint, Role};
+use lacuna::spectral::{Grid, irfft2, rfft2};
 use lacuna::train::{Run, TrainedModel, TrainingJob, Workers};
 use ndarray::{Array2, Array3, Axis};
 use rand_distr::{Distribution, StandardNormal};
@@ -36,7 +37,7 @@ fn pairs(count: usize, name: &str, noise: f64) -> Pairs {
     let (mut w, mut h) = (Array3::zeros((count, N, N)), Array3::zeros((count, N, N)));
     for (i, (mut w, mut h)) in w.outer_iter_mut().zip(h.outer_iter_mut()).enumerate() {
         let seeds = SeedTree::new(11).child(name).child(i);
-        let field = initial_vorticity(&flow, &seeds).unwrap();
+        let field = dealiased(&initial_vorticity(&flow, &seeds).unwrap());
         let mut term = field.clone();
         advection.eval(field.view(), term.view_mut());
         let mut rng = seeds.child("noise").stream();
@@ -47,6 +48,13 @@ fn pairs(count: usize, name: &str, noise: f64) -> Pairs {
         }));
     }
     Pairs { w, h, trajectories: count, per_trajectory: 1 }
+}
+
+/// The field without the modes that advection does not see.
+fn dealiased(field: &Array2<f64>) -> Array2<f64> {
+    let mut spectrum = rfft2(field.view());
+    Grid::new(N, 1.0).unwrap().dealias(&mut spectrum);
+    irfft2(&spectrum, N)
 }
 
 fn rms(values: impl Iterator<Item = f64>) -> f64 {

@@ -295,6 +295,11 @@ mod tests {
         }
     }
 
+    fn finish(work: Work) {
+        std::fs::write(work.path("result.csv"), "1\n").unwrap();
+        work.finish(&[], &[], "cpu").unwrap();
+    }
+
     fn stage() -> Stage {
         Config::load("smoke", None, &[]).unwrap().data_stage()
     }
@@ -337,7 +342,7 @@ mod tests {
                 scope.spawn(|| store.begin(&stage(), &mut |line| said.send(line.to_string()).unwrap()).unwrap());
             let line = heard.recv().unwrap();
             assert!(line.contains("waiting for its result"), "{line}");
-            work.finish(&[], &[], "cpu").unwrap();
+            finish(work);
             assert!(matches!(waiting.join().unwrap(), Begun::Found(found) if found.cached));
         });
         let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -353,7 +358,7 @@ mod tests {
     fn a_missing_line_is_written_by_the_next_run_and_a_torn_one_harms_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        begin(&store, &stage()).finish(&[], &[], "cpu").unwrap();
+        finish(begin(&store, &stage()));
         let manifest = folder.path().join(MANIFEST);
         let line = std::fs::read_to_string(&manifest).unwrap();
         // Killed after the result had its name: half of a line, and the lock.

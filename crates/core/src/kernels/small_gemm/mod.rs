@@ -79,8 +79,11 @@ mod tests {
     use super::super::wave;
     use super::*;
 
-    /// [`batched`] by the registers of every unit up to that of this processor.
-    fn by_all() -> Vec<(&'static str, impl Fn(Product, &mut [f32], BatchedProduct))> {
+    /// [`batched`] by one kind of registers.
+    type Checked = Box<dyn Fn(Product, &mut [f32], BatchedProduct)>;
+
+    /// One for the registers of every unit up to that of this processor.
+    fn by_all() -> Vec<(&'static str, Checked)> {
         #[allow(unused_mut)]
         let mut all: Vec<(_, Multiply)> = vec![("plain", tiles::batched::<registers::Plain>), ("widest", by_unit())];
         #[cfg(target_arch = "x86_64")]
@@ -88,11 +91,11 @@ mod tests {
             all.push(("AVX2", tiles::batched::<std::arch::x86_64::__m256>));
         }
         let checked = |(name, multiply): (_, Multiply)| {
-            let checked = move |first: Product, out: &mut [f32], along: BatchedProduct| {
+            let checked: Checked = Box::new(move |first, out, along| {
                 assert!(along.fits(first, out.len()) && first.right.columns == 1 && in_rows(first.left));
                 // SAFETY: the processor has the registers and the matrices lie in their slices, as just tested.
                 unsafe { multiply(first, out, along) }
-            };
+            });
             (name, checked)
         };
         all.into_iter().map(checked).collect()
