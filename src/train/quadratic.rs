@@ -99,7 +99,7 @@ pub(super) fn solve(
         }
         solved.extend(workers.map(some.len(), |at| some[at].solve(&train, &validation))?);
         if meter.due(solved.len(), true) {
-            (run.progress)(&meter.line(solved.len(), "wavenumbers"));
+            (run.progress)(&meter.line(solved.len(), &format!(" {}/{} wavenumbers", solved.len(), systems.len())));
         }
     }
     let loss = |ridge: usize, set: usize| solved.iter().map(|candidates| candidates[ridge].loss[set]).sum::<f64>();
