@@ -81,8 +81,10 @@ fn succeeds(output: &Output) -> String {
     text(&output.stdout)
 }
 
-/// Data that take some seconds: a part is there long before the last one.
-const MANY: [&str; 2] = ["--set", "data.train=300"];
+/// Data that take some seconds: a part is there long before the last one, also where others compute at the same time.
+const MANY: [&str; 2] = ["--set", "data.train=1500"];
+/// Their trajectories, with those of validation and test.
+const ALL: usize = 1502;
 
 #[cfg(feature = "learn")]
 mod training {
@@ -93,8 +95,15 @@ mod training {
         "spectral",
         "--set=models.spectral.network.width=4",
         "--set=models.spectral.train.batch=4",
-        "--set=models.spectral.train.steps=400",
+        "--set=models.spectral.train.steps=1500",
         "--set=models.spectral.train.validate_every=10",
+    ];
+
+    const SLOW: [&str; 4] = [
+        "--set=models.spectral.network.width=48",
+        "--set=models.spectral.train.batch=512",
+        "--set=models.spectral.train.steps=100",
+        "--set=models.spectral.train.validate_every=1",
     ];
 
     fn weights(out: &Path) -> Vec<u8> {
@@ -139,7 +148,7 @@ mod training {
         let output = child.wait_with_output().unwrap();
         let resumed = text(&output.stdout);
         assert_eq!(output.status.code(), Some(143), "{resumed}");
-        assert!(resumed.contains(&format!("resumed at step {step} of 400")), "{printed}{resumed}");
+        assert!(resumed.contains(&format!("resumed at step {step} of 1500")), "{printed}{resumed}");
         assert!(!resumed.contains("validation loss "), "the library shows the result: {resumed}");
 
         succeeds(&lacuna(&parts, &tiny("train", &LONG)));
@@ -150,7 +159,9 @@ mod training {
     #[test]
     fn a_second_signal_ends_a_process_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = start(folder.path(), &tiny("train", &LONG));
+        // Steps so long that the second signal comes within the one that the first has to wait for.
+        let slow = [&LONG[..2], &SLOW[..]].concat();
+        let mut child = start(folder.path(), &tiny("train", &slow));
         until(&mut child, || state(folder.path()));
         // Both arrive before it can do anything about the first.
         ["STOP", "TERM", "INT", "CONT"].iter().for_each(|name| signal(&child, name));
@@ -195,11 +206,12 @@ fn data_that_are_stopped_keep_what_is_finished() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(
-            said.contains(&format!("stopped by SIG{name}")) && said.contains("of 302 trajectories are in"),
+            said.contains(&format!("stopped by SIG{name}")) && said.contains(&format!("of {ALL} trajectories are in")),
             "{said}"
         );
         let parts = named(&below(&out), "part-").len();
-        assert!((1..302).contains(&parts) && said.contains(&format!("data: {parts} of 302")), "{parts} parts: {said}");
+        let told = said.contains(&format!("data: {parts} of {ALL}"));
+        assert!((1..ALL).contains(&parts) && told, "{parts} parts: {said}");
         assert!(succeeds(&lacuna(&out, &tiny("data", &MANY))).contains(&format!("{parts} already there")));
         in_order(&out);
     }
