@@ -50,6 +50,15 @@ pub(crate) fn tiny<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn every_preset_has_a_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    for preset in ["smoke", "desk", "paper", "les"] {
+        let plan = lacuna(folder.path(), &["plan", "--preset", preset, "--json"]);
+        assert!(plan.status.success() && text(&plan.stdout).contains("\"stages\""), "{}", text(&plan.stderr));
+    }
+}
+
+#[test]
 fn plan_shows_the_stages_and_its_toml_is_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let plan = lacuna(folder.path(), &["plan", "--preset", "smoke"]);

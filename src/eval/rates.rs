@@ -32,12 +32,13 @@ pub(crate) fn untrained(model: &ModelConfig, n: usize) -> Result<Learned> {
             (role, (network, weights))
         })
         .collect();
+    let latent_n = model.latent.n(n);
     let checkpoint = Checkpoint {
         n,
         stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },
         latent: LatentStats::default(),
         networks,
-        residual: None,
+        residual: model.law.has_residual().then(|| vec![1.0; latent_n * (latent_n / 2 + 1)]),
         provenance: Provenance::default(),
         model: model.clone(),
     };
