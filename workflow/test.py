@@ -48,7 +48,7 @@ def content(path):
     elif path.suffix == ".csv":
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                digest.update(repr([pair for pair in row.items() if not pair[0].startswith("ms/")]).encode())
+                digest.update(repr([pair for pair in row.items() if not pair[0].startswith("ms_per_")]).encode())
     else:
         digest.update(path.read_bytes())
     return digest.hexdigest()
