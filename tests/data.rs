@@ -13,7 +13,7 @@ use ndarray::{Array2, Array3, s};
 const ALL: Options = Options { shard: None, threads: 2 };
 
 /// Seven trajectories of three snapshots, a fraction of a second of work.
-fn tiny() -> Config {
+pub(crate) fn tiny() -> Config {
     let mut config = Config::preset(Preset::Smoke);
     config.models.clear();
     config.rollout.closures = vec!["none".into()];

@@ -129,20 +129,9 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::work::tests::{begin, stage};
     use super::*;
     use crate::config::Config;
-
-    /// The work on a stage that nobody is at.
-    fn begin(store: &Store, stage: &Stage) -> Work {
-        match store.begin(stage, &mut |_| ()).unwrap() {
-            Begun::Work(work) => work,
-            Begun::Found(found) => panic!("{} is there", found.name()),
-        }
-    }
-
-    fn stage() -> Stage {
-        Config::load("smoke", None, &[]).unwrap().data_stage()
-    }
 
     #[test]
     fn a_result_appears_whole_is_found_and_is_verified() {

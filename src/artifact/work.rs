@@ -283,12 +283,12 @@ fn refuse_foreign(folder: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::Config;
 
     /// The work on a stage that nobody is at.
-    fn begin(store: &Store, stage: &Stage) -> Work {
+    pub(in crate::artifact) fn begin(store: &Store, stage: &Stage) -> Work {
         match store.begin(stage, &mut |_| ()).unwrap() {
             Begun::Work(work) => work,
             Begun::Found(found) => panic!("{} is there", found.name()),
@@ -300,7 +300,7 @@ mod tests {
         work.finish(&[], &[], "cpu").unwrap();
     }
 
-    fn stage() -> Stage {
+    pub(in crate::artifact) fn stage() -> Stage {
         Config::load("smoke", None, &[]).unwrap().data_stage()
     }
 

@@ -4,19 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use lacuna::artifact::{Begun, Store, sha256, write_atomically};
-use lacuna::config::{Config, Preset};
+use lacuna::config::Config;
 use lacuna::data::{Dataset, Options, generate};
 use lacuna::rollout::{Reference, reference};
 
 use super::mutate::{self, Numbers};
 
 fn tiny() -> Config {
-    let mut config = Config::preset(Preset::Smoke);
-    config.models.clear();
-    config.rollout.closures = vec!["none".into()];
-    config.study.frontier.models.clear();
-    config.study.horizon.closures.clear();
-    config.study.ensemble.closures.clear();
+    let mut config = crate::data::tiny();
     (config.flow.n, config.flow.dt, config.data.n) = (16, 0.01, 8);
     let (data, rollout) = (&mut config.data, &mut config.rollout);
     (data.train, data.validation, data.test) = (2, 1, 1);

@@ -1,9 +1,11 @@
 //! Draws allocate nothing: networks, latent spaces and closures are called once, and then counted.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod counting;
 
+use std::hint::black_box;
+use std::sync::atomic::Ordering;
+
+use counting::ALLOCATIONS;
 use lacuna_core::closure::{Closure, Learned};
 use lacuna_core::config::{Config, LatentConfig, Law, Padding, Preset, SamplerKind, Variant};
 use lacuna_core::latent::Space;
@@ -13,34 +15,6 @@ use lacuna_core::nets::{
 };
 use lacuna_core::rng::SeedTree;
 use ndarray::Array2;
-
-/// The system's allocator, counted.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller says.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller says.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller says.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Allocations of the second and third call.
 fn allocations(mut call: impl FnMut()) -> usize {

@@ -50,8 +50,8 @@ pub fn of_trajectory(name: impl std::fmt::Display, error: Error) -> Error {
 /// trajectories. Each trajectory has its own solver and stream: results do not depend on the number of threads.
 ///
 /// # Errors
-/// The first error of a step or of `observe`, or a request to stop ([`crate::stop`]); trajectories that were under way stop at the end of their chunk and stay
-/// readable.
+/// The first error of a step or of `observe`, or a request to stop ([`crate::stop`]); trajectories that were under way stop at
+/// the end of their chunk and stay readable.
 pub fn run_batch<T, F>(
     batch: &mut [Trajectory<T>],
     steps: usize,
