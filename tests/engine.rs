@@ -41,6 +41,7 @@ pub(crate) fn config() -> TrainConfig {
     TrainConfig {
         steps: 400,
         batch: 1,
+        levels: 1,
         learning_rate: 0.1,
         warmup: 10,
         schedule: LearningRate::Cosine,

@@ -39,10 +39,11 @@ fn samples(count: usize, n: usize) -> Samples {
     Samples { w: fields(count, n, 1), h: fields(count, n, 2) }
 }
 
-fn setup<'a>(train: &'a Samples, workers: &'a Workers) -> Setup<'a> {
+/// With `levels` noise levels per sample.
+fn setup<'a>(train: &'a Samples, workers: &'a Workers, levels: usize) -> Setup<'a> {
     let device = burn::tensor::Device::flex();
     let precision = Precision::F32;
-    Setup { train, validation: train, batch: 6, seeds: SeedTree::new(7), workers, device, precision, chunks: 3 }
+    Setup { train, validation: train, batch: 6, levels, seeds: SeedTree::new(7), workers, device, precision, chunks: 3 }
 }
 
 fn network(variant: Variant) -> NetworkConfig {
@@ -105,9 +106,10 @@ fn denoisers_scores_and_regressions_have_the_gradient_of_their_loss() {
         (Variant::Gated, Law::Mean, &Edm),
     ];
     for (variant, law, transport) in cases {
+        let levels = if law == Law::Diffusion { 3 } else { 1 };
         let desc = Fno::new(&network(variant), law);
         let seeds = SeedTree::new(7);
-        let mut score = Score::new(desc.clone(), transport, setup(&train, &workers));
+        let mut score = Score::new(desc.clone(), transport, setup(&train, &workers, levels));
         let params = shaken(Network::Fno(desc).init(&mut seeds.child("init").stream()));
         println!("{variant:?} {law:?} {transport:?}");
         check(&mut score, &params, &[], &[("all", 0..params.len())]);
@@ -128,7 +130,7 @@ fn joint<'a>(
     let conv = Conv::new(2, 1, false, padding);
     let score: (Fno, &'static dyn Transport) = (Fno::new(&network(Variant::Gated), Law::Diffusion), &Edm);
     let latent = LatentConfig::Autoencoder { n: 8, width: 2, attention: false, padding, training, losses };
-    let joint = Joint::new(conv, Some(score), LossTerms::new(&latent).unwrap(), setup(train, workers));
+    let joint = Joint::new(conv, Some(score), LossTerms::new(&latent).unwrap(), setup(train, workers, 2));
     let params = shaken(joint.init());
     let buffers = joint.first_buffers(&params).unwrap();
     let mut from = 0;

@@ -190,15 +190,18 @@ impl<'a> Joint<'a> {
     /// Factors from summed square errors of `samples` samples to the (unweighted) parts of the loss.
     fn scales(&self, samples: usize) -> [f64; 3] {
         let points = (samples * self.setup.train.w.n * self.setup.train.w.n) as f64;
-        let score =
-            |(fno, transport): &(Fno, &'static dyn Transport)| loss_scale(fno, *transport, samples, self.latent_n);
+        let score = |(fno, transport): &(Fno, &'static dyn Transport)| {
+            loss_scale(fno, *transport, samples * self.setup.levels, self.latent_n)
+        };
         [1.0 / points, 1.0 / points, self.score.as_ref().map_or(0.0, score)]
     }
 
     /// An autoencoder alone needs none.
     fn noise(&self, samples: usize, seeds: &SeedTree) -> NoisyBatch {
         match self.score {
-            Some((_, transport)) => NoisyBatch::draw(transport, samples, self.latent_n, &mut seeds.stream()),
+            Some((_, transport)) => {
+                NoisyBatch::draw(transport, samples, self.setup.levels, self.latent_n, &mut seeds.stream())
+            }
             None => NoisyBatch::none(self.latent_n),
         }
     }

@@ -265,6 +265,7 @@ impl TrainingJob<'_> {
             train,
             validation,
             batch: config.batch,
+            levels: config.levels,
             seeds: self.seeds.clone(),
             workers: self.workers,
             device: super::device(self.device)?,

@@ -12,10 +12,11 @@ use super::batches::tensor3;
 use crate::rng::Stream;
 use crate::transport::{Coefficients, Transport};
 
-/// Levels and noise for a number of latents.
+/// Levels and noise for a number of latents, for each of them equally many.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct NoisyBatch {
     n: usize,
+    per_latent: usize,
     levels: Vec<Coefficients>,
     xi: Vec<f32>,
 }
@@ -31,26 +32,43 @@ pub(super) struct NoisyTarget {
 }
 
 impl NoisyBatch {
-    /// `samples` levels and n × n fields of white noise.
-    pub(super) fn draw(transport: &dyn Transport, samples: usize, n: usize, rng: &mut Stream) -> Self {
-        let levels = (0..samples).map(|_| transport.draw(rng)).collect();
-        Self::with(levels, n, rng)
+    /// For each of `samples` latents `per_latent` levels and n × n fields of white noise.
+    pub(super) fn draw(
+        transport: &dyn Transport,
+        samples: usize,
+        per_latent: usize,
+        n: usize,
+        rng: &mut Stream,
+    ) -> Self {
+        let levels = (0..samples * per_latent).map(|_| transport.draw(rng)).collect();
+        Self { per_latent, ..Self::with(levels, n, rng) }
     }
 
-    /// White noise for given levels.
+    /// White noise for given levels, one of each latent.
     pub(super) fn with(levels: Vec<Coefficients>, n: usize, rng: &mut Stream) -> Self {
         let xi = (0..levels.len() * n * n).map(|_| StandardNormal.sample(rng)).collect();
-        Self { n, levels, xi }
+        Self { n, per_latent: 1, levels, xi }
     }
 
     /// Of no latent, for networks without noise.
     pub(super) fn none(n: usize) -> Self {
-        Self { n, levels: Vec::new(), xi: Vec::new() }
+        Self { n, per_latent: 1, levels: Vec::new(), xi: Vec::new() }
     }
 
-    /// Inputs, levels and targets for the latents `z` (samples, n, n), which are those of `range`. Gradients flow through `z`
-    /// into both input and target.
+    /// Each of the latents `z` (samples, n, n) as often as it has levels, (samples × levels, n, n).
+    pub(super) fn each(&self, z: Tensor<3>) -> Tensor<3> {
+        let [samples, n, _] = z.dims();
+        match self.per_latent {
+            1 => z,
+            levels => z.unsqueeze_dim::<4>(1).repeat_dim(1, levels).reshape([samples * levels, n, n]),
+        }
+    }
+
+    /// Inputs, levels and targets for [`NoisyBatch::each`] of the latents `z` (samples, n, n), which are those of `range`. Gradients
+    /// flow through `z` into both input and target.
     pub(super) fn targets(&self, z: Tensor<3>, range: Range<usize>, device: &Device) -> NoisyTarget {
+        let z = self.each(z);
+        let range = range.start * self.per_latent..range.end * self.per_latent;
         let levels = &self.levels[range.clone()];
         let column = |value: &dyn Fn(&Coefficients) -> f64| -> Tensor<3> {
             let values: Vec<f32> = levels.iter().map(|at| value(at) as f32).collect();

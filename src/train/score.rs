@@ -77,7 +77,7 @@ pub(super) fn square_error(
 ) -> Tensor<1> {
     let (output, target) = if desc.noisy {
         let NoisyTarget { input, level, target } = noise.targets(z, range, weights.device());
-        (fno(desc, weights, Some(input), w, Some(level)), target)
+        (fno(desc, weights, Some(input), noise.each(w), Some(level)), target)
     } else {
         (fno(desc, weights, None, w, None), z)
     };
@@ -101,10 +101,10 @@ impl Objective for Score<'_> {
         let n = setup.train.h.n;
         let mut rng = setup.seeds.child("noise").child(step).stream();
         let noise = match self.fno.noisy {
-            true => NoisyBatch::draw(self.transport, setup.batch, n, &mut rng),
+            true => NoisyBatch::draw(self.transport, setup.batch, setup.levels, n, &mut rng),
             false => NoisyBatch::none(n),
         };
-        let scale = loss_scale(&self.fno, self.transport, setup.batch, n);
+        let scale = loss_scale(&self.fno, self.transport, setup.batch * setup.levels, n);
         let this = &*self;
         let plain = this.weights(params);
         let work = |chunk| {
@@ -129,10 +129,10 @@ impl Objective for Score<'_> {
         let weights = this.weights(params);
         let parts = self.setup.over_validation(|block, index| {
             let mut rng = this.setup.seeds.child("validation").child(block).stream();
-            let noise = NoisyBatch::draw(this.transport, index.len(), n, &mut rng);
+            let noise = NoisyBatch::draw(this.transport, index.len(), this.setup.levels, n, &mut rng);
             sum(this.error(&weights, this.setup.validation, index, &noise, 0..index.len()))
         })?;
-        let total = parts.iter().sum::<f64>() * loss_scale(&self.fno, self.transport, all, n);
+        let total = parts.iter().sum::<f64>() * loss_scale(&self.fno, self.transport, all * self.setup.levels, n);
         let mut parts = Vec::new();
         if let Some(sigma) = self.transport.mean_sigma().filter(|_| self.fno.noisy) {
             parts.push(("mean_error", self.mean_error(&weights, sigma)));

@@ -187,7 +187,7 @@ fn operator(
     let size = n * n;
     let (w, z) = (normals(BATCH * size, &seeds.child("w")), normals(BATCH * size, &seeds.child("z")));
     let mut rng = seeds.child("noise").stream();
-    let noise = if desc.noisy { NoisyBatch::draw(transport, BATCH, n, &mut rng) } else { NoisyBatch::none(n) };
+    let noise = if desc.noisy { NoisyBatch::draw(transport, BATCH, 1, n, &mut rng) } else { NoisyBatch::none(n) };
     // What the network is asked, as plain numbers.
     let plain = Device::flex();
     let (x, level, target) = if desc.noisy {

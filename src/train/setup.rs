@@ -20,6 +20,8 @@ pub(super) struct Setup<'a> {
     pub validation: &'a Samples,
     /// Samples per step.
     pub batch: usize,
+    /// Noise levels per sample.
+    pub levels: usize,
     /// Node of the seed tree from which the streams hang.
     pub seeds: SeedTree,
     /// Threads.

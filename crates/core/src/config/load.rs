@@ -100,6 +100,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
         say(&path, "transport", serde_json::to_value(model.transport).map_err(unreadable)?);
         say(&format!("{path}.sampler"), "spread", model.sampler.spread.into());
         say(&format!("{path}.train"), "precision", precision(model.train.precision));
+        say(&format!("{path}.train"), "levels", model.train.levels.into());
         if let Some(train) = model.latent.first_phase() {
             say(&format!("{path}.latent.training.train"), "precision", precision(train.precision));
         }

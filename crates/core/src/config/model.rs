@@ -357,6 +357,10 @@ pub struct TrainConfig {
     pub steps: usize,
     /// Pairs per step.
     pub batch: usize,
+    /// Noise levels, each with its noise, that a step draws for every pair: the same loss in the mean, of less variance. Latents are
+    /// encoded once for all of them, and networks on small latents cost little beside their autoencoders.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub levels: usize,
     /// Peak learning rate of Adam.
     pub learning_rate: f64,
     /// Steps of linear warm-up before `schedule` begins.
@@ -382,6 +386,7 @@ impl Default for TrainConfig {
         Self {
             steps: 0,
             batch: 0,
+            levels: 1,
             learning_rate: 0.0,
             warmup: 0,
             schedule: LearningRate::Constant,
@@ -441,6 +446,14 @@ pub struct SamplerConfig {
     /// with the mean.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub spread: f64,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 fn is_zero(value: &f64) -> bool {

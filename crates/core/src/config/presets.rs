@@ -127,6 +127,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
     let train = TrainConfig {
         steps: 2000,
         batch: 32,
+        levels: 1,
         // Training loss after 90 steps of batch 16: 0.24 with 2e-3, 0.17 with 5e-3; for p-cdm after 300 steps of batch 8, on
         // validation trajectories, 0.094 and 0.045.
         learning_rate: 5e-3,
@@ -318,6 +319,7 @@ fn paper() -> Config {
     let train = TrainConfig {
         steps: 42_500,
         batch: 200,
+        levels: 1,
         learning_rate: 1e-3,
         warmup: 0,
         schedule: LearningRate::Steps { every: 8_500, factor: 0.5 },

@@ -214,6 +214,14 @@ impl Config {
         }
         validate_train(&field("train"), &model.train)?;
         product(field("train.batch"), &[model.train.batch, self.data.n, self.data.n], VALUES, "values")?;
+        let levels = model.train.levels;
+        if levels != 1 && model.law != Law::Diffusion {
+            return Err(Error::config(
+                field("train.levels"),
+                format!("{levels}; only a diffusion law is trained on noise levels"),
+            ));
+        }
+        product(field("train.levels"), &[levels, model.train.batch, n, n], VALUES, "values")?;
         model.check_sampler(&field("sampler"))
     }
 
@@ -281,6 +289,7 @@ fn validate_train(path: &str, train: &TrainConfig) -> Result<()> {
     let field = |rest: &str| format!("{path}.{rest}");
     within(field("steps"), train.steps, 1..=STEPS)?;
     within(field("batch"), train.batch, 1..=BATCH)?;
+    within(field("levels"), train.levels, 1..=BATCH)?;
     within(field("validate_every"), train.validate_every, 1..=STEPS)?;
     within(field("warmup"), train.warmup, 0..=STEPS)?;
     // Their product is compared with steps.
