@@ -11,6 +11,8 @@ figures folder with a manifest line that has its checksum, and the results that 
 
 A notebook whose metadata say `lacuna.learn` loads burn into its kernel. It makes no figures, its kernel takes minutes
 to compile once, and it gets a kernel of its own; `run` leaves it out unless it is named or --all is given.
+
+A notebook whose metadata name a `lacuna.preset` is about that preset: it runs for no other, and no other runs for it.
 """
 
 import argparse
@@ -367,6 +369,18 @@ def sources(names):
     return found
 
 
+def chosen(names, preset):
+    """The notebooks of a preset, with their files: those that name it, otherwise those that name none."""
+    notebooks = [(source, nbformat.read(source, as_version=4)) for source in sources(names)]
+    groups = {}
+    for source, notebook in notebooks:
+        groups.setdefault(notebook.metadata.get("lacuna", {}).get("preset"), []).append((source, notebook))
+    found = groups.get(preset) or groups.get(None)
+    if not found:
+        raise SystemExit(f"{', '.join(source.stem for source, _ in notebooks)}: of preset {next(iter(groups))}, not of {preset}")
+    return found
+
+
 def needs_learn(notebook):
     return bool(notebook.metadata.get("lacuna", {}).get("learn"))
 
@@ -392,7 +406,7 @@ def run(arguments):
     sessions = {False: Session(), True: Session()}
     for session in sessions.values():
         atexit.register(session.close)
-    notebooks = [(source, nbformat.read(source, as_version=4)) for source in sources(arguments.names)]
+    notebooks = chosen(arguments.names, preset)
     # Those that load burn come last, so that the others share one kernel.
     for source, notebook in sorted(notebooks, key=lambda pair: needs_learn(pair[1])):
         if needs_learn(notebook) and not (arguments.all or arguments.names):
@@ -499,7 +513,7 @@ def clean(notebook, preset, inputs):
 
 
 def publish(arguments):
-    for source in sources(arguments.names):
+    for source, _ in chosen(arguments.names, arguments.preset):
         executed = CACHE / arguments.preset / source.name
         stamp = executed.with_suffix(".json")
         if not executed.exists() or not stamp.exists():

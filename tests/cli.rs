@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use lacuna::config::Preset;
+
 pub(crate) fn lacuna(out: &Path, arguments: &[&str]) -> Output {
     program(out, arguments).output().unwrap()
 }
@@ -52,7 +54,7 @@ pub(crate) fn tiny<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn every_preset_has_a_plan() {
     let folder = tempfile::tempdir().unwrap();
-    for preset in ["smoke", "desk", "paper", "les"] {
+    for preset in Preset::ALL.map(Preset::name) {
         let plan = lacuna(folder.path(), &["plan", "--preset", preset, "--json"]);
         assert!(plan.status.success() && text(&plan.stdout).contains("\"stages\""), "{}", text(&plan.stderr));
     }
@@ -128,7 +130,7 @@ fn wrong_settings_fail_and_name_the_field() {
         ("data.n=48", ["data.n", "48"]),
         ("rollout.closures=[\"other\"]", ["rollout.closures", "other"]),
         ("rollout.closures=[\"leith\"]", ["rollout.closures", "known: none, exact, joint"]),
-        ("eval.also=[\"two-phase-rough\"]", ["eval.also", "two-phase-rough"]),
+        ("eval.also=[\"rough\"]", ["eval.also", "rough"]),
         ("study.horizon.closures=[\"other/mean\"]", ["study.horizon.closures", "other/mean"]),
     ] {
         let output = lacuna(folder.path(), &["data", "--preset", "smoke", "--set", setting]);

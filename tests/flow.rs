@@ -62,7 +62,7 @@ fn the_mirror_image_of_a_white_field_runs_as_the_mirror_image() {
 
 #[test]
 fn fields_of_the_presets_have_no_nyquist_modes() {
-    for preset in [Preset::Smoke, Preset::Desk, Preset::Paper, Preset::Les] {
+    for preset in Preset::ALL {
         let flow = Config::preset(preset).flow;
         let n = flow.n;
         let start = initial_vorticity(&flow, &SeedTree::new(7)).unwrap();

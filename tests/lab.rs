@@ -41,10 +41,18 @@ fn config() -> Config {
         "rollout.snapshots=2",
         "study.horizon.duration=1.6",
         "study.horizon.snapshots=2",
+        // Of the published network, whose sampler has a pseudo-time.
+        "models.two-phase.network.variant=\"paper\"",
+        "study.samplers=[\"two-phase\"]",
+        "study.weights.kl=[0.1, 1.0]",
+        "study.weights.score=[1.0]",
         "eval.conditions=2",
         "eval.samples=2",
     ];
-    Config::load("smoke", None, &settings.map(String::from)).unwrap()
+    let mut config = Config::load("smoke", None, &settings.map(String::from)).unwrap();
+    let joint = config.models["joint"].clone();
+    config.study.weights.models = BTreeMap::from([("joint".into(), joint)]);
+    config
 }
 
 /// Large-eddy simulation as tiny.

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use lacuna::config::{Config, Hold, Preset, RolloutConfig, Stage};
 
-const PRESETS: [Preset; 4] = [Preset::Smoke, Preset::Desk, Preset::Paper, Preset::Les];
-
 fn rollout(config: &Config, closure: &str) -> Stage {
     config.rollout_stage(&config.closure(closure).unwrap()).unwrap()
 }
@@ -49,7 +47,7 @@ fn stages(config: &Config) -> Vec<Stage> {
 #[test]
 fn hashes_of_all_stages_of_all_presets_are_those_on_record() {
     let mut found = String::new();
-    for preset in PRESETS {
+    for preset in Preset::ALL {
         let config = Config::preset(preset);
         writeln!(found, "{} {}", config.preset, config.hash()).unwrap();
         let mut lines: Vec<String> = stages(&config)

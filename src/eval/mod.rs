@@ -3,6 +3,7 @@
 //! Scores are values in lists ([`metric`]); results are typed rows, of which tables are made last ([`Table`]).
 
 mod budget;
+mod claim;
 mod closed_loop;
 mod cost;
 mod estimate;
@@ -26,6 +27,7 @@ mod study;
 mod table;
 
 pub use budget::{EnstrophyBudget, enstrophy_budget};
+pub use claim::claim;
 pub use closed_loop::{ClosedLoop, RolloutScores, closed_loop};
 pub use cost::{cost, device};
 pub use estimate::Estimate;
@@ -44,4 +46,5 @@ pub use samplers::{SamplerBias, SamplerRow, sampler_bias};
 pub use shells::{NoiseRow, NoiseSpectrum, TransferRow, Transfers, transfers};
 pub use spectra::{Spectra, Spectrum, Statistics, StatisticsRow, spectra, spectra_at, statistics};
 pub use study::{Study, hold_settings, study};
+pub(crate) use table::estimates;
 pub use table::{Cell, Table};

@@ -8,7 +8,7 @@ use crate::closure::{EXACT_LAW, NO_CLOSURE};
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 15] = [
+const NAMES: [(&str, &str); 16] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
@@ -19,6 +19,7 @@ const NAMES: [(&str, &str); 15] = [
     ("two-phase", "two-phase L-CDM"),
     ("spectral", "spectral L-CDM"),
     ("regression", "regression + noise"),
+    ("quadratic", "quadratic"),
     ("smagorinsky", "Smagorinsky"),
     ("dynamic-smagorinsky", "dynamic Smagorinsky"),
     ("leith", "Leith"),
@@ -27,7 +28,7 @@ const NAMES: [(&str, &str); 15] = [
 ];
 
 /// What the variants of a model are called.
-const VARIANTS: [(&str, &str); 2] = [("paper", "as published"), ("rough", "no smoothing")];
+const VARIANTS: [(&str, &str); 1] = [("paper", "as published")];
 
 /// Endings of the key of a closure that is only its conditional mean: in configurations, and in results.
 const MEANS: [&str; 2] = ["/mean", " (mean)"];

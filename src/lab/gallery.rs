@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{Lock, remove_temporaries, sha256, write_atomically};
 use crate::error::{Error, Result};
 use crate::eval::Table;
+use crate::file::{TEXT_BYTES, read_text};
 use crate::plot::Figure;
 
 /// A folder of figures and tables with `manifest.jsonl` and `index.md`.
@@ -95,6 +96,26 @@ impl Gallery {
     /// I/O.
     pub fn put_text(&self, file: &str, text: &str, source: &Source) -> Result<()> {
         self.put([(file.to_string(), text.as_bytes().to_vec())], source)
+    }
+
+    /// A table that was put here; nothing where it is not.
+    ///
+    /// # Errors
+    /// I/O; a file that is not the one that the manifest vouches for.
+    pub fn table(&self, name: &str) -> Result<Option<Table>> {
+        let file = format!("{name}.csv");
+        let path = self.folder.join(&file);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let lines = self.lines()?;
+        let line = lines.get(&file).filter(|line| sha256(&path).is_ok_and(|found| found == line.sha256));
+        let what = || {
+            "is not the file that manifest.jsonl beside it vouches for; `git checkout` or `make figures` mends it"
+                .into()
+        };
+        let line = line.ok_or_else(|| Error::Artifact { path: path.clone(), what: what() })?;
+        Ok(Some(Table::from_csv(name, line.source.caption.clone(), &read_text(&path, TEXT_BYTES)?)?))
     }
 
     fn put(&self, files: impl IntoIterator<Item = (String, Vec<u8>)>, source: &Source) -> Result<()> {

@@ -99,12 +99,13 @@ fn differences(base: &Value, varied: &Value, path: &str, found: &mut Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Preset;
     use crate::lab::Lab;
 
     #[test]
     fn every_command_makes_its_stage_after_those_that_it_needs() {
         let folder = tempfile::tempdir().unwrap();
-        for preset in ["smoke", "desk", "paper", "les"] {
+        for preset in Preset::ALL.map(Preset::name) {
             let lab = Lab::new(Config::load(preset, None, &[]).unwrap(), Some(folder.path()), None).unwrap();
             let stages = lab.all_stages().unwrap();
             for (i, (config, stage)) in stages.iter().enumerate() {

@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn figures_of_other_settings_have_a_folder_of_their_own() {
-        for preset in ["smoke", "desk", "paper", "les"] {
+        for preset in Preset::ALL.map(Preset::name) {
             assert_eq!(figures_of(&Config::load(preset, None, &[]).unwrap()), preset);
         }
         let other = Config::load("smoke", None, &["seed=5".into()]).unwrap();

@@ -160,6 +160,16 @@ impl Lab {
                 all.push((study.clone(), study.rollout_stage(&closure)?));
             }
         }
+        for (.., varied) in config.sampler_points()? {
+            let stage = varied.offline_stage()?;
+            all.push((varied, stage));
+        }
+        if !config.study.weights.models.is_empty() {
+            let varied = config.loss_weights();
+            let trained = varied.models.keys().map(|model| varied.train_stage(model)).collect::<Result<Vec<_>>>()?;
+            let scored = [varied.offline_stage()?, varied.reconstruction_stage()?];
+            all.extend(trained.into_iter().chain(scored).map(|stage| (varied.clone(), stage)));
+        }
         let mut seen = BTreeSet::new();
         all.retain(|(_, stage)| seen.insert(stage.folder()));
         Ok(all)

@@ -36,7 +36,7 @@ const DOTS: Dash = &[1.5, 2.5];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper, and three more for the classical models, which are told apart by their dashes.
-const ROLES: [(&str, Rgb, Dash); 37] = [
+const ROLES: [(&str, Rgb, Dash); 38] = [
     ("true flow", TRUTH, SOLID),
     ("truth", TRUTH, SOLID),
     ("data", TRUTH, SOLID),
@@ -50,6 +50,7 @@ const ROLES: [(&str, Rgb, Dash); 37] = [
     ("two-phase", PURPLE, &[9.0, 2.5, 2.0, 2.5]),
     ("spectral", AMBER, &[12.0, 4.0]),
     ("regression", SKY, &[4.0, 2.0, 1.0, 2.0, 1.0, 2.0]),
+    ("quadratic", BROWN, SOLID),
     ("smagorinsky", BROWN, &[5.0, 2.0]),
     ("dynamic-smagorinsky", BROWN, &[2.0, 2.0]),
     ("leith", VIOLET, &[9.0, 2.5, 2.0, 2.5]),
@@ -250,6 +251,7 @@ mod tests {
             "two-phase",
             "spectral",
             "regression",
+            "quadratic",
             "smagorinsky",
             "dynamic-smagorinsky",
             "leith",

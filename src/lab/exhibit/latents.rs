@@ -97,12 +97,12 @@ struct LatentRow {
 }
 
 /// What a training says of the latents of a field over the validation set: its part of `latent.json`.
-struct Usage {
-    std: f64,
+pub(super) struct Usage {
+    pub std: f64,
     /// Effective rank (tr C)²/tr C².
-    rank: f64,
+    pub rank: f64,
     /// Units with more than a hundredth of the mean variance.
-    active: f64,
+    pub active: f64,
     /// The published KL term.
     kl: f64,
     /// Variance of every unit.
@@ -110,7 +110,7 @@ struct Usage {
 }
 
 /// How a model's latents of ω and of H are used.
-fn usage(artifact: &Artifact) -> Result<[Usage; 2]> {
+pub(super) fn usage(artifact: &Artifact) -> Result<[Usage; 2]> {
     let path = artifact.path("latent.json");
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
     let value: Value =

@@ -6,6 +6,7 @@
 mod draws;
 mod latents;
 mod need;
+mod published;
 mod rollouts;
 mod run;
 mod shown;
@@ -156,9 +157,21 @@ exhibits! {
     /// redraw interval of `study.frontier`. Columns of its table: *latent n*, points per side of the latent fields; *steps* of the
     /// sampler; *every*, solver steps between draws; *frontier*, no other variation is both cheaper and closer in CRPS.
     Frontier => studies::frontier, [chart("frontier"), table("frontier")], &[Need::FrontierPoint];
+    /// The draws of the models of `study.samplers` with other settings of the published sampler: the pseudo-time *tau_max* at which it
+    /// starts, and its *steps*; scores as in [`Exhibit::Offline`].
+    SamplerStudy => published::sampler_study, [table("sampler-study")], &[Need::ExactLaw, Need::Samplers];
+    /// What holds a jointly trained latent up: short trainings with other weights of the KL and of the score term
+    /// (`study.weights`). Spread of the H latents against reconstruction error, one line for each weight of the score; to the left latents
+    /// collapse, at the top reconstruction breaks. Columns of its table: *λ_KL*, *λ_score*; *std*, *effective rank* and *active units*
+    /// of the H latents; *D_RE H*, of reconstruction; *D_RE single*, *std/exact*, *bias* of the draws.
+    LossWeights => published::loss_weights, [chart("loss-weights"), table("loss-weights")], &[Need::ExactLaw, Need::LossWeights];
+    /// The paper's claim and what became of it: published errors of draws, those of the published recipe at the published data sizes
+    /// (preset `published`, from its tables in the figures folder), and those of this configuration's models, all as *excess* over the exact
+    /// law's on the same conditions.
+    Claim => published::claim, [table("claim")], &[Need::ExactLaw, Need::Rollout];
     /// Every published number with a counterpart here, beside ours; the rows that carry the story first, the rest with `.all()`.
     /// Columns: *relation*, whether the published number is a value or a bound; *remark*, why a number of ours is missing.
-    Ledger => studies::ledger, [table("ledger")], &[Need::ExactLaw, Need::Rollout];
+    Ledger => published::ledger, [table("ledger")], &[Need::ExactLaw, Need::Rollout];
     /// What the results say, in sentences with their numbers ([`crate::eval::FINDINGS`]).
     Findings => findings, [Files::Text("findings".into())], &[];
 }
@@ -266,6 +279,9 @@ impl<'a> Exhibit<'a> {
             Self::Compare(&[]),
             Self::HoldStudy(super::variations::HELD),
             Self::Frontier,
+            Self::SamplerStudy,
+            Self::LossWeights,
+            Self::Claim,
             Self::Ledger,
             Self::Findings,
         ]);

@@ -23,6 +23,10 @@ pub enum Need {
     Spread,
     /// A variation of `study.frontier`.
     FrontierPoint,
+    /// A model of `study.samplers`.
+    Samplers,
+    /// A model of `study.weights`.
+    LossWeights,
 }
 
 impl Need {
@@ -48,6 +52,8 @@ impl Need {
                 "no ensemble has members that differ: one member each, or closures without randomness",
             ),
             Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
+            Self::Samplers => (!config.study.samplers.is_empty(), "study.samplers is empty"),
+            Self::LossWeights => (!config.study.weights.points().is_empty(), "study.weights is empty"),
             Self::FrontierPoint => (!variations::frontier_settings(config).is_empty(), "study.frontier is empty"),
         };
         (!there).then_some(what)

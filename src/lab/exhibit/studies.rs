@@ -1,6 +1,4 @@
-//! Variations of the closed loop, closures of a reader's own, and the published numbers beside ours.
-
-use std::collections::BTreeMap;
+//! Variations of the closed loop, and closures of a reader's own.
 
 use polars::prelude::Column;
 
@@ -10,7 +8,7 @@ use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, Hold, RolloutConfig};
 use crate::error::Result;
 use crate::eval::metric::ERROR_OF_MEAN;
-use crate::eval::{self, Findings, Offline, Ours, Results, Study, names};
+use crate::eval::{self, Findings, Offline, Results, Study, names};
 use crate::lab::Lab;
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::variations::{frontier_settings, frontier_variations, hold_settings, hold_variations};
@@ -100,33 +98,4 @@ pub(super) fn findings(lab: &Lab) -> Result<(Findings, Vec<Artifact>)> {
     parents.extend([artifact, timed]);
     let results = Results { preset: &lab.config.preset, closed_loop: &scores, offline: &offline, cost: &cost };
     Ok((eval::findings(&results)?, parents))
-}
-
-pub(super) fn ledger(lab: &Lab) -> Result<Made> {
-    let config = &lab.config;
-    let (offline, artifact) = lab.offline_tables()?;
-    let offline = named(offline, OFFLINE, &artifact)?;
-    let (reconstruction, reconstructed) = lab.reconstruction_scores()?;
-    let mut parents = vec![artifact, reconstructed];
-    let (scores, rollouts) = lab.loop_scores()?;
-    let mut artifacts = BTreeMap::new();
-    let rolled_out = config.closures()?;
-    for closure in config.scored()? {
-        let shown = lab.law(&closure)?.name();
-        if let Some(model) = closure.model() {
-            artifacts.insert(format!("offline/{shown}"), config.train_stage(model)?.folder());
-        }
-        if rolled_out.contains(&closure) {
-            artifacts.insert(format!("rollout/{shown}"), config.rollout_stage(&closure)?.folder());
-        }
-    }
-    let table = eval::ledger(&Ours {
-        offline: Some(&offline),
-        reconstruction: Some(&reconstruction),
-        curves: Some(&scores.curves()?),
-        summary: Some(&scores.summary()?),
-        artifacts: &artifacts,
-    })?;
-    parents.extend(rollouts);
-    Ok(Made::table(table, parents))
 }

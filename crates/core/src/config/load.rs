@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Config, Precision, Preset};
 use crate::error::{Error, Result, shown};
@@ -94,6 +94,8 @@ fn spelled_out(config: &Config) -> Result<Value> {
     let checkpoints = serde_json::to_value(&config.checkpoints).map_err(unreadable)?;
     say("rollout", "precision", precision(config.rollout.precision));
     say("rollout", "init", serde_json::to_value(&config.rollout.init).map_err(unreadable)?);
+    say("study", "samplers", json!(config.study.samplers));
+    say("study", "weights", json!(config.study.weights));
     say("data", "source", serde_json::to_value(&config.data.source).map_err(unreadable)?);
     for (name, model) in &config.models {
         let path = format!("models.{name}");
@@ -436,9 +438,11 @@ mod tests {
 
     #[test]
     fn every_preset_is_valid() {
-        for preset in ["smoke", "desk", "paper", "les"] {
+        for preset in Preset::ALL.map(Preset::name) {
             Config::load(preset, None, &[]).unwrap();
         }
-        assert!(Config::load("huge", None, &[]).unwrap_err().to_string().contains("known: smoke, desk, paper"));
+        assert!(
+            Config::load("huge", None, &[]).unwrap_err().to_string().contains("known: smoke, desk, published, paper")
+        );
     }
 }

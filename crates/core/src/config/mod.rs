@@ -29,7 +29,7 @@ pub use model::{
 pub use presets::Preset;
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
-pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, StudyConfig};
+pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, StudyConfig};
 pub use validate::{check_grid, some_steps, whole_steps};
 
 /// Everything that determines a run's numbers.

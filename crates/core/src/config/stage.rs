@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_precision_is_part_of_a_hash_only_where_it_is_not_f32() {
-        for preset in [Preset::Smoke, Preset::Desk, Preset::Paper, Preset::Les] {
+        for preset in Preset::ALL {
             // A hash is that of the settings' text: without the word it is the hash from before there was a choice.
             let config = Config::preset(preset);
             let texts = stages(&config).into_iter().map(|stage| stage.settings.to_string());

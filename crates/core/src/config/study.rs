@@ -1,10 +1,17 @@
 //! Studies: variations of the closed loop beyond its one setting.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::limits::{MEMBERS, SAMPLING_STEPS, STEPS, VALUES, product, within};
-use super::{Config, RolloutConfig};
+use super::limits::{MEMBERS, SAMPLING_STEPS, STEPS, VALUES, name, product, within};
+use super::{Config, EvalConfig, LatentConfig, LatentTraining, ModelConfig, RolloutConfig, SamplerConfig, SamplerKind};
 use crate::error::{Error, Result};
+
+/// Pseudo-times at which the published sampler starts in the paper's text, in its code, and in its training (arXiv 2506.20771).
+const TAU_MAX: [f64; 3] = [0.1, 0.4, 1.0];
+/// Its steps: as published, and as many as the follow-up takes in physical space (arXiv 2602.17089).
+const TAU_STEPS: [usize; 2] = [10, 50];
 
 /// Variations of the closed loop that are compared with each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +23,12 @@ pub struct StudyConfig {
     pub horizon: HorizonConfig,
     /// How large the spread is.
     pub ensemble: EnsembleConfig,
+    /// Models that are also scored with other settings of the published sampler.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samplers: Vec<String>,
+    /// What holds a jointly trained latent up.
+    #[serde(default, skip_serializing_if = "LossWeightsConfig::is_none")]
+    pub weights: LossWeightsConfig,
 }
 
 /// Cost against accuracy: every model with every number of sampling steps and every redraw interval, each a rollout of its own
@@ -58,7 +71,92 @@ pub struct EnsembleConfig {
     pub closures: Vec<String>,
 }
 
+/// Joint trainings with other weights of the KL and of the score term: every model with every pair of weights.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossWeightsConfig {
+    /// Models with a joint latent, by name.
+    pub models: BTreeMap<String, ModelConfig>,
+    /// Weights of the KL term.
+    pub kl: Vec<f64>,
+    /// Weights of the score term.
+    pub score: Vec<f64>,
+}
+
+impl LossWeightsConfig {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The points of the study: model, weight of the KL term, weight of the score term, and the name of the training.
+    pub fn points(&self) -> Vec<(&str, f64, f64, String)> {
+        let mut points = Vec::new();
+        for model in self.models.keys() {
+            for (i, &kl) in self.kl.iter().enumerate() {
+                for (j, &score) in self.score.iter().enumerate() {
+                    points.push((model.as_str(), kl, score, format!("{model}-kl{i}-score{j}")));
+                }
+            }
+        }
+        points
+    }
+}
+
 impl Config {
+    /// This configuration with the trainings of the study of loss weights as its models.
+    pub fn loss_weights(&self) -> Self {
+        let study = &self.study.weights;
+        let model = |(base, new_kl, new_score, name): (&str, f64, f64, String)| {
+            let mut model = study.models[base].clone();
+            if let LatentConfig::Autoencoder { training: LatentTraining::Joint { kl, score, .. }, .. } =
+                &mut model.latent
+            {
+                (*kl, *score) = (new_kl, new_score);
+            }
+            (name, model)
+        };
+        self.scoring(study.points().into_iter().map(model).collect())
+    }
+
+    /// Every point of the study of samplers: a model, a setting of the published sampler, and this configuration with that alone.
+    ///
+    /// # Errors
+    /// No such model.
+    pub fn sampler_points(&self) -> Result<Vec<(&str, SamplerConfig, Self)>> {
+        let mut points = Vec::new();
+        for name in &self.study.samplers {
+            let model = self.model(name)?;
+            for tau_max in TAU_MAX {
+                for steps in TAU_STEPS {
+                    let kind = SamplerKind::EulerMaruyama;
+                    let sampler = SamplerConfig { kind, steps, tau_max, ..model.sampler.clone() };
+                    let varied = ModelConfig { sampler: sampler.clone(), ..model.clone() };
+                    points.push((name.as_str(), sampler, self.scoring(BTreeMap::from([(name.clone(), varied)]))));
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    /// This configuration with other models, which are scored and not run.
+    fn scoring(&self, models: BTreeMap<String, ModelConfig>) -> Self {
+        let none = vec!["none".to_string()];
+        Self {
+            eval: EvalConfig { offline_only: models.keys().cloned().collect(), ..self.eval.clone() },
+            models,
+            checkpoints: BTreeMap::new(),
+            rollout: RolloutConfig { closures: none.clone(), ..self.rollout.clone() },
+            study: StudyConfig {
+                frontier: FrontierConfig { models: Vec::new(), ..self.study.frontier.clone() },
+                horizon: HorizonConfig { closures: none.clone(), ..self.study.horizon.clone() },
+                ensemble: EnsembleConfig { closures: none, ..self.study.ensemble.clone() },
+                samplers: Vec::new(),
+                weights: LossWeightsConfig::default(),
+            },
+            ..self.clone()
+        }
+    }
+
     /// This configuration with the ensembles of the spread study.
     pub fn large_ensemble(&self) -> Self {
         let EnsembleConfig { members, ref closures } = self.study.ensemble;
@@ -108,6 +206,26 @@ impl Config {
         let values = [*members, self.rollout.snapshots + 1, self.data.n, self.data.n];
         product("study.frontier.members", &values, VALUES, "values")?;
         self.large_ensemble().validate_rollout("study.ensemble")?;
-        self.horizon().validate_rollout("study.horizon")
+        self.horizon().validate_rollout("study.horizon")?;
+        for (name, _, varied) in self.sampler_points()? {
+            varied.model(name)?.check_sampler(&format!("study.samplers.{name}"))?;
+        }
+        self.validate_loss_weights()
+    }
+
+    fn validate_loss_weights(&self) -> Result<()> {
+        let study = &self.study.weights;
+        for (model, config) in &study.models {
+            let path = format!("study.weights.models.{model}");
+            name(&path, &format!("{model}-kl99-score99"))?;
+            if !config.latent.is_joint() {
+                return Err(Error::config(
+                    format!("{path}.latent"),
+                    format!("{}; the study is of joint training", config.latent),
+                ));
+            }
+        }
+        let varied = if study.is_none() { return Ok(()) } else { self.loss_weights() };
+        varied.models.iter().try_for_each(|(name, model)| varied.validate_model(name, model))
     }
 }

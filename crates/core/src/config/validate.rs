@@ -169,7 +169,7 @@ impl Config {
         product("data.train", &[largest, snapshots, data.n, data.n], VALUES, "values of a split")
     }
 
-    fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
+    pub(super) fn validate_model(&self, name: &str, model: &super::ModelConfig) -> Result<()> {
         let field = |rest: &str| format!("models.{name}.{rest}");
         validate_name("models", name)?;
         model.check_sizes(&format!("models.{name}"))?;

@@ -1,0 +1,89 @@
+//! The named presets. Same code, same notebooks; only numbers differ.
+
+mod desk;
+mod les;
+mod paper;
+mod smoke;
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::error::{Error, Result};
+
+/// Named presets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// CI and a first look: the whole pipeline in three minutes on two cores.
+    Smoke,
+    /// The default: results that mean something, in tens of minutes on two cores.
+    Desk,
+    /// The published recipe at the published data sizes, networks of a size that a CPU trains; hours on two cores.
+    Published,
+    /// The paper's sizes.
+    Paper,
+    /// Large-eddy simulation: the subgrid term of a filtered flow, with the classical models beside learned ones; minutes.
+    Les,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Smoke, Self::Desk, Self::Published, Self::Paper, Self::Les];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Desk => "desk",
+            Self::Published => "published",
+            Self::Paper => "paper",
+            Self::Les => "les",
+        }
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::config("preset", format!("unknown preset `{name}`; known: {known}"))
+        })
+    }
+}
+
+impl Default for FlowConfig {
+    /// The paper's equation and numbers at 64².
+    fn default() -> Self {
+        Self {
+            n: 64,
+            length: 1.0,
+            viscosity: 1e-3,
+            viscosity_order: 1,
+            friction: 0.0,
+            dt: 1e-3,
+            stepper: Stepper::CnEuler,
+            forcing: 0.1,
+            noise: NoiseConfig { alpha: 0.005, kappa: 10.0, sigma: 5e-5 },
+            initial: InitialConfig { alpha: 2.5, tau: 7.0 },
+            max_courant: 1.0,
+        }
+    }
+}
+
+impl Config {
+    /// The configuration of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        match preset {
+            Preset::Smoke => smoke::smoke(),
+            Preset::Desk => desk::desk(),
+            Preset::Published => paper::published(),
+            Preset::Paper => paper::paper(),
+            Preset::Les => les::les(),
+        }
+    }
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
