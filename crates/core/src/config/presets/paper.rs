@@ -108,7 +108,7 @@ pub(super) fn published() -> Config {
         model.train = match name.as_str() {
             "joint" => TrainConfig { levels: 12, ..train(&model.train, 6000, 16) },
             "two-phase" => train(&model.train, 4000, 200),
-            _ => train(&model.train, 4000, 20),
+            _ => train(&model.train, 2500, 20),
         };
         if let LatentConfig::Autoencoder { width, .. } = &mut model.latent {
             *width = 8;
