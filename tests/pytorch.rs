@@ -62,13 +62,13 @@ fn an_imported_checkpoint_is_applied_from_file_to_file() {
     }
     file.close().unwrap();
     let operation = Operation::Score { tau: 0.05 };
-    apply_file(&checkpoint, operation, &at("in.h5"), "x", Some("w"), &at("out.h5"), &mut |_| ()).unwrap();
+    apply_file(&checkpoint, operation, &at("in.h5"), "x", Some("w"), None, &at("out.h5")).unwrap();
     let output = hdf5::File::open(at("out.h5")).unwrap().dataset("output").unwrap().read().unwrap();
     assert!(distance(&output, &expected("score")) < TOLERANCE);
 
     let refused = |condition, tau| {
         let operation = Operation::Score { tau };
-        let made = apply_file(&checkpoint, operation, &at("in.h5"), "x", condition, &at("out.h5"), &mut |_| ());
+        let made = apply_file(&checkpoint, operation, &at("in.h5"), "x", condition, None, &at("out.h5"));
         made.unwrap_err().to_string()
     };
     assert!(refused(None, 0.1).contains("condition"));
