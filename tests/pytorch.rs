@@ -322,3 +322,25 @@ fn state_dicts_that_cannot_be_read_are_called_what_they_are() {
         "at most",
     );
 }
+
+#[test]
+fn the_network_for_sparse_data_is_refused_by_its_name() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("score.pth");
+    let mut stored = arrays("score.pth", Kind::Score);
+    let width = stored.iter().find(|array| array.key == "fc0.weight").unwrap().shape[0];
+    let mixing = [("0", 2 * width, 3 * width), ("2", width, 2 * width), ("4", width, width)];
+    let like = stored[0].clone();
+    stored.retain(|array| !array.key.starts_with("transformation_net"));
+    for (layer, out, into) in mixing {
+        for (part, shape) in [("weight", vec![out, into, 1, 1]), ("bias", vec![out])] {
+            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+            stored.push(Stored { key: format!("transformation_net.{layer}.{part}"), shape, bytes, ..like.clone() });
+        }
+    }
+    std::fs::write(&path, saved(&stored)).unwrap();
+    let error = import(&path, Kind::Score).unwrap_err().to_string();
+    for word in ["score.pth", "arXiv 2408.02965", "sparse data", "for two inputs"] {
+        assert!(error.contains(word), "{error}");
+    }
+}

@@ -102,7 +102,7 @@ impl Sample {
         if self.draws == 0 {
             return Err(Error::config("--draws", "0; at least one is needed"));
         }
-        let (checkpoint, _) = import::load(&self.checkpoint)?;
+        let checkpoint = Checkpoint::load(&self.checkpoint)?;
         let file = h5::foreign(&self.condition, &[&self.dataset])?;
         let conditions = FieldSet::open(&file, &self.condition, &self.dataset, self.axes)?;
         let draws = Draws {

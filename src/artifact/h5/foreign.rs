@@ -140,3 +140,33 @@ fn limit() {
         unsafe { libc::setrlimit(what, &limit) };
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_does_not_end_or_dies_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, path) = (folder.path().join("reader"), folder.path().join("in.h5"));
+        for (does, words) in [
+            ("exec sleep 60", "has not read it after 0 s"),
+            ("kill -SEGV $$", "does not survive"),
+            ("echo no memory for it >&2; exit 1", "no memory for it"),
+            (r#"test "$1 $2 ${3##*/} $4" = "read-hdf5 -- in.h5 w""#, ""),
+        ] {
+            std::fs::write(&program, format!("#!/bin/sh\n{does}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let patience = if words.contains("not read") { Duration::from_millis(100) } else { PATIENCE };
+            match survived(&program, &path, &["w".into()], patience) {
+                Ok(()) => assert_eq!(words, "", "{does}"),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(text.contains("in.h5") && text.contains(words) && !words.is_empty(), "{does}: {text}");
+                }
+            }
+        }
+    }
+}
