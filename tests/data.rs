@@ -282,7 +282,7 @@ fn bad_files_are_refused_by_file_and_dataset() {
     let spoil = |file: &hdf5::File| {
         file.dataset("train_nonlinear_8").unwrap().write_slice(&[f32::NAN], s![5, 2, 3..4]).unwrap();
     };
-    refused(&spoil, &["train_nonlinear_8", "NaN", "sample 5", "(2, 3)"]);
+    refused(&spoil, &["train_nonlinear_8", "NaN", "field 5", "(2, 3)"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train.h5");
     published(&path, "train", 8);

@@ -106,6 +106,34 @@ fn resumed_training_is_bit_identical_and_its_log_has_no_gap_or_repetition() {
 }
 
 #[test]
+fn a_log_that_was_changed_cut_or_left_without_its_checksum_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(&config(), Bowl { killed: 207, ..WHOLE }, folder.path(), never).0.is_err());
+    let [log, record] = ["", ".sha256"].map(|end| folder.path().join(format!("{LOG_FILE}{end}")));
+    let (text, sum) = (std::fs::read_to_string(&log).unwrap(), std::fs::read_to_string(&record).unwrap());
+    let refused = |word: &str| {
+        let error = run(&config(), WHOLE, folder.path(), never).0.unwrap_err().to_string();
+        assert!(error.contains(LOG_FILE) && error.contains(word) && error.contains("delete"), "{error}");
+    };
+    // One digit of a loss, as a number it is as good.
+    let at = 100 + text[100..].find("\"loss\":0.").unwrap() + 9;
+    let other = if &text[at..=at] == "1" { "2" } else { "1" };
+    std::fs::write(&log, format!("{}{other}{}", &text[..at], &text[at + 1..])).unwrap();
+    refused("changed since it was written");
+    std::fs::write(&log, &text[..text.len() / 2]).unwrap();
+    refused("cut off");
+    std::fs::write(&log, &text).unwrap();
+    std::fs::write(&record, "x").unwrap();
+    refused("checksum");
+    std::fs::remove_file(&record).unwrap();
+    refused("checksum is missing");
+    // What came after the last state is of no use to anybody.
+    std::fs::write(&record, sum).unwrap();
+    std::fs::write(&log, text.replace("\"step\":207,", "\"step\":999,")).unwrap();
+    run(&config(), WHOLE, folder.path(), never).0.unwrap();
+}
+
+#[test]
 fn a_state_that_is_damaged_or_of_another_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(STATE_FILE);

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use lacuna::closure::{Closure, Learned};
 use lacuna::config::{LatentConfig, Law};
-use lacuna::import::{exchange, latent, load, pytorch};
+use lacuna::import::{latent, pytorch};
 use lacuna::nets::{Checkpoint, Role};
 use lacuna::rng::SeedTree;
 use ndarray::{Array2, Array3, Array4, s};
@@ -50,7 +50,7 @@ fn draws_at_fields_of_a_file_are_those_of_the_named_streams() {
     let at = |name: &str| folder.path().join(name);
     let (path, w) = conditions(folder.path());
     score().save(&at("score.lacuna")).unwrap();
-    exchange::save(&score(), &at("score.safetensors")).unwrap();
+    score().save_safetensors(&at("score.safetensors")).unwrap();
     let sample = |checkpoint: &str, out: &str, more: &[&str]| {
         let (checkpoint, out) = (at(checkpoint), at(out));
         let [checkpoint, path, out] = [&checkpoint, &path, &out].map(|path| path.to_str().unwrap());
@@ -113,7 +113,7 @@ fn a_latent_model_is_put_together_from_its_three_files() {
     let run = |n: &str| lacuna(folder.path(), &arguments(n).iter().map(String::as_str).collect::<Vec<_>>());
     let done = run("64");
     assert!(done.status.success(), "{}", said(&done));
-    let (made, _) = load(&at("m.lacuna")).unwrap();
+    let made = Checkpoint::load(&at("m.lacuna")).unwrap();
     let roles: Vec<Role> = made.networks.keys().copied().collect();
     assert_eq!(roles, [Role::DecodeH, Role::DecodeW, Role::EncodeH, Role::EncodeW, Role::Score]);
     assert!(matches!(made.model.latent, LatentConfig::Autoencoder { n, .. } if n == made.latent_n()));
@@ -138,9 +138,8 @@ fn a_latent_model_is_put_together_from_its_three_files() {
 fn exported_weights_are_the_checkpoint_to_the_last_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    exchange::save(&score(), &path).unwrap();
-    assert_eq!(exchange::load(&path).unwrap(), score());
-    assert_eq!(load(&path).unwrap().0, score());
+    score().save_safetensors(&path).unwrap();
+    assert_eq!(Checkpoint::load(&path).unwrap(), score());
     // Others read names and shapes.
     let bytes = std::fs::read(&path).unwrap();
     let all = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -159,10 +158,10 @@ fn exported_weights_are_the_checkpoint_to_the_last_bit() {
     for (content, words) in [
         (foreign, ["m.safetensors", "without a description"]),
         (bytes[..bytes.len() / 2].to_vec(), ["m.safetensors", "safetensors"]),
-        (b"{}".to_vec(), ["m.safetensors", "no safetensors"]),
+        (b"{}".to_vec(), ["m.safetensors", "nor safetensors"]),
     ] {
         std::fs::write(&path, content).unwrap();
-        let error = exchange::load(&path).unwrap_err().to_string();
+        let error = Checkpoint::load(&path).unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
 }
@@ -225,7 +224,8 @@ fn a_checkpoint_in_a_file_is_a_closure_and_is_exported_with_a_card() {
     let export = ["--model", file, "--to", to.to_str().unwrap()];
     let done = run("export", &export);
     assert!(done.status.success(), "{}", said(&done));
-    assert_eq!(exchange::load(&to.join("model.safetensors")).unwrap(), score());
+    assert_eq!(Checkpoint::load(&to.join("model.safetensors")).unwrap(), score());
+    assert_eq!(Checkpoint::load(&to).unwrap(), score());
     let card = std::fs::read_to_string(to.join("README.md")).unwrap();
     for word in ["license: [mit, apache-2.0]", "# theirs", "Not scored yet", &score().provenance.data_hash, "0.33333"] {
         assert!(card.contains(word), "{word}: {card}");

@@ -13,6 +13,7 @@ mod fields;
 mod flow;
 mod fuzz;
 mod house;
+mod inject;
 mod inputs;
 #[cfg(feature = "learn")]
 mod lab;

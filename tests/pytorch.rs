@@ -62,13 +62,13 @@ fn an_imported_checkpoint_is_applied_from_file_to_file() {
     }
     file.close().unwrap();
     let operation = Operation::Score { tau: 0.05 };
-    apply_file(&checkpoint, operation, &at("in.h5"), "x", Some("w"), &at("out.h5"), &mut |_| ()).unwrap();
+    apply_file(&checkpoint, operation, &at("in.h5"), "x", Some("w"), None, &at("out.h5")).unwrap();
     let output = hdf5::File::open(at("out.h5")).unwrap().dataset("output").unwrap().read().unwrap();
     assert!(distance(&output, &expected("score")) < TOLERANCE);
 
     let refused = |condition, tau| {
         let operation = Operation::Score { tau };
-        let made = apply_file(&checkpoint, operation, &at("in.h5"), "x", condition, &at("out.h5"), &mut |_| ());
+        let made = apply_file(&checkpoint, operation, &at("in.h5"), "x", condition, None, &at("out.h5"));
         made.unwrap_err().to_string()
     };
     assert!(refused(None, 0.1).contains("condition"));
@@ -321,4 +321,26 @@ fn state_dicts_that_cannot_be_read_are_called_what_they_are() {
         &torch_file(&[&b"}(X"[..], &20_000_000u32.to_le_bytes(), &vec![b'x'; 20_000_000], b"Nu"].concat(), &[]),
         "at most",
     );
+}
+
+#[test]
+fn the_network_for_sparse_data_is_refused_by_its_name() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("score.pth");
+    let mut stored = arrays("score.pth", Kind::Score);
+    let width = stored.iter().find(|array| array.key == "fc0.weight").unwrap().shape[0];
+    let mixing = [("0", 2 * width, 3 * width), ("2", width, 2 * width), ("4", width, width)];
+    let like = stored[0].clone();
+    stored.retain(|array| !array.key.starts_with("transformation_net"));
+    for (layer, out, into) in mixing {
+        for (part, shape) in [("weight", vec![out, into, 1, 1]), ("bias", vec![out])] {
+            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+            stored.push(Stored { key: format!("transformation_net.{layer}.{part}"), shape, bytes, ..like.clone() });
+        }
+    }
+    std::fs::write(&path, saved(&stored)).unwrap();
+    let error = import(&path, Kind::Score).unwrap_err().to_string();
+    for word in ["score.pth", "arXiv 2408.02965", "sparse data", "for two inputs"] {
+        assert!(error.contains(word), "{error}");
+    }
 }

@@ -154,8 +154,8 @@ fn inputs_and_results_are_not_replaced_and_other_files_are_refused() {
     for (name, words) in [
         ("matlab", ["MATLAB", "axes"]),
         ("integers", ["integers", "scale_factor"]),
-        ("booleans", ["no numbers", "floating"]),
-        ("huge", ["declares", "holds none"]),
+        ("booleans", ["bool", "floating"]),
+        ("huge", ["claims", "the file holds 0"]),
         ("missing", ["fill value", "field 1, point (2, 3)"]),
     ] {
         let line = format!("--init @odd.h5 --dataset {name} --steps 1 --every 1 --no-noise --out @next.h5");

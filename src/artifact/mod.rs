@@ -12,6 +12,7 @@ pub mod h5;
 mod lock;
 mod manifest;
 pub mod netcdf;
+mod program;
 mod verify;
 mod work;
 
@@ -23,6 +24,9 @@ pub use manifest::Entry;
 pub use crate::file::{parts, write_atomically};
 
 pub(crate) use lock::Lock;
+#[cfg(feature = "cli")]
+pub(crate) use program::this_is_the_program;
+pub(crate) use program::{program, project_root};
 pub(crate) use work::remove_temporaries;
 pub use work::{Begun, Work};
 

@@ -16,10 +16,12 @@ mod signals;
 pub mod simulate;
 mod tables;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::artifact::{h5, this_is_the_program};
 use crate::error::{Error, Result, goes_on};
 use crate::progress::warn;
 use crate::stop::{self, Reason};
@@ -63,6 +65,14 @@ enum Command {
     /// Compare a device with the plain-array programs: networks, losses, gradients, samplers.
     #[cfg(feature = "learn")]
     Selftest(selftest::Selftest),
+    /// Reads datasets of an HDF5 file, for the library: whether that can be survived.
+    #[command(name = h5::COMMAND, hide = true)]
+    ReadHdf5 {
+        /// The file.
+        file: PathBuf,
+        /// The datasets.
+        names: Vec<String>,
+    },
     /// Time the inner loops on this machine.
     Bench(bench::BenchArgs),
 }
@@ -97,6 +107,7 @@ impl Command {
             Self::Apply(command) => command.run(),
             #[cfg(feature = "learn")]
             Self::Selftest(command) => command.run(),
+            Self::ReadHdf5 { file, names } => h5::read_all(&file, &names),
             Self::Bench(args) => bench::run(&args),
         }
     }
@@ -106,6 +117,7 @@ impl Command {
 /// command that was stopped ([`lacuna_core::stop::Reason`]).
 pub fn main() -> ExitCode {
     stop::at_lost_output();
+    this_is_the_program();
     let outcome = match Cli::try_parse() {
         Ok(cli) => cli.command.run(),
         // Help and versions, too, are output that may be lost.

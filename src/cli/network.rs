@@ -102,8 +102,8 @@ impl Sample {
         if self.draws == 0 {
             return Err(Error::config("--draws", "0; at least one is needed"));
         }
-        let (checkpoint, _) = import::load(&self.checkpoint)?;
-        let file = h5::open(&self.condition)?;
+        let checkpoint = Checkpoint::load(&self.checkpoint)?;
+        let file = h5::foreign(&self.condition, &[&self.dataset])?;
         let conditions = FieldSet::open(&file, &self.condition, &self.dataset, self.axes)?;
         let draws = Draws {
             count: self.draws,
@@ -147,6 +147,9 @@ pub struct Apply {
     /// Data set with the conditions of a score, same shape.
     #[arg(long)]
     condition: Option<String>,
+    /// Which axis comes first in the file's fields, xy or yx; files written by MATLAB must say so.
+    #[arg(long)]
+    axes: Option<Axes>,
     /// Pseudo-time of a score, 0 < τ ≤ 1.
     #[arg(long, value_parser = super::numbers::real, allow_hyphen_values = true)]
     tau: Option<f64>,
@@ -169,8 +172,7 @@ impl Apply {
         };
         let checkpoint = Checkpoint::load(&self.checkpoint)?;
         let condition = self.condition.as_deref();
-        let mut notice = |line: &str| say!("{line}");
-        apply_file(&checkpoint, operation, &self.input, &self.dataset, condition, &self.out, &mut notice)?;
+        apply_file(&checkpoint, operation, &self.input, &self.dataset, condition, self.axes, &self.out)?;
         say!("written to {}", self.out.display());
         Ok(())
     }

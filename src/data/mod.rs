@@ -148,7 +148,7 @@ impl Dataset {
 
 /// The split of a folder, if there is one.
 fn find(folder: &Folder, key: &str) -> Result<Option<Split>> {
-    let path = folder.find(&format!("a {key} split"), key, |file| split::holds(file, key))?;
+    let path = folder.find(&format!("a {key} split"), key, |file, path| split::holds(file, path, key))?;
     path.map(|path| Split::open(&path, key)).transpose()
 }
 

@@ -109,7 +109,8 @@ impl Series {
     /// # Errors
     /// Shapes that differ or are no pairs, and another grid than that of the configuration.
     fn open(config: &Config, source: &SourceConfig, path: &Path, names: &[String]) -> Result<Self> {
-        let file = h5::open(path)?;
+        let read: Vec<&str> = names.iter().map(String::as_str).chain(["t"]).collect();
+        let file = h5::foreign(path, &read)?;
         let label = |name: &str| format!("{}: dataset `{name}`", path.display());
         let mut sets: Vec<FieldSet> = Vec::with_capacity(names.len());
         for name in names {
@@ -134,7 +135,10 @@ impl Series {
         {
             lead = rest;
         }
-        let t = file.dataset("t").and_then(|t| t.read_raw::<f64>()).unwrap_or_default();
+        let t = match h5::has(&file, path, "t")? {
+            true => h5::Numbers::open(&file, path, "t", None)?.array::<f64, ndarray::IxDyn>()?.into_iter().collect(),
+            false => Vec::new(),
+        };
         let (trajectories, per_trajectory) = match *lead {
             [samples] if t.is_empty() => (samples, 1),
             [samples] if samples % t.len() == 0 => (samples / t.len(), t.len()),
@@ -175,7 +179,9 @@ impl Pieces {
             }
         };
         let what = format!("the datasets `{}` and `{}`", names[0], names[1]);
-        let both = |file: &hdf5::File| names.iter().all(|name| file.dataset(name).is_ok());
+        let both = |file: &hdf5::File, path: &Path| -> Result<bool> {
+            Ok(h5::has(file, path, &names[0])? && h5::has(file, path, &names[1])?)
+        };
         let path = match folder.find(&what, "", both)? {
             Some(path) => path,
             // The one file says itself what it lacks.
@@ -189,9 +195,9 @@ impl Pieces {
     fn published(config: &Config, source: &SourceConfig, folder: &Folder) -> Result<Self> {
         let mut splits = BTreeMap::new();
         for key in SPLITS {
-            let Some(path) = folder.find(&format!("a {key} split"), key, |file| holds(file, key))? else { continue };
-            let file = h5::open(&path)?;
-            let suffixes = candidates(&file, key);
+            let Some(path) = folder.find(&format!("a {key} split"), key, |file, path| holds(file, path, key))? else { continue };
+            let file = h5::foreign(&path, &[])?;
+            let suffixes = candidates(&file, &path, key)?;
             let wanted = format!("_{}", config.data.n);
             let suffix = match &suffixes[..] {
                 [one] => one,
@@ -202,7 +208,9 @@ impl Pieces {
                 })?,
             };
             let mut names = NAMES.map(|name| format!("{key}_{name}{suffix}")).to_vec();
-            names.retain(|name| *name != format!("{key}_{}{suffix}", NAMES[2]) || file.dataset(name).is_ok());
+            if !h5::has(&file, &path, &names[2])? {
+                names.pop();
+            }
             splits.insert(key, Series::open(config, source, &path, &names)?);
         }
         for key in [SPLITS[0], SPLITS[2]] {
@@ -298,7 +306,7 @@ impl Share<'_> {
                 let to = file.new_dataset::<f32>().shape(shape).create(format!("{key}_{name}_{n}").as_str());
                 let to = to.map_err(wrong)?;
                 for (k, &trajectory) in self.trajectories.iter().enumerate() {
-                    let fields = set.read(trajectory * per..(trajectory + 1) * per)?.mapv(|value| value as f32);
+                    let fields = set.read::<f32>(trajectory * per..(trajectory + 1) * per)?;
                     to.write_slice(&fields, s![k * per..(k + 1) * per, .., ..]).map_err(wrong)?;
                 }
             }

@@ -42,7 +42,7 @@ pub(super) fn name_axes(file: &hdf5::File, key: &str, n: usize, times: &[f64]) -
     netcdf::plane(file, n)?;
     for (k, (name, about)) in NAMES.into_iter().zip(about).enumerate() {
         let name = format!("{key}_{name}_{n}");
-        if file.link_exists(&name) {
+        if file.member_names()?.contains(&name) {
             if k == 0 {
                 netcdf::count(file, "sample", file.dataset(&name)?.shape()[0])?;
             }
@@ -53,20 +53,20 @@ pub(super) fn name_axes(file: &hdf5::File, key: &str, n: usize, times: &[f64]) -
 }
 
 /// Whether a file holds a split.
-pub(super) fn holds(file: &hdf5::File, key: &str) -> bool {
-    !candidates(file, key).is_empty()
+pub(super) fn holds(file: &hdf5::File, path: &Path, key: &str) -> Result<bool> {
+    Ok(!candidates(file, path, key)?.is_empty())
 }
 
 /// Suffixes `s` of the datasets `<key>_vorticity<s>` in a file, each empty or `_<digits>`.
-pub(super) fn candidates(file: &hdf5::File, key: &str) -> Vec<String> {
+pub(super) fn candidates(file: &hdf5::File, path: &Path, key: &str) -> Result<Vec<String>> {
     let prefix = format!("{key}_{}", NAMES[0]);
-    let names = file.member_names().unwrap_or_default();
+    let names = file.member_names().map_err(h5::error(path))?;
     let suffix = |name: &String| {
         let rest = name.strip_prefix(&prefix)?;
         let digits = rest.strip_prefix('_').is_some_and(|size| size.parse::<usize>().is_ok());
         (rest.is_empty() || digits).then(|| rest.to_string())
     };
-    names.iter().filter_map(suffix).collect()
+    Ok(names.iter().filter_map(suffix).collect())
 }
 
 impl Split {
@@ -77,7 +77,7 @@ impl Split {
     /// The file is missing, damaged or cut off, lacks a dataset, or the shapes are wrong; the message names the dataset.
     pub fn open(path: &Path, key: &str) -> Result<Self> {
         let file = h5::open(path)?;
-        let suffixes = candidates(&file, key);
+        let suffixes = candidates(&file, path, key)?;
         let suffix = match suffixes.as_slice() {
             [one] => one,
             [] => {
@@ -97,7 +97,7 @@ impl Split {
             [_, ..] if shape.len() == 3 => check_square(&label(&names[0]), &shape[1..])?,
             _ => return Err(Error::shape(label(&names[0]), "(samples, n, n)", &shape)),
         };
-        let known = file.dataset(&names[2]).is_ok();
+        let known = h5::has(&file, path, &names[2])?;
         let there = &names[..2 + usize::from(known)];
         for name in &there[1..] {
             let found = h5::dataset(&file, path, name)?.shape();
@@ -105,7 +105,7 @@ impl Split {
                 return Err(Error::shape(label(name), format!("{shape:?} as `{}`", names[0]), &found));
             }
         }
-        there.iter().try_for_each(|name| h5::Numbers::open(&file, path, name).map(drop))?;
+        there.iter().try_for_each(|name| h5::Numbers::open(&file, path, name, None).map(drop))?;
         let times = h5::dataset(&file, path, "t")?.size();
         if times == 0 || shape[0] == 0 || shape[0] % times != 0 {
             let expected = format!("({times} k, {n}, {n}), k = 1, 2, … trajectories of the {times} times in `t`");
@@ -145,7 +145,7 @@ impl Split {
     /// The file cannot be read.
     pub fn times(&self) -> Result<Vec<f64>> {
         let file = h5::open(&self.path)?;
-        Ok(h5::Numbers::open(&file, &self.path, "t")?.array::<f64, ndarray::IxDyn>()?.into_iter().collect())
+        Ok(h5::Numbers::open(&file, &self.path, "t", None)?.array::<f64, ndarray::IxDyn>()?.into_iter().collect())
     }
 
     /// All pairs of the split.
@@ -204,13 +204,6 @@ impl Split {
         }
         let (from, to) = (self.first + range.start, self.first + range.end);
         let (from, to) = (from * self.per_trajectory, to * self.per_trajectory);
-        let wrong = |what: String| Error::Hdf5 { path: self.path.clone(), what: format!("dataset `{name}`: {what}") };
-        let values: Array3<f32> = h5::Numbers::open(file, &self.path, name)?.fields(from..to)?;
-        match values.indexed_iter().find(|(_, value)| !value.is_finite()) {
-            None => Ok(values),
-            Some(((k, i, j), value)) => {
-                Err(wrong(format!("{value} at sample {}, point ({i}, {j}); all values must be finite", from + k)))
-            }
-        }
+        h5::Numbers::open(file, &self.path, name, None)?.fields(from..to)
     }
 }

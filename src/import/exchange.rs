@@ -1,67 +1,15 @@
 //! Models for others: weights as safetensors, the description as JSON, a card to read.
-//!
-//! `model.safetensors` names every tensor `ROLE.PARAMETER` (f32, row-major; complex arrays have a last axis of real and imaginary
-//! part), with the parameter names of [`crate::nets::Network::params`], which are PyTorch's for the published architecture. Its
-//! metadata hold the description under `lacuna` and `format = "pt"`, so that PyTorch and others read it as theirs.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde_json::json;
 
 use crate::artifact::write_atomically;
 use crate::error::{Error, Result};
-use crate::nets::Checkpoint;
+use crate::nets::{Checkpoint, WEIGHTS};
 
-/// Key of the description in the metadata.
-const KEY: &str = "lacuna";
-/// Name of the weights in a folder of [`export`].
-const WEIGHTS: &str = "model.safetensors";
 /// Files that [`export`] writes.
 pub const FILES: [&str; 3] = [WEIGHTS, "config.json", "README.md"];
-
-/// Writes a model as one safetensors file.
-///
-/// # Errors
-/// I/O, or weights that do not fit their description.
-pub fn save(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
-    let wrong = |what: String| Error::Artifact { path: path.into(), what };
-    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
-    let tensors: Vec<_> = checkpoint.tensors().into_iter().map(|(name, shape, v)| (name, shape, bytes(v))).collect();
-    let mut views = Vec::with_capacity(tensors.len());
-    for (name, shape, bytes) in &tensors {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|error| wrong(error.to_string()))?;
-        views.push((name, view));
-    }
-    let header = checkpoint.header().map_err(wrong)?;
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string()), (KEY.to_string(), header)]);
-    let file = serialize(views, Some(metadata)).map_err(|error| wrong(error.to_string()))?;
-    write_atomically(path, &file)
-}
-
-/// Reads what [`save`] wrote, to the last bit.
-///
-/// # Errors
-/// Another kind of file, one without a description, or tensors that do not fit it; the message names them.
-pub fn load(path: &Path) -> Result<Checkpoint> {
-    let wrong = |what: String| Error::Artifact { path: path.into(), what };
-    let bytes = crate::file::read(path, crate::file::WEIGHT_BYTES)?;
-    let (_, about) = SafeTensors::read_metadata(&bytes).map_err(|error| wrong(format!("no safetensors: {error}")))?;
-    let header = about.metadata().as_ref().and_then(|metadata| metadata.get(KEY)).ok_or_else(|| {
-        wrong("safetensors without a description of lacuna's; `lacuna import` reads state dicts of others".into())
-    })?;
-    let all = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let read = |name: &str, shape: &[usize]| {
-        let tensor = all.tensor(name).map_err(|_| format!("no tensor `{name}`"))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
-            let (kind, found) = (tensor.dtype(), tensor.shape());
-            return Err(format!("tensor `{name}`: expected {shape:?} of F32, found {found:?} of {kind:?}"));
-        }
-        Ok(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    };
-    Checkpoint::assemble(header.as_bytes(), read).map_err(wrong)
-}
 
 /// What a model card says beside the model itself.
 #[derive(Debug, Clone, Default)]
@@ -79,10 +27,10 @@ pub struct Card {
 /// Writes `model.safetensors`, `config.json` and the model card `README.md` into a folder.
 ///
 /// # Errors
-/// As [`save`].
+/// As [`Checkpoint::save_safetensors`].
 pub fn export(checkpoint: &Checkpoint, card: &Card, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    save(checkpoint, &folder.join(WEIGHTS))?;
+    checkpoint.save_safetensors(&folder.join(WEIGHTS))?;
     let path = folder.join(FILES[1]);
     let config = json!({
         "model_type": "lacuna",

@@ -9,5 +9,5 @@ mod sample;
 mod state_dict;
 
 pub use apply::apply_file;
-pub use model::{latent, load, on_grid, resolve};
+pub use model::{latent, on_grid, resolve};
 pub use sample::{Draws, sample_file};

@@ -3,34 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::exchange;
 use super::pytorch::{self, Kind};
-use crate::artifact::parts;
 use crate::config::{CheckpointConfig, Config, LatentConfig};
 use crate::error::{Error, Result};
-use crate::file::hex;
 use crate::nets::{Checkpoint, Role};
-
-/// Reads a model as [`Checkpoint::save`] or [`exchange::save`] wrote it, with the SHA-256 of its bytes.
-///
-/// # Errors
-/// As [`Checkpoint::load`] and [`exchange::load`].
-pub fn load(path: &Path) -> Result<(Checkpoint, String)> {
-    let digest = hex(&Sha256::digest(parts::read(path)?));
-    let exported = path.extension().is_some_and(|end| end == "safetensors");
-    Ok((if exported { exchange::load(path)? } else { Checkpoint::load(path)? }, digest))
-}
 
 /// Reads the models of `config.checkpoints` into `config.models`, and the checksums by which results are bound to their bytes.
 ///
 /// # Errors
-/// As [`load`]; other bytes than the configuration says; a model for another grid.
+/// As [`Checkpoint::load`]; other bytes than the configuration says; a model for another grid.
 pub fn resolve(config: &mut Config) -> Result<()> {
     for (name, file) in config.checkpoints.clone() {
         let path = std::path::absolute(&file.path).map_err(Error::io(&file.path))?;
-        let (checkpoint, digest) = load(&path)?;
+        let (checkpoint, digest) = Checkpoint::load_with_digest(&path)?;
         let wrong = |what: String| Error::Artifact { path: path.clone(), what };
         if let Some(expected) = file.sha256.filter(|expected| *expected != digest) {
             return Err(wrong(format!("has SHA-256 {digest}; checkpoints.{name}.sha256 is {expected}")));

@@ -141,6 +141,16 @@ fn describe_score(arrays: &Arrays) -> std::result::Result<Fno, String> {
     let length = |name: &str, axis: usize| length(arrays, name, axis, "score network");
     let layers = (0..).take_while(|i| arrays.contains_key(&format!("conv{i}_w.weights1"))).count();
     let width = length("fc0.weight", 0)?;
+    // Whatever its layers are called.
+    if arrays.values().any(|array| array.shape == [2 * width, 3 * width, 1, 1]) {
+        return Err(format!(
+            "the score network of arXiv 2408.02965 for three inputs, {0} → {1} → {width} → {width} channels by layers of 1 × 1: beside \
+             noise and vorticity it takes sparse data of the missing term, which a closure in a running solver does not have; read is the \
+             one for two inputs, {1} → {width} → {width}",
+            3 * width,
+            2 * width
+        ));
+    }
     let modes = length("conv0_w.weights1", 2)?;
     let embed = 2 * length("embed.0.W", 0)?;
     let config = NetworkConfig { width, modes, layers, embed, variant: Variant::Paper };

@@ -3,14 +3,11 @@
 #![cfg_attr(feature = "learn", allow(dead_code))]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::Lab;
+use crate::artifact::program;
 use crate::error::{Error, Result};
-
-/// Environment variable with the path of the `lacuna` binary.
-const BINARY_VARIABLE: &str = "LACUNA_BIN";
 
 impl Lab {
     /// Runs `lacuna COMMAND… --attached --out DIR --device DEVICE` with this lab's configuration, which goes to its standard input as
@@ -22,7 +19,7 @@ impl Lab {
     /// # Errors
     /// No binary, or it failed; the message is its own.
     pub(super) fn child(&self, command: &[&str], progress: &mut dyn FnMut(&str)) -> Result<()> {
-        let binary = self.binary()?;
+        let binary = program()?;
         let shown = format!("{} {}", binary.display(), command.join(" "));
         let failed = |what: String| Error::Process { what };
         let mut child = Command::new(&binary)
@@ -55,15 +52,5 @@ impl Lab {
         }
         let warnings = warnings.join().ok().and_then(|text| text.ok()).unwrap_or_default();
         Err(failed(format!("{shown}: {status}\n{}", warnings.trim())))
-    }
-
-    fn binary(&self) -> Result<PathBuf> {
-        let path = std::env::var_os(BINARY_VARIABLE)
-            .map_or_else(|| self.root.join("target").join("release").join("lacuna"), PathBuf::from);
-        if path.is_file() {
-            return Ok(path);
-        }
-        let what = format!("{} is missing: run `make build`, or name it in {BINARY_VARIABLE}", path.display());
-        Err(Error::Process { what })
     }
 }

@@ -43,7 +43,7 @@ pub use studies::Study;
 pub use summary::{DataSummary, ReferenceSummary, RolloutSummary, TrainSummary};
 pub use sweep::{Labs, tidy};
 
-use crate::artifact::Store;
+use crate::artifact::{Store, project_root};
 use crate::config::{Config, Preset, SHORT, SourceConfig, Stage};
 use crate::error::{Error, Result};
 use crate::spectral::Field;
@@ -68,7 +68,6 @@ pub struct Lab {
     /// Members of an ensemble at once on a device; 0: all.
     #[cfg_attr(not(feature = "learn"), allow(dead_code))]
     batch: usize,
-    root: PathBuf,
     /// The study that this lab shows, which is part of the names of its figures; none for the configuration itself.
     study: Option<Study>,
     /// Stages that failed in this run, by their folders, and why; only where the run goes on with what does not need them.
@@ -113,7 +112,6 @@ impl Lab {
             device: "cpu".into(),
             batch: 0,
             config,
-            root,
             study: None,
             failed: None,
         };
@@ -215,14 +213,6 @@ fn figures_of(config: &Config) -> String {
 fn resolve(config: &mut Config) -> Result<()> {
     crate::data::resolve(config)?;
     crate::import::resolve(config)
-}
-
-/// The folder of this project: the nearest one upwards that holds `Cargo.toml` and `notebooks`, or the current one.
-fn project_root() -> PathBuf {
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let found =
-        here.ancestors().find(|folder| folder.join("Cargo.toml").is_file() && folder.join("notebooks").is_dir());
-    found.map_or_else(|| here.clone(), Path::to_path_buf)
 }
 
 fn wide(field: ArrayView2<f32>) -> Field {

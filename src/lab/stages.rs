@@ -74,7 +74,7 @@ impl Lab {
                     Begun::Found(found) => return Ok(found),
                     Begun::Work(work) => work,
                 };
-                crate::import::load(&file.path)?.0.save(&work.path(CHECKPOINT))?;
+                Checkpoint::load(&file.path)?.save(&work.path(CHECKPOINT))?;
                 return work.finish(&[], &[], "cpu");
             }
             self.train_now(model, None)?;

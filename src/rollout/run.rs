@@ -383,7 +383,7 @@ impl<'a> Job<'a> {
 fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dyn FnMut(&str)) -> Result<Field> {
     let path = work.path(START);
     let n = config.flow.n;
-    let read = || -> Result<Array2<f64>> { h5::Numbers::open(&h5::open(&path)?, &path, "vorticity")?.array() };
+    let read = || -> Result<Array2<f64>> { h5::Numbers::open(&h5::open(&path)?, &path, "vorticity", None)?.array() };
     // A file that is not whole is made again.
     if work.is_sealed(START, progress)
         && let Ok(w) = read()

@@ -59,7 +59,7 @@ impl Ensemble {
                 device: text(file, path, "device")?,
                 config_hash: text(file, path, "config_hash")?,
                 times: numbers(file, path, "t")?,
-                fields: h5::Numbers::open(file, path, "vorticity")?.array()?,
+                fields: h5::Numbers::open(file, path, "vorticity", None)?.array()?,
                 failures: failed.iter().map(|&t| if t.is_nan() { None } else { Some(t) }).collect(),
                 cost: Cost {
                     steps: usize::try_from(value::<i64>(file, path, "steps")?).unwrap_or(0),
@@ -114,13 +114,13 @@ impl Reference {
     /// Not such a file, or damaged.
     pub fn load(path: &Path) -> Result<Self> {
         let this = read_file(path, "reference", |file| {
-            let start: Array2<f64> = h5::Numbers::open(file, path, "start")?.array()?;
+            let start: Array2<f64> = h5::Numbers::open(file, path, "start", None)?.array()?;
             Ok(Self {
                 seeds: text(file, path, "seeds")?,
                 config_hash: text(file, path, "config_hash")?,
                 start,
                 times: numbers(file, path, "t")?,
-                fields: h5::Numbers::open(file, path, "vorticity")?.array()?,
+                fields: h5::Numbers::open(file, path, "vorticity", None)?.array()?,
                 wall_s: value(file, path, "wall_s")?,
             })
         })?;
@@ -133,7 +133,7 @@ impl Reference {
 }
 
 fn numbers(file: &hdf5::File, path: &Path, name: &str) -> Result<Vec<f64>> {
-    Ok(h5::Numbers::open(file, path, name)?.array::<f64, ndarray::Ix1>()?.to_vec())
+    Ok(h5::Numbers::open(file, path, name, None)?.array::<f64, ndarray::Ix1>()?.to_vec())
 }
 
 fn text(file: &hdf5::File, path: &Path, name: &str) -> Result<String> {

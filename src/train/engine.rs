@@ -84,6 +84,7 @@ pub fn fit(
             return Ok((state, Outcome::Plateau));
         }
         if (run.stop)(state.step) {
+            log.seal()?;
             state.save(&path)?;
             (run.progress)(&format!("{}: stopped at step {} of {}", run.label, state.step, config.steps));
             return Ok((state, Outcome::Stopped));
@@ -105,6 +106,8 @@ pub fn fit(
                 (run.progress)(&format!("{}: step {}: {note}", run.label, state.step));
             }
             pace.validated(loss.total);
+            // Before the state, which never comes without what was logged until then.
+            log.seal()?;
             state.save(&path)?;
         }
         if let Some(line) = pace.line(state.step) {

@@ -4,7 +4,7 @@
 //! in a child process of limited memory and time. `make fuzz` reads more of them, and kills more runs, than `make test` does.
 
 mod kills;
-mod mutate;
+pub mod mutate;
 pub mod seeds;
 mod stores;
 
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use lacuna::Config;
 use lacuna::artifact::h5;
 use lacuna::closure::Learned;
-use lacuna::data::Split;
+use lacuna::data::{FieldSet, Split};
 use lacuna::import::pytorch::{Kind, import};
 use lacuna::latent::{Operation, apply};
 use lacuna::nets::Checkpoint;
@@ -37,10 +37,10 @@ const TARGETS: [(&str, usize); 8] = [
 /// Memory of a child in KiB, a multiple of what the largest honest input takes.
 const MEMORY: usize = 4 << 20;
 /// Longest that one input may take: a thousand times what it does on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A number from the environment.
-fn number(variable: &str, default: usize) -> usize {
+pub fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
@@ -77,6 +77,7 @@ fn children(target: &str, indices: std::ops::Range<usize>, root: &Path) -> Optio
         .env("LACUNA_FUZZ_RANGE", format!("{} {}", indices.start, indices.end))
         .env("LACUNA_FUZZ_ROOT", root)
         .env("RUST_BACKTRACE", "0")
+        .env("LACUNA_BIN", env!("CARGO_BIN_EXE_lacuna"))
         .stdout(output.try_clone().unwrap())
         .stderr(output)
         .spawn()
@@ -122,7 +123,7 @@ fn child() {
     let seeds = seeds::of(&target, &work);
     for index in indices {
         begin(index);
-        read(&target, input(&target, &seeds, index), &work);
+        read(&target, input(&target, &seeds, index), &work, index);
     }
 }
 
@@ -142,8 +143,9 @@ fn input(target: &str, seeds: &[Vec<u8>], index: usize) -> Vec<u8> {
 }
 
 /// Hands an input to everything that reads such.
-fn read(target: &str, input: Vec<u8>, folder: &Path) {
-    let path = folder.join("input");
+fn read(target: &str, input: Vec<u8>, folder: &Path, index: usize) {
+    // A file of its own: one that the HDF5 library has kept open is another.
+    let path = folder.join(format!("input-{index}"));
     match target {
         "set" => {
             if let Ok(setting) = String::from_utf8(input) {
@@ -178,11 +180,17 @@ fn read(target: &str, input: Vec<u8>, folder: &Path) {
         }
         other => panic!("no target {other}"),
     }
+    std::fs::remove_file(path).unwrap();
 }
 
+/// Datasets of the seeds.
+const DATASETS: [&str; 8] = ["w", "vorticity", "start", "t", "failed_at", "train_vorticity_8", "train_nonlinear_8", "train_diffusion_8"];
+
 fn hdf5(path: &Path) {
-    if let Ok(file) = h5::open(path)
-        && let Ok(fields) = h5::fields::<f64>(&file, path, "w", &mut |_| ())
+    // At some damage the HDF5 library crashes: that is seen in another process.
+    let Ok(file) = h5::foreign(path, &DATASETS) else { return };
+    if let Ok(set) = FieldSet::open(&file, path, "w", None)
+        && let Ok(fields) = set.read::<f64>(0..set.count())
     {
         assert!(fields.iter().all(|w| w.is_finite()));
     }

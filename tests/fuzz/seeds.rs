@@ -79,7 +79,7 @@ fn hdf5(folder: &Path) -> Seeds {
         fields: Array4::zeros((2, 1, 8, 8)),
         wall_s: 1.0,
     };
-    vec![
+    let mut seeds = vec![
         file(&plain),
         file(&split),
         file(&packed),
@@ -93,7 +93,13 @@ fn hdf5(folder: &Path) -> Seeds {
         // Claims of 28 GB and of two petabytes.
         chunked([1, 60_000, 60_000], [1, 1000, 1000]),
         chunked([1 << 36, 64, 64], [1, 64, 64]),
-    ]
+    ];
+    // Files at which libhdf5 1.10.8 crashes.
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/hdf5");
+    let mut crashing: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    crashing.sort();
+    seeds.extend(crashing.iter().map(|path| std::fs::read(path).unwrap()));
+    seeds
 }
 
 /// A checkpoint whose header is another, with the right checksum: that is no signature.

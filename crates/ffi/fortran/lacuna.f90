@@ -12,6 +12,21 @@ module lacuna
     type(c_ptr) :: model = c_null_ptr
   end type
 
+  ! A field h made of a field w at time t.
+  abstract interface
+    function of_field(model, n, w, t, h) bind(c) result(status)
+      import :: c_ptr, c_int, c_double
+      type(c_ptr), value :: model
+      integer(c_int), value :: n
+      real(c_double), intent(in) :: w(*)
+      real(c_double), value :: t
+      real(c_double), intent(out) :: h(*)
+      integer(c_int) :: status
+    end function
+  end interface
+  procedure(of_field), bind(c, name="lacuna_sample") :: c_sample
+  procedure(of_field), bind(c, name="lacuna_mean") :: c_mean
+
   interface
     function c_open(path) bind(c, name="lacuna_open") result(model)
       import :: c_ptr, c_char
@@ -32,24 +47,6 @@ module lacuna
       type(c_ptr), value :: model
       integer(c_int64_t), value :: seed
       character(kind=c_char), intent(in) :: path(*)
-      integer(c_int) :: status
-    end function
-    function c_sample(model, n, w, t, h) bind(c, name="lacuna_sample") result(status)
-      import :: c_ptr, c_int, c_double
-      type(c_ptr), value :: model
-      integer(c_int), value :: n
-      real(c_double), intent(in) :: w(*)
-      real(c_double), value :: t
-      real(c_double), intent(out) :: h(*)
-      integer(c_int) :: status
-    end function
-    function c_mean(model, n, w, t, h) bind(c, name="lacuna_mean") result(status)
-      import :: c_ptr, c_int, c_double
-      type(c_ptr), value :: model
-      integer(c_int), value :: n
-      real(c_double), intent(in) :: w(*)
-      real(c_double), value :: t
-      real(c_double), intent(out) :: h(*)
       integer(c_int) :: status
     end function
     function c_fluctuation(model, n, w, t, mean, h) bind(c, name="lacuna_fluctuation") result(status)

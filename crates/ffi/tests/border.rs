@@ -7,6 +7,7 @@ use std::ptr::{null, null_mut};
 
 use common::{N, checkpoint, vorticity};
 use lacuna_core::closure::{Closure, Learned};
+use lacuna_core::nets::Checkpoint;
 use lacuna_core::rng::SeedTree;
 use lacuna_ffi::*;
 use ndarray::{Array2, ArrayView2};
@@ -75,6 +76,15 @@ fn a_draw_is_that_of_the_library_to_the_bit() {
     for _ in 0..2 {
         closure.sample(field, 0.0, &mut stream, wanted.view_mut()).unwrap();
         assert_eq!(handle.draw(&w), wanted.as_slice().unwrap());
+    }
+    // An exported model and its folder are the same.
+    let exported = folder.path().join("model.safetensors");
+    Checkpoint::load(path.to_str().unwrap().as_ref()).unwrap().save_safetensors(&exported).unwrap();
+    for path in [exported.as_path(), folder.path()] {
+        let other = Handle::open(&CString::new(path.to_str().unwrap()).unwrap());
+        other.seed(7, c"rollout/3");
+        other.draw(&w);
+        assert_eq!(other.draw(&w), wanted.as_slice().unwrap(), "{}", path.display());
     }
     closure.mean(field, 0.0, mean.view_mut()).unwrap();
     closure.fluctuation(field, 0.0, mean.view(), &mut stream, wanted.view_mut()).unwrap();

@@ -1,13 +1,18 @@
 //! HDF5 files: written whole or not at all, and errors that name the file and the dataset.
 
+mod foreign;
 mod numbers;
 
 use std::path::Path;
 use std::time::Duration;
 
+use hdf5::dataset::Layout;
 use hdf5::types::VarLenUnicode;
 
-pub use numbers::{Numbers, fields};
+pub use foreign::foreign;
+#[cfg(feature = "cli")]
+pub(crate) use foreign::{COMMAND, read_all};
+pub use numbers::Numbers;
 
 use crate::error::{Error, Result, listed, shown};
 use crate::file::{persist, temporary};
@@ -16,6 +21,12 @@ use crate::file::{persist, temporary};
 /// where compilers keep the machine busy.
 const LOCKED: usize = 500;
 const PAUSE: Duration = Duration::from_millis(4);
+/// As many bytes of an array are believed whatever the file holds of it.
+const HARMLESS: u64 = 1 << 26;
+/// Bytes that a compressed one becomes at most: deflate's longest match, 258, stands in two bits.
+const EXPANSION: u64 = 1032;
+/// Most bytes of a virtual dataset, whose values lie in other files.
+const VIRTUAL_BYTES: u64 = 1 << 32;
 
 /// Wraps an HDF5 error with the file it happened at.
 pub fn error(path: &Path) -> impl Fn(hdf5::Error) -> Error + Copy + '_ {
@@ -89,15 +100,70 @@ pub fn open(path: &Path) -> Result<hdf5::File> {
     })
 }
 
-/// The dataset `name` of an open file.
+/// Whether a file holds something of that name, which may lead through groups.
 ///
 /// # Errors
-/// There is none; the message lists what there is.
+/// The file cannot be read: whoever asks for a dataset and takes an error for its absence reads something else without a word.
+pub fn has(file: &hdf5::File, path: &Path, name: &str) -> Result<bool> {
+    let mut parts = name.split('/').filter(|part| !part.is_empty()).peekable();
+    let mut group = file.group("/").map_err(error(path))?;
+    while let Some(part) = parts.next() {
+        if !group.member_names().map_err(error(path))?.iter().any(|there| there == part) {
+            return Ok(false);
+        }
+        if parts.peek().is_some() {
+            group = group.group(part).map_err(error(path))?;
+        }
+    }
+    Ok(true)
+}
+
+/// The dataset `name` of an open file, whose shape the file bears out.
+///
+/// # Errors
+/// There is none (the message lists what there is), or it claims more values than the file holds.
 pub fn dataset(file: &hdf5::File, path: &Path, name: &str) -> Result<hdf5::Dataset> {
-    file.dataset(name).map_err(|_| {
-        let there = listed(file.member_names().unwrap_or_default());
-        Error::Hdf5 { path: path.into(), what: format!("no dataset `{}`; the file holds {there}", shown(name)) }
-    })
+    let wrong = |what: String| Error::Hdf5 { path: path.into(), what };
+    let data = file.dataset(name).map_err(|_| {
+        let there = file.member_names().map_or_else(|error| error.to_string(), listed);
+        wrong(format!("no dataset `{}`; the file holds {there}", shown(name)))
+    })?;
+    believe(&data).map_err(|what| wrong(format!("dataset `{}`: {what}", shown(name))))?;
+    Ok(data)
+}
+
+/// Refuses a shape that the file does not bear out.
+fn believe(data: &hdf5::Dataset) -> Result<(), String> {
+    let (shape, size) = (data.shape(), data.dtype().map_err(|error| error.to_string())?.size() as u64);
+    let count = shape.iter().try_fold(1u64, |product, &length| product.checked_mul(length as u64));
+    // In memory values are of eight bytes for a while.
+    let memory = count.and_then(|count| count.checked_mul(size.max(8))).filter(|&memory| memory <= i64::MAX as u64);
+    let (Some(count), Some(memory)) = (count, memory) else { return Err(format!("claims {shape:?} values")) };
+    let claimed = count * size;
+    let plist = data.dcpl().map_err(|error| error.to_string())?;
+    if !plist.external().is_empty() {
+        return Err("its values lie in other files, which are not read".into());
+    }
+    // Of the file that holds it, to which a link may lead.
+    let length = data.file().map_or(0, |file| file.size());
+    let held = data.storage_size().min(length);
+    let enough = match plist.layout() {
+        Layout::Compact | Layout::Contiguous => held >= claimed,
+        Layout::Chunked => held > 0 && (claimed <= HARMLESS || held.saturating_mul(EXPANSION) >= claimed),
+        _ => memory <= VIRTUAL_BYTES,
+    };
+    if claimed > 0 && !enough {
+        return Err(format!("claims {shape:?} values in {claimed} bytes, of which the file holds {held}"));
+    }
+    // What was never written would be read as zeros.
+    if let Some(chunk) = plist.chunk() {
+        let written = data.num_chunks().ok_or("its chunks cannot be counted")?;
+        let all: usize = shape.iter().zip(&chunk).map(|(&length, &part)| length.div_ceil(part.max(1))).product();
+        if written < all {
+            return Err(format!("only {written} of its {all} chunks were written"));
+        }
+    }
+    Ok(())
 }
 
 /// A text attribute of a file.

@@ -190,7 +190,7 @@ enum From {
 
 impl Job {
     fn init(args: &SimulateArgs, path: &Path, dataset: &str) -> Result<Self> {
-        let file = h5::open(path)?;
+        let file = h5::foreign(path, &[dataset])?;
         let set = FieldSet::open(&file, path, dataset, args.axes)?;
         let wrong = |what: String| Error::Hdf5 { path: path.into(), what: format!("dataset `{dataset}`: {what}") };
         let (fields, snapshots) = match *set.lead() {

@@ -95,26 +95,30 @@ impl Ended {
     /// # Errors
     /// No output of a run that came to its end, or one of another format.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = h5::open(path)?;
+        let file = h5::foreign(path, &[MODES, PREVIOUS, PRUNED, POSITION, MEMBER])?;
         let wrong = |what: String| Error::Hdf5 { path: path.into(), what };
-        if file.dataset(MODES).is_err() {
+        if !h5::has(&file, path, MODES)? {
             let complete = file.attr("complete").and_then(|complete| complete.read_scalar::<bool>());
             return Err(wrong(match complete {
                 Ok(false) => "a run that ended before its last step; there is nothing to go on from".into(),
                 _ => "no output of `lacuna simulate` that can be gone on with".into(),
             }));
         }
+        let dataset = |name: &str| h5::dataset(&file, path, name);
+        let modes = dataset(MODES)?;
+        let previous = if h5::has(&file, path, PREVIOUS)? { Some(dataset(PREVIOUS)?) } else { None };
+        let (pruned, position, member) = (dataset(PRUNED)?, dataset(POSITION)?, dataset(MEMBER)?);
+        let [members, _, n, _] = modes.shape()[..] else { return Err(wrong(format!("states of shape {:?}", modes.shape()))) };
         let read = || -> hdf5::Result<(u64, Self)> {
             let number = |name: &str| file.attr(name)?.read_scalar::<f64>();
             let whole = |name: &str| file.attr(name)?.read_scalar::<u64>();
-            let shape = file.dataset(MODES)?.shape();
             let stepper: Stepper = file
                 .attr("stepper")?
                 .read_scalar::<VarLenUnicode>()?
                 .parse()
                 .map_err(|error: Error| hdf5::Error::from(error.to_string()))?;
             let flow = FlowConfig {
-                n: shape.get(2).copied().unwrap_or(0),
+                n,
                 length: number("length")?,
                 viscosity: number("viscosity")?,
                 viscosity_order: number("viscosity_order")? as u32,
@@ -133,15 +137,14 @@ impl Ended {
             let from = usize::try_from(whole("restart_step")?).unwrap_or(usize::MAX);
             let noisy = file.attr("noise")?.read_scalar()?;
             let settings = Settings { flow, noisy, seed: whole("seed")?, origin: number("start_time")?, from };
-            let position = file.dataset(POSITION)?.read_2d::<u64>()?;
             let this = Self {
                 settings,
-                members: shape[0],
-                modes: file.dataset(MODES)?,
-                previous: file.dataset(PREVIOUS).ok(),
-                pruned: file.dataset(PRUNED)?.read_raw()?,
-                position: position.outer_iter().map(|pair| [pair[0], pair[1]]).collect(),
-                streams: file.dataset(MEMBER)?.read_raw()?,
+                members,
+                modes,
+                previous,
+                pruned: pruned.read_raw()?,
+                position: position.read_raw::<u64>()?.as_chunks().0.to_vec(),
+                streams: member.read_raw()?,
                 path: path.into(),
             };
             Ok((whole("restart_format")?, this))

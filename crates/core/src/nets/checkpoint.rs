@@ -1,16 +1,17 @@
 //! The file of a trained model: everything that a draw needs, and where it came from.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::exchange::{self, Tensors};
 use super::{Conv, Fno, Network, Role};
 use crate::config::ModelConfig;
 use crate::config::limits::{GRID, within};
 use crate::error::{Error, Result, shown};
-use crate::file::parts;
+use crate::file::{hex, parts, write_atomically};
 
 /// First bytes of every checkpoint; the version follows.
 const MAGIC: &[u8] = b"lacuna checkpoint ";
@@ -18,6 +19,8 @@ const MAGIC: &[u8] = b"lacuna checkpoint ";
 const VERSION: &str = "1";
 /// Name of the residual's spectrum among the arrays.
 const RESIDUAL: &str = "residual";
+/// Name of the safetensors in the folder of an exported model.
+pub const WEIGHTS: &str = "model.safetensors";
 /// Length of a SHA-256 digest.
 const DIGEST: usize = 32;
 
@@ -197,6 +200,16 @@ impl Checkpoint {
         parts::write(path, &bytes, limit)
     }
 
+    /// Writes the checkpoint as one file of safetensors: tensors `ROLE.PARAMETER`, the rest in the metadata under `lacuna`.
+    ///
+    /// # Errors
+    /// I/O, or weights that do not fit their description.
+    pub fn save_safetensors(&self, path: &Path) -> Result<()> {
+        self.check()?;
+        let file = self.header().and_then(|header| exchange::written(header, self.tensors()));
+        write_atomically(path, &file.map_err(|what| Error::Artifact { path: path.into(), what })?)
+    }
+
     /// All that is no weight, as JSON; with [`Checkpoint::tensors`] it is the whole ([`Checkpoint::assemble`]).
     ///
     /// # Errors
@@ -262,16 +275,35 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Reads a checkpoint.
+    /// Reads a checkpoint: what [`Checkpoint::save`] or [`Checkpoint::save_safetensors`] wrote, or a folder with the latter
+    /// ([`WEIGHTS`]).
     ///
     /// # Errors
     /// I/O; [`Error::Artifact`] for another kind of file, another version, a damaged file, a missing or
     /// damaged part of it (named), or weights that do not fit.
     pub fn load(path: &Path) -> Result<Self> {
+        let (path, bytes) = whole(path)?;
+        Self::parse(&bytes, &path)
+    }
+
+    /// As [`Checkpoint::load`], with the SHA-256 of the file's bytes.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_with_digest(path: &Path) -> Result<(Self, String)> {
+        let (path, bytes) = whole(path)?;
+        Ok((Self::parse(&bytes, &path)?, hex(&Sha256::digest(&bytes))))
+    }
+
+    /// The checkpoint in the bytes of a file.
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let wrong = |what: String| Error::Artifact { path: path.into(), what };
-        let bytes = parts::read(path)?;
+        if exchange::begins(bytes) {
+            let (header, tensors) = Tensors::read(bytes).map_err(wrong)?;
+            return Self::assemble(header.as_bytes(), |name, shape| tensors.array(name, shape)).map_err(wrong);
+        }
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            return Err(wrong("not a lacuna checkpoint (its first bytes are others)".into()));
+            return Err(wrong("not a lacuna checkpoint, nor safetensors (its first bytes are others)".into()));
         };
         let version: String = rest.iter().take_while(|&&b| b != b'\n').take(16).map(|&b| char::from(b)).collect();
         if version != VERSION {
@@ -316,4 +348,11 @@ impl Checkpoint {
             _ => Ok(()),
         }
     }
+}
+
+/// A file, or that of a folder, and its bytes.
+fn whole(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    let path = if path.is_dir() { path.join(WEIGHTS) } else { path.into() };
+    let bytes = parts::read(&path)?;
+    Ok((path, bytes))
 }

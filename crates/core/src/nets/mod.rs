@@ -8,6 +8,7 @@
 mod checkpoint;
 mod conv;
 mod dft;
+mod exchange;
 mod fno;
 mod network;
 mod param;
@@ -15,7 +16,7 @@ mod program;
 mod quadratic;
 mod role;
 
-pub use checkpoint::{Checkpoint, LatentStats, Provenance, Stats};
+pub use checkpoint::{Checkpoint, LatentStats, Provenance, Stats, WEIGHTS};
 pub use conv::{Block, Conv, NORM_EPSILON, groups, scaled};
 pub use dft::Dft;
 pub use fno::{Fno, HEAD};

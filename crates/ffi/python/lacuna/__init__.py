@@ -75,7 +75,7 @@ class Closure:
     Parameters
     ----------
     path
-        A checkpoint of ``lacuna train``.
+        A checkpoint of ``lacuna train``, or a ``model.safetensors`` of ``lacuna export`` or its folder.
 
     Raises
     ------

@@ -1,0 +1,172 @@
+//! Files of others are read by a process of its own first: what ends the HDF5 library there is an error here.
+
+#![cfg_attr(not(feature = "cli"), allow(dead_code))]
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use hdf5::types::VarLenUnicode;
+
+use super::{Numbers, open};
+use crate::artifact::program::program;
+use crate::config::Axes;
+use crate::error::{Error, Result, shown};
+use crate::stop;
+
+/// Longest that the reading takes, but for a second for each `SLOWEST` bytes of the file.
+const PATIENCE: Duration = Duration::from_secs(30);
+const SLOWEST: u64 = 4 << 20;
+/// Address space of the reading process.
+const MEMORY: u64 = 8 << 30;
+/// Bytes of numbers that it reads at once.
+const BLOCK: usize = 64 << 20;
+/// Name of the command that reads.
+pub const COMMAND: &str = "read-hdf5";
+
+/// Files with the length, the time of the last change and the datasets that were read.
+type Known = BTreeSet<(PathBuf, u64, Option<SystemTime>, Vec<String>)>;
+
+/// Opens a file of somebody else's, of which the datasets `names` are about to be read, as far as they are there.
+///
+/// The program `lacuna` does so first, in limited memory and time, and reads them: a file at which the HDF5 library crashes or does
+/// not come to an end is an error. Where there is no such program (a library without it), the file is opened at once.
+///
+/// # Errors
+/// As [`open`]; the reading process did not survive.
+pub fn foreign(path: &Path, names: &[&str]) -> Result<hdf5::File> {
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let about = std::fs::metadata(path).map_err(Error::io(path))?;
+    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+    let this = (path.to_path_buf(), about.len(), about.modified().ok(), names);
+    if !known().contains(&this)
+        && let Ok(program) = program()
+    {
+        survived(&program, path, &this.3, PATIENCE + Duration::from_secs(about.len() / SLOWEST))?;
+        known().insert(this);
+    }
+    open(path)
+}
+
+/// Reads in another process and waits for its end.
+fn survived(program: &Path, path: &Path, names: &[String], patience: Duration) -> Result<()> {
+    let wrong = |what: String| Error::Hdf5 { path: path.into(), what };
+    let failed = |error: std::io::Error| Error::Process { what: format!("{}: {error}", program.display()) };
+    let mut command = Command::new(program);
+    command.arg(COMMAND).arg("--").arg(path).args(names);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let clock = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    let status = loop {
+        let ended = child.try_wait().map_err(failed)?;
+        let asked = stop::check();
+        let late = clock.elapsed() > patience;
+        match ended {
+            Some(status) => {
+                asked?;
+                break status;
+            }
+            None if late || asked.is_err() => {
+                // One that has just ended needs no more.
+                let _ = child.kill();
+                let _ = child.wait();
+                asked?;
+                let what = format!("the HDF5 library has not read it after {} s: it is damaged", patience.as_secs());
+                return Err(wrong(what));
+            }
+            None => std::thread::sleep(pause),
+        }
+        pause = (2 * pause).min(Duration::from_millis(20));
+    };
+    let mut said = String::new();
+    let _ = child.stderr.take().map(|pipe| pipe.take(1 << 12).read_to_string(&mut said));
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(1) => Err(wrong(shown(said.trim()))),
+        _ => Err(wrong(format!("the HDF5 library does not survive reading it ({status}): it is damaged, or made for that"))),
+    }
+}
+
+/// What the reading process does. Errors of the library are left to whoever reads the file in earnest, and says more of them.
+///
+/// # Errors
+/// No memory.
+pub fn read_all(path: &Path, names: &[String]) -> Result<()> {
+    limit();
+    let Ok(file) = open(path) else { return Ok(()) };
+    for name in file.attr_names().unwrap_or_default() {
+        let _ = file.attr(&name).map(|value| (value.read_scalar::<VarLenUnicode>(), value.read_raw::<f64>()));
+    }
+    for name in file.member_names().unwrap_or_default() {
+        let _ = file.dataset(&name).map(|data| (data.shape(), data.dtype()));
+    }
+    names.iter().filter(|name| file.link_exists(name)).try_for_each(|name| {
+        let outcome = read(&file, path, name);
+        outcome.or_else(|error| if error.to_string().contains("memory") { Err(error) } else { Ok(()) })
+    })
+}
+
+fn read(file: &hdf5::File, path: &Path, name: &str) -> Result<()> {
+    // Whatever the axes are called: nobody looks at the values.
+    let Ok(numbers) = Numbers::open(file, path, name, Some(Axes::Xy)) else {
+        let data = super::dataset(file, path, name)?;
+        let _ = (data.read_raw::<u64>(), data.read_raw::<bool>());
+        return Ok(());
+    };
+    let (lead, last) = numbers.shape().split_at(numbers.shape().len().saturating_sub(2));
+    if last.len() < 2 {
+        return numbers.array::<f64, ndarray::IxDyn>().map(drop);
+    }
+    let all = lead.iter().product();
+    let block = BLOCK / (size_of::<f64>() * last.iter().product::<usize>()).max(1);
+    (0..all).step_by(block.max(1)).try_for_each(|at| match numbers.fields::<f64>(at..all.min(at + block.max(1))) {
+        // A value that is none is no harm.
+        Err(error) if !error.to_string().contains("must be finite") => Err(error),
+        _ => Ok(()),
+    })
+}
+
+/// Limits the memory of this process.
+fn limit() {
+    #[cfg(unix)]
+    for (what, most) in [(libc::RLIMIT_AS, MEMORY), (libc::RLIMIT_CORE, 0)] {
+        let limit = libc::rlimit { rlim_cur: most as libc::rlim_t, rlim_max: most as libc::rlim_t };
+        // SAFETY: the call reads one structure, which is there. Where it is refused, there is no limit.
+        unsafe { libc::setrlimit(what, &limit) };
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_does_not_end_or_dies_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, path) = (folder.path().join("reader"), folder.path().join("in.h5"));
+        for (does, words) in [
+            ("exec sleep 60", "has not read it after 0 s"),
+            ("kill -SEGV $$", "does not survive"),
+            ("echo no memory for it >&2; exit 1", "no memory for it"),
+            (r#"test "$1 $2 ${3##*/} $4" = "read-hdf5 -- in.h5 w""#, ""),
+        ] {
+            std::fs::write(&program, format!("#!/bin/sh\n{does}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let patience = if words.contains("not read") { Duration::from_millis(100) } else { PATIENCE };
+            match survived(&program, &path, &["w".into()], patience) {
+                Ok(()) => assert_eq!(words, "", "{does}"),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(text.contains("in.h5") && text.contains(words) && !words.is_empty(), "{does}: {text}");
+                }
+            }
+        }
+    }
+}
