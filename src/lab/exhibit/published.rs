@@ -6,7 +6,7 @@ use polars::prelude::Column;
 
 use super::Made;
 use super::latents::usage;
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, project_root};
 use crate::closure::Closure;
 use crate::config::Preset;
 use crate::error::Result;
@@ -110,7 +110,7 @@ fn sides(lab: &Lab) -> Result<(Ours, Ours, Vec<Artifact>)> {
     if own.preset == preset {
         return Ok((own, Ours::default(), parents));
     }
-    let folder = lab.root.join("figures").join(preset);
+    let folder = project_root().join("figures").join(preset);
     let kept = Gallery::new(folder);
     let table = |name: &str| kept.table(name);
     let [offline, reconstruction, curves, summary] =
