@@ -7,7 +7,7 @@ SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Which experiment: smoke (minutes), desk (the default), paper (a GPU).
+# Which experiment: smoke (minutes), desk (the default), published (hours), paper (a GPU).
 PRESET ?= desk
 # Extra arguments, e.g. `make test ARGS="flow::"` or `make bench ARGS="--precision f32"`.
 ARGS   ?=
@@ -36,7 +36,7 @@ JUPYTER := .cache/jupyter.ok
 .PHONY: help setup build test fuzz miri valgrind figures notebooks lab bench cuda cuda-check check-python doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
 
 help: ## This list
-	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
+	@echo "make TARGET [PRESET=smoke|desk|published|paper]   (PRESET is $(PRESET))"
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' \
 	  | awk -F'\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
