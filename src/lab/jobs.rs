@@ -24,7 +24,10 @@ pub(super) struct Job {
 impl Job {
     /// The job of a stage of `config`, for a command that is given the configuration `base` by `options`.
     pub(super) fn new(base: &Config, config: &Config, stage: &Stage, options: &[String]) -> Result<Self> {
+        // Studies of scores are made with the tables and figures that show them: their models have no names outside.
+        let studied = config.study != base.study;
         let mut command: Vec<String> = match stage.kind {
+            _ if studied => vec!["run".into()],
             StageKind::Data => vec!["data".into()],
             StageKind::Autoencoder | StageKind::Train => ["train", "--model", &stage.label].map(String::from).into(),
             // Whatever closure it is that runs, the reference comes first.
@@ -34,7 +37,9 @@ impl Job {
         };
         command.splice(1..1, options.iter().cloned());
         let mut settings = Vec::new();
-        differences(&json!(base), &json!(config), "", &mut settings);
+        if !studied {
+            differences(&json!(base), &json!(config), "", &mut settings);
+        }
         command.extend(settings.into_iter().flat_map(|setting| ["--set".into(), setting]));
         let trained = |model: &str| config.train_stage(model).map(|stage| stage.folder());
         let scored = || -> Result<Vec<String>> {
@@ -76,7 +81,7 @@ impl Job {
             depends_on: depends_on.into_iter().filter(|folder| seen.insert(folder.clone())).collect(),
             command,
             shards,
-            slices: matches!(stage.kind, StageKind::Autoencoder | StageKind::Train),
+            slices: !studied && matches!(stage.kind, StageKind::Autoencoder | StageKind::Train),
         })
     }
 }
@@ -115,6 +120,10 @@ mod tests {
                     assert!(there, "{preset}: {needed} comes too late");
                 }
                 assert_eq!(job.command[1..3], ["--device", "cpu"]);
+                if config.study != lab.config().study {
+                    assert_eq!(job.command.len(), 3, "{preset}: {:?}", job.command);
+                    continue;
+                }
                 let settings: Vec<String> = job.command.iter().filter(|word| word.contains('=')).cloned().collect();
                 let config = Config::load(preset, None, &settings).unwrap();
                 let made = match stage.kind {

@@ -196,6 +196,27 @@ class StaleTest(unittest.TestCase):
                 self.assertIn("curve.svg", said.getvalue())
 
 
+
+class ChoiceTest(Helpers, unittest.TestCase):
+    """Which notebooks run for a preset."""
+
+    def chosen(self, names, preset):
+        for name, bound in (("a", None), ("b", None), ("c", "big")):
+            built = notebook("1")
+            if bound:
+                built.metadata["lacuna"]["preset"] = bound
+            nbformat.write(built, self.data / f"{name}.ipynb")
+        with mock.patch.object(notebooks, "NOTEBOOKS", self.data):
+            return [source.stem for source, _ in notebooks.chosen(names, preset)]
+
+    def test_a_notebook_about_a_preset_runs_for_it_alone(self):
+        self.assertEqual(self.chosen([], "small"), ["a", "b"])
+        self.assertEqual(self.chosen([], "big"), ["c"])
+        self.assertEqual(self.chosen(["b"], "big"), ["b"])
+        with self.assertRaisesRegex(SystemExit, "c: of preset big, not of small"):
+            self.chosen(["c"], "small")
+
+
 class TimesTest(unittest.TestCase):
     def test_ordinary_cells_follow_the_first_picture_and_report_nothing(self):
         times = notebooks.Times()

@@ -37,7 +37,7 @@ pub(super) fn desk() -> Config {
         eval: EvalConfig { conditions: 10, samples: 16, offline_only: Vec::new() },
         study: StudyConfig {
             frontier: FrontierConfig {
-                models: names(&["spectral-12", "spectral-16", "spectral", "p-cdm"]),
+                models: names(&["spectral-12", "spectral-16", "spectral"]),
                 steps: vec![2, 4, 10],
                 every: vec![5, 20],
                 members: 4,
@@ -58,10 +58,7 @@ pub(super) fn desk() -> Config {
             },
             samplers: Vec::new(),
             weights: LossWeightsConfig::default(),
-            ensemble: EnsembleConfig {
-                members: 64,
-                closures: names(&["none", "exact", "spectral", "joint", "quadratic"]),
-            },
+            ensemble: EnsembleConfig { members: 64, closures: names(&["none", "exact", "spectral", "quadratic"]) },
         },
     }
 }
