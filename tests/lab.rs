@@ -325,7 +325,9 @@ fn provenance_is_the_exhibit_as_it_is_written() {
 fn an_unknown_model_and_a_damaged_checkpoint_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let lab = lab(folder.path());
-    assert!(lab.train("nonsense").unwrap_err().to_string().contains("known: joint, p-cdm, spectral, two-phase"));
+    assert!(
+        lab.train("nonsense").unwrap_err().to_string().contains("known: joint, p-cdm, quadratic, spectral, two-phase")
+    );
     assert!(lab.rollout("nonsense").unwrap_err().to_string().contains("nonsense"));
     let checkpoint = lab.train("spectral").unwrap().checkpoint;
     let mut bytes = std::fs::read(&checkpoint).unwrap();

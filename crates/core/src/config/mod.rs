@@ -9,6 +9,7 @@ pub mod limits;
 mod load;
 mod model;
 mod presets;
+mod sampler;
 mod source;
 mod stage;
 mod study;
@@ -24,9 +25,10 @@ use crate::file::hex;
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
 pub use model::{
     LatentConfig, LatentLoss, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision,
-    SamplerConfig, SamplerKind, TrainConfig, TransportKind, Variant, halvings,
+    TrainConfig, TransportKind, Variant, halvings,
 };
 pub use presets::Preset;
+pub use sampler::{SamplerConfig, SamplerKind};
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, StudyConfig};
