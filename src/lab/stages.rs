@@ -11,7 +11,6 @@ use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Su
 use crate::config::{ClosureKind, ClosureRef, ModelConfig};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
-#[cfg(feature = "learn")]
 use crate::nets::Checkpoint;
 use crate::progress::say;
 #[cfg(feature = "learn")]
