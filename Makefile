@@ -33,7 +33,7 @@ PY := $(VENV)/bin/python
 SYSTEM  := .cache/system.ok
 JUPYTER := .cache/jupyter.ok
 
-.PHONY: help setup build test fuzz miri valgrind figures notebooks lab bench cuda cuda-check check-python doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
+.PHONY: help setup build test fuzz inject miri valgrind figures notebooks lab bench cuda cuda-check check-python doc wheel ffi workflow-test cluster-test fmt lint deny check-notebooks stale readme site clean distclean
 
 help: ## This list
 	@echo "make TARGET [PRESET=smoke|desk|paper]   (PRESET is $(PRESET))"
@@ -80,6 +80,10 @@ valgrind: ## Reads and writes beyond their arrays in matrix products? Their unit
 fuzz: $(SYSTEM) ## Read 5,000 damaged or crafted inputs and kill 100 runs; `make test` does some of both (INPUTS=, KILLS=)
 	LACUNA_FUZZ_INPUTS=$(or $(INPUTS),5000) LACUNA_FUZZ_KILLS=$(or $(KILLS),100) \
 	  $(CARGO) test --release --workspace --test integration fuzz:: -- --nocapture --test-threads 1
+
+inject: $(SYSTEM) ## Run every command with an error at one file call after the other; `make test` does a few (TRIALS= of each command, ONLY=)
+	LACUNA_INJECT_TRIALS=$(or $(TRIALS),1000000) LACUNA_INJECT_ONLY="$(ONLY)" \
+	  $(CARGO) test --release --workspace --test integration inject:: -- --nocapture
 
 figures: build $(JUPYTER) ## Rebuild every figure and table of PRESET by running the notebooks headless (ARGS=--all: also the one with burn)
 	@$(PY) scripts/notebooks.py run --preset $(PRESET) $(ARGS)

@@ -63,6 +63,7 @@ fn plan_shows_the_stages_and_its_toml_is_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let plan = lacuna(folder.path(), &["plan", "--preset", "smoke"]);
     assert!(plan.status.success(), "{}", text(&plan.stderr));
+    assert!(text(&plan.stderr).starts_with("plan: timing a step of the solver"), "{}", text(&plan.stderr));
     for word in ["data", "p-cdm", "spectral", "reference", "rollout", "to do"] {
         assert!(text(&plan.stdout).contains(word), "{word} is missing:\n{}", text(&plan.stdout));
     }

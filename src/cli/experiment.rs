@@ -12,6 +12,7 @@ use crate::config::{Axes, CheckpointConfig, Config, Precision, SourceConfig, Sta
 use crate::error::{Error, Result};
 use crate::import::exchange;
 use crate::lab::{Exhibit, Lab, Study};
+use crate::progress::warn;
 use crate::stop;
 
 /// Which configuration, and where its results go.
@@ -107,9 +108,9 @@ impl Plan {
         if self.toml {
             say!("{}", lab.config().to_toml().trim_end());
         } else if self.json {
-            say!("{:#}", serde_json::json!(lab.planned(&self.common.arguments(&lab)?)?));
+            say!("{:#}", serde_json::json!(lab.planned(&self.common.arguments(&lab)?, &mut warn)?));
         } else {
-            say!("{}", lab.plan()?);
+            say!("{}", lab.plan_telling(&mut warn)?);
         }
         Ok(())
     }

@@ -195,7 +195,9 @@ impl Pieces {
     fn published(config: &Config, source: &SourceConfig, folder: &Folder) -> Result<Self> {
         let mut splits = BTreeMap::new();
         for key in SPLITS {
-            let Some(path) = folder.find(&format!("a {key} split"), key, |file, path| holds(file, path, key))? else { continue };
+            let Some(path) = folder.find(&format!("a {key} split"), key, |file, path| holds(file, path, key))? else {
+                continue;
+            };
             let file = h5::foreign(&path, &[])?;
             let suffixes = candidates(&file, &path, key)?;
             let wanted = format!("_{}", config.data.n);

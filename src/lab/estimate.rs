@@ -1,7 +1,8 @@
 //! What stages take, from what is known of this machine's speed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -15,6 +16,8 @@ use crate::latent::networks;
 use crate::pool::cores;
 use crate::rollout::Ensemble;
 
+/// Shortest pause between two lines on what is being timed.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Rates of calls that were measured just now.
 const MEASURED: &str = "measured now";
 /// A result that says it took less than this share of what was measured was finished by a run that found most of it.
@@ -68,10 +71,13 @@ pub(super) struct Rates<'a> {
     /// Seconds of a call and where they come from, by what is called.
     known: RefCell<BTreeMap<String, (f64, String)>>,
     threads: f64,
+    /// Receives lines on what is being timed, and when it had one.
+    progress: RefCell<&'a mut dyn FnMut(&str)>,
+    told: Cell<Option<Instant>>,
 }
 
 impl<'a> Rates<'a> {
-    pub(super) fn new(lab: &'a Lab) -> Self {
+    pub(super) fn new(lab: &'a Lab, progress: &'a mut dyn FnMut(&str)) -> Self {
         let folders = std::fs::read_dir(lab.store.root()).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut results: Vec<_> = folders
             .filter(|folder| folder.extension().is_none_or(|extension| extension != "partial"))
@@ -81,7 +87,16 @@ impl<'a> Rates<'a> {
             })
             .collect();
         results.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { lab, results, known: RefCell::default(), threads: cores(0) as f64 }
+        let (threads, progress) = (cores(0) as f64, RefCell::new(progress));
+        Self { lab, results, known: RefCell::default(), threads, progress, told: Cell::default() }
+    }
+
+    /// Says what is about to be timed: calls of large networks take seconds.
+    fn tell(&self, what: &str) {
+        if self.told.get().is_none_or(|told| told.elapsed() >= PAUSE) {
+            self.told.set(Some(Instant::now()));
+            (self.progress.borrow_mut())(&format!("plan: timing {what} on this machine"));
+        }
     }
 
     /// Seconds that a result took, if it is there.
@@ -149,6 +164,7 @@ impl<'a> Rates<'a> {
     /// A step of the full solver.
     fn solver(&self, config: &Config) -> Result<(f64, String)> {
         self.known(format!("solver {}", json!(config.flow)), || {
+            self.tell("a step of the solver");
             let step = rates::solver_step(&config.flow)?;
             let same = |(name, entry): &(String, Entry)| {
                 let data = &entry.settings["data"];
@@ -188,6 +204,7 @@ impl<'a> Rates<'a> {
                     return Ok((draw, name.clone()));
                 }
             }
+            self.tell(&format!("a draw of {closure}"));
             let law = match closure.model() {
                 Some(model) => AnyClosure::new(rates::untrained(config.model(model)?, n)?),
                 None => self.lab.with(config.clone())?.law(closure)?,
@@ -224,7 +241,10 @@ impl<'a> Rates<'a> {
         let found = self.results.iter().filter_map(same).max_by(|a, b| a.0.total_cmp(&b.0));
         let step = match found {
             Some(found) => Some(found),
-            None => self.measured_training(model, train, config.data.n, stage.kind == StageKind::Autoencoder)?,
+            None => {
+                self.tell(&format!("a training step of {}", stage.label));
+                self.measured_training(model, train, config.data.n, stage.kind == StageKind::Autoencoder)?
+            }
         };
         Ok(step.map(|(step, from)| (step * train.steps as f64, from)))
     }

@@ -62,7 +62,12 @@ impl Lab {
     /// # Errors
     /// Sizes that do not fit each other.
     pub fn plan(&self) -> Result<Table> {
-        let plan = self.planned(&[])?;
+        self.plan_telling(&mut |_| ())
+    }
+
+    /// As [`Lab::plan`]; `progress` is told what is being timed.
+    pub(crate) fn plan_telling(&self, progress: &mut dyn FnMut(&str)) -> Result<Table> {
+        let plan = self.planned(&[], progress)?;
         let texts = |pick: &dyn Fn(&Planned) -> String| plan.stages.iter().map(pick).collect::<Vec<_>>();
         let time = |stage: &Planned| stage.seconds.map_or("–".into(), duration);
         let from = |stage: &Planned| match stage.state.as_str() {
@@ -96,8 +101,8 @@ impl Lab {
     }
 
     /// [`Lab::plan`] for programs. `options` of all commands come behind their names.
-    pub(crate) fn planned(&self, options: &[String]) -> Result<Plan> {
-        let rates = Rates::new(self);
+    pub(crate) fn planned(&self, options: &[String], progress: &mut dyn FnMut(&str)) -> Result<Plan> {
+        let rates = Rates::new(self, progress);
         let stages = self.all_stages()?;
         let stages = stages.iter().map(|(config, stage)| self.planned_stage(&rates, config, stage, options));
         let stages = stages.collect::<Result<Vec<_>>>()?;

@@ -109,7 +109,8 @@ fn sealed(path: &Path) -> Result<String> {
     let record = read_text(&record_of(path), RECORD_BYTES);
     let record = record.map_err(|error| wrong(format!("its checksum is missing: {error}")))?;
     let record = record.trim_end().split_once(' ').and_then(|(sum, bytes)| Some((sum, bytes.parse::<usize>().ok()?)));
-    let (expected, bytes) = record.ok_or_else(|| wrong(format!("its checksum, in a file of its name and {RECORD}, is none")))?;
+    let (expected, bytes) =
+        record.ok_or_else(|| wrong(format!("its checksum, in a file of its name and {RECORD}, is none")))?;
     let text = read(path, TEXT_BYTES)?;
     let text = text.get(..bytes).ok_or_else(|| wrong(format!("cut off: {} bytes of at least {bytes}", text.len())))?;
     let found = hex(&Sha256::digest(text));

@@ -184,7 +184,8 @@ fn read(target: &str, input: Vec<u8>, folder: &Path, index: usize) {
 }
 
 /// Datasets of the seeds.
-const DATASETS: [&str; 8] = ["w", "vorticity", "start", "t", "failed_at", "train_vorticity_8", "train_nonlinear_8", "train_diffusion_8"];
+const DATASETS: [&str; 8] =
+    ["w", "vorticity", "start", "t", "failed_at", "train_vorticity_8", "train_nonlinear_8", "train_diffusion_8"];
 
 fn hdf5(path: &Path) {
     // At some damage the HDF5 library crashes: that is seen in another process.

@@ -86,7 +86,8 @@ impl Bench {
         let shim = root.path().join("shim.so");
         let compiler = std::env::var_os("CC").unwrap_or("cc".into());
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inject/shim.c");
-        let made = Command::new(compiler).args(["-shared", "-fPIC", "-O1", "-o"]).args([&shim, &source]).arg("-ldl").status();
+        let made =
+            Command::new(compiler).args(["-shared", "-fPIC", "-O1", "-o"]).args([&shim, &source]).arg("-ldl").status();
         let bench = Self { root, shim };
         std::fs::create_dir(bench.at()).unwrap();
         made.is_ok_and(|status| status.success()).then_some(bench)
@@ -150,8 +151,12 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, String> {
                 continue;
             }
             "artifact.json" | "manifest.jsonl" => String::new(),
-            Ensemble::FILE => Ensemble::load(&path).map_or_else(|e| e.to_string(), |it| hashed(it.fields.as_slice().unwrap())),
-            Reference::FILE => Reference::load(&path).map_or_else(|e| e.to_string(), |it| hashed(it.fields.as_slice().unwrap())),
+            Ensemble::FILE => {
+                Ensemble::load(&path).map_or_else(|e| e.to_string(), |it| hashed(it.fields.as_slice().unwrap()))
+            }
+            Reference::FILE => {
+                Reference::load(&path).map_or_else(|e| e.to_string(), |it| hashed(it.fields.as_slice().unwrap()))
+            }
             _ => sha256(&path).unwrap(),
         };
         found.insert(path, value);
@@ -189,7 +194,13 @@ fn own_pairs(path: &Path) {
 }
 
 /// What is wrong with a trial; nothing is.
-fn judge(bench: &Bench, command: &str, ended: &Ended, expected: &BTreeMap<PathBuf, String>, timed: &BTreeSet<PathBuf>) -> Option<String> {
+fn judge(
+    bench: &Bench,
+    command: &str,
+    ended: &Ended,
+    expected: &BTreeMap<PathBuf, String>,
+    timed: &BTreeSet<PathBuf>,
+) -> Option<String> {
     let differing = |locks: bool| -> Option<String> {
         let found = content(&bench.at());
         let names: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
@@ -214,7 +225,8 @@ fn judge(bench: &Bench, command: &str, ended: &Ended, expected: &BTreeMap<PathBu
     }
     // Temporary files have names of no meaning; that of their folder stands in the path of the file that they were to become.
     let named = ended.failed.iter().any(|(_, _, path)| {
-        let (folder, name) = (path.parent().unwrap().display().to_string(), path.file_name().unwrap().to_str().unwrap());
+        let (folder, name) =
+            (path.parent().unwrap().display().to_string(), path.file_name().unwrap().to_str().unwrap());
         ended.said.contains(if name.starts_with(".tmp-lacuna-") { &folder } else { name })
     });
     if !named {
@@ -227,7 +239,8 @@ fn judge(bench: &Bench, command: &str, ended: &Ended, expected: &BTreeMap<PathBu
     if let Some(what) = differing(false) {
         return Some(format!("goes on to {what}"));
     }
-    let problems = if of_experiment(command) { Store::open(bench.at()).unwrap().verify(|_| ()).unwrap() } else { vec![] };
+    let problems =
+        if of_experiment(command) { Store::open(bench.at()).unwrap().verify(|_| ()).unwrap() } else { vec![] };
     (!problems.is_empty()).then(|| format!("verify: {}", problems.join("; ")))
 }
 
@@ -252,7 +265,11 @@ fn errors_at_file_calls_are_told_and_leave_nothing_wrong() {
         copy(&before, &bench.at());
         let calls = bench.run(command, None).calls;
         let expected = content(&bench.at());
-        let timed: BTreeSet<_> = expected.iter().filter(|(path, value)| one.get(*path) != Some(value)).map(|(path, _)| path.clone()).collect();
+        let timed: BTreeSet<_> = expected
+            .iter()
+            .filter(|(path, value)| one.get(*path) != Some(value))
+            .map(|(path, _)| path.clone())
+            .collect();
         let after = bench.root.path().join("after");
         copy(&bench.at(), &after);
         let (mut numbers, possible) = (Numbers::new(command, 0), calls * HOW.len());
@@ -270,7 +287,10 @@ fn errors_at_file_calls_are_told_and_leave_nothing_wrong() {
             if let Some(what) = judge(&bench, command, &ended, &expected, &timed) {
                 silent += usize::from(what.starts_with("SILENT"));
                 found += 1;
-                failures.push(format!("{command}: call {number}, {name} of {}, {how} (LACUNA_INJECT_AT={call}): {what}", path.display()));
+                failures.push(format!(
+                    "{command}: call {number}, {name} of {}, {how} (LACUNA_INJECT_AT={call}): {what}",
+                    path.display()
+                ));
                 eprintln!("{}", failures.last().unwrap());
             }
         }
@@ -281,6 +301,9 @@ fn errors_at_file_calls_are_told_and_leave_nothing_wrong() {
         (runs, all) = (runs + trials, all + calls);
         copy(&after, &bench.at());
     }
-    println!("inject: {all} file calls, {runs} runs with an error at one of them, {} failures, {silent} silent", failures.len());
+    println!(
+        "inject: {all} file calls, {runs} runs with an error at one of them, {} failures, {silent} silent",
+        failures.len()
+    );
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

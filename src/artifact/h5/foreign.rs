@@ -88,7 +88,9 @@ fn survived(program: &Path, path: &Path, names: &[String], patience: Duration) -
     match status.code() {
         Some(0) => Ok(()),
         Some(1) => Err(wrong(shown(said.trim()))),
-        _ => Err(wrong(format!("the HDF5 library does not survive reading it ({status}): it is damaged, or made for that"))),
+        _ => Err(wrong(format!(
+            "the HDF5 library does not survive reading it ({status}): it is damaged, or made for that"
+        ))),
     }
 }
 

@@ -112,9 +112,9 @@ impl Numbers {
     pub fn array<T: Real + hdf5::H5Type, D: Dimension>(&self) -> Result<Array<T, D>> {
         let all = SliceOrIndex::Unlimited { start: 0, step: 1, block: 1 };
         let values = self.read(vec![all; self.shape.len()], self.shape.iter().product())?;
-        values.into_dimensionality().map_err(|_| {
-            Error::shape(self.label(), format!("{} axes", D::NDIM.unwrap_or(0)), &self.shape)
-        })
+        values
+            .into_dimensionality()
+            .map_err(|_| Error::shape(self.label(), format!("{} axes", D::NDIM.unwrap_or(0)), &self.shape))
     }
 
     /// Fields from the first to before the second of all along the axes before the last two, the last of these running fastest:
@@ -166,7 +166,9 @@ impl Numbers {
         let bytes = count.saturating_mul(if plain { size_of::<T>() } else { size_of::<f64>() });
         let mut room = Vec::<u8>::new();
         if bytes > ARRAY_BYTES || room.try_reserve_exact(bytes).is_err() {
-            return Err(self.wrong(format!("no memory for {count} of its values, {bytes} bytes of at most {ARRAY_BYTES}")));
+            return Err(
+                self.wrong(format!("no memory for {count} of its values, {bytes} bytes of at most {ARRAY_BYTES}"))
+            );
         }
         drop(room);
         let selection = Hyperslab::from(selection);

@@ -108,7 +108,9 @@ impl Ended {
         let modes = dataset(MODES)?;
         let previous = if h5::has(&file, path, PREVIOUS)? { Some(dataset(PREVIOUS)?) } else { None };
         let (pruned, position, member) = (dataset(PRUNED)?, dataset(POSITION)?, dataset(MEMBER)?);
-        let [members, _, n, _] = modes.shape()[..] else { return Err(wrong(format!("states of shape {:?}", modes.shape()))) };
+        let [members, _, n, _] = modes.shape()[..] else {
+            return Err(wrong(format!("states of shape {:?}", modes.shape())));
+        };
         let read = || -> hdf5::Result<(u64, Self)> {
             let number = |name: &str| file.attr(name)?.read_scalar::<f64>();
             let whole = |name: &str| file.attr(name)?.read_scalar::<u64>();

@@ -36,9 +36,11 @@ impl<'a> Tensors<'a> {
     /// The arrays of a file, and their description.
     pub(super) fn read(bytes: &'a [u8]) -> Result<(String, Self), String> {
         let (_, about) = SafeTensors::read_metadata(bytes).map_err(|error| format!("no safetensors: {error}"))?;
-        let header = about.metadata().as_ref().and_then(|metadata| metadata.get(KEY)).ok_or(
-            "safetensors without a description of lacuna's; `lacuna import` reads state dicts of others",
-        )?;
+        let header = about
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(KEY))
+            .ok_or("safetensors without a description of lacuna's; `lacuna import` reads state dicts of others")?;
         Ok((header.clone(), Self(SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?)))
     }
 
