@@ -86,7 +86,8 @@ fn survived(program: &Path, path: &Path, names: &[String], patience: Duration) -
     let mut said = String::new();
     let _ = child.stderr.take().map(|pipe| pipe.take(1 << 12).read_to_string(&mut said));
     match status.code() {
-        Some(0) => Ok(()),
+        // 2: a program of an earlier version, which has no such command.
+        Some(0 | 2) => Ok(()),
         Some(1) => Err(wrong(shown(said.trim()))),
         _ => Err(wrong(format!(
             "the HDF5 library does not survive reading it ({status}): it is damaged, or made for that"
@@ -124,9 +125,11 @@ fn read(file: &hdf5::File, path: &Path, name: &str) -> Result<()> {
     if last.len() < 2 {
         return numbers.array::<f64, ndarray::IxDyn>().map(drop);
     }
-    let all = lead.iter().product();
-    let block = BLOCK / (size_of::<f64>() * last.iter().product::<usize>()).max(1);
-    (0..all).step_by(block.max(1)).try_for_each(|at| match numbers.fields::<f64>(at..all.min(at + block.max(1))) {
+    let block = (BLOCK / (size_of::<f64>() * last.iter().product::<usize>()).max(1)).max(1);
+    let all: usize = lead.iter().product();
+    // Of values that lie there as they are a block is enough: what follows is copied.
+    let all = if numbers.is_flat() { all.min(block) } else { all };
+    (0..all).step_by(block).try_for_each(|at| match numbers.fields::<f64>(at..all.min(at + block)) {
         // A value that is none is no harm.
         Err(error) if !error.to_string().contains("must be finite") => Err(error),
         _ => Ok(()),
@@ -137,9 +140,14 @@ fn read(file: &hdf5::File, path: &Path, name: &str) -> Result<()> {
 fn limit() {
     #[cfg(unix)]
     for (what, most) in [(libc::RLIMIT_AS, MEMORY), (libc::RLIMIT_CORE, 0)] {
-        let limit = libc::rlimit { rlim_cur: most as libc::rlim_t, rlim_max: most as libc::rlim_t };
-        // SAFETY: the call reads one structure, which is there. Where it is refused, there is no limit.
-        unsafe { libc::setrlimit(what, &limit) };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: both calls take one structure, which is there. Where they are refused, there is no limit.
+        unsafe {
+            if libc::getrlimit(what, &mut limit) == 0 {
+                limit.rlim_cur = limit.rlim_cur.min(most as libc::rlim_t);
+                libc::setrlimit(what, &limit);
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use hdf5::dataset::Layout;
 use hdf5::types::TypeDescriptor;
 use hdf5::{Hyperslab, SliceOrIndex};
 use ndarray::{Array, Array3, ArrayD, Axis, Dimension, IxDyn};
@@ -93,6 +94,11 @@ impl Numbers {
         }
         let transposed = axes == Some(Axes::Yx);
         Ok(Self { path: path.into(), name: name.into(), data, shape, packing, missing, transposed })
+    }
+
+    /// Whether its values lie in the file one after the other as they are: not in chunks, which are found and unpacked.
+    pub(super) fn is_flat(&self) -> bool {
+        self.data.dcpl().is_ok_and(|about| matches!(about.layout(), Layout::Compact | Layout::Contiguous))
     }
 
     /// Its shape, as the file has it.
