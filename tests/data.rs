@@ -274,7 +274,7 @@ fn bad_files_are_refused_by_file_and_dataset() {
     refused(&|file| file.unlink("t").unwrap(), &["`t`"]);
     let replace = |file: &hdf5::File, name: &str, shape: &[usize]| {
         file.unlink(name).unwrap();
-        file.new_dataset::<f32>().shape(shape).create(name).unwrap();
+        file.new_dataset_builder().with_data(&ndarray::ArrayD::<f32>::zeros(shape)).create(name).unwrap();
     };
     refused(&|file| replace(file, "train_nonlinear_8", &[8, 8, 6]), &["train_nonlinear_8", "[8, 8, 8]", "[8, 8, 6]"]);
     refused(&|file| replace(file, "train_vorticity_8", &[8, 8]), &["train_vorticity_8", "[8, 8]"]);

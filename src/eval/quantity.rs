@@ -221,7 +221,8 @@ pub fn machine(title: &str) -> String {
         _ => (title, ""),
     };
     let per = if name.starts_with("ms/") { " per " } else { " over " };
-    let spelled = name.to_lowercase().replace('/', per).replace('%', "percent").replace('ω', "w");
+    let spelled =
+        name.to_lowercase().replace('/', per).replace('%', "percent").replace('ω', "w").replace('λ', "lambda");
     let words: Vec<&str> = spelled.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     format!("{}{end}", words.join("_"))
 }

@@ -58,6 +58,7 @@ fn survived(program: &Path, path: &Path, names: &[String], patience: Duration) -
     let failed = |error: std::io::Error| Error::Process { what: format!("{}: {error}", program.display()) };
     let mut command = Command::new(program);
     command.arg(COMMAND).arg("--").arg(path).args(names);
+    keep_files(&mut command);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
     let clock = Instant::now();
@@ -134,6 +135,23 @@ fn read(file: &hdf5::File, path: &Path, name: &str) -> Result<()> {
         Err(error) if !error.to_string().contains("must be finite") => Err(error),
         _ => Ok(()),
     })
+}
+
+/// Passes no open file on: the HDF5 library opens files without saying so, and its locks on them would live as long as the process.
+fn keep_files(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let closed_on_exec = || {
+            // SAFETY: a call without pointers, allowed between fork and exec. Where the kernel has it not, files are passed on.
+            unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+            Ok(())
+        };
+        // SAFETY: the closure allocates nothing and takes no lock.
+        unsafe { command.pre_exec(closed_on_exec) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
 }
 
 /// Limits the memory of this process.
