@@ -16,12 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Columns of scores: those that the library's lists of metrics call headlines, which `cargo test` keeps true.
 HEADLINES = json.loads((Path(__file__).resolve().parent / "columns.json").read_text(encoding="utf-8"))
-LOOP = ("closure", "members", "failures", *HEADLINES["closed-loop"], "ms/step")
+LOOP = ("closure", "members", "failures", *HEADLINES["closed-loop"])
 # Tables and the columns that are shown of them; the files have all.
 TABLES = {
     "offline.md": ("closure", *HEADLINES["offline"]),
     "closed-loop.md": LOOP,
-    "les-closed-loop.md": ("closure", "members", "failures", "error of mean", "spread", "spread/skill", "ms/step"),
+    "les-closed-loop.md": ("closure", "members", "failures", "error of mean", "spread", "spread/skill"),
     "horizon-closed-loop.md": LOOP,
 }
 # What is to be said of the rows of the ledger that carry the story, which are its first ones.

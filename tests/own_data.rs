@@ -20,8 +20,15 @@ fn fields(trajectories: usize, which: f64) -> [Array3<f32>; 2] {
     [w, h]
 }
 
+/// The file, to be added to. A process that another test has just started may hold the lock of what was open then.
+fn appended(path: &Path) -> hdf5::File {
+    let mut tries = (0..500).map(|_| hdf5::File::append(path));
+    let pause = |_: &hdf5::Error| std::thread::sleep(std::time::Duration::from_millis(10));
+    tries.find_map(|file| file.inspect_err(pause).ok()).unwrap()
+}
+
 fn published(path: &Path, key: &str, trajectories: usize, timed: bool) {
-    let file = hdf5::File::append(path).unwrap();
+    let file = appended(path);
     for (name, values) in ["vorticity", "nonlinear"].into_iter().zip(fields(trajectories, 0.0)) {
         file.new_dataset_builder().with_data(&values).create(format!("{key}_{name}_{N}").as_str()).unwrap();
     }

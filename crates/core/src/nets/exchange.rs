@@ -4,9 +4,10 @@
 //! parameter names of [`super::Network::params`], which are PyTorch's for the published architecture. The metadata hold the
 //! description under `lacuna` and `format = "pt"`, so that PyTorch and others read the file as theirs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde_json::Value;
 
 /// Key of the description in the metadata.
 const KEY: &str = "lacuna";
@@ -21,7 +22,36 @@ pub(super) fn written(header: String, tensors: Vec<(String, Vec<usize>, &[f32])>
         views.push((name, view));
     }
     let metadata = HashMap::from([("format".to_string(), "pt".to_string()), (KEY.to_string(), header)]);
-    serialize(views, Some(metadata)).map_err(|error| error.to_string())
+    let mut file = serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
+    in_order(&mut file)?;
+    Ok(file)
+}
+
+/// Puts the metadata of a file in alphabetic order: the crate writes them in that of a hash table, another one each time.
+fn in_order(file: &mut [u8]) -> Result<(), String> {
+    const METADATA: &str = "__metadata__";
+    let (length, rest) = file.split_first_chunk_mut().ok_or("safetensors without a length")?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|error| error.to_string())?;
+    let header = rest.get_mut(..length).ok_or("safetensors without a header")?;
+    let mut parts: BTreeMap<String, Value> = serde_json::from_slice(header).map_err(|error| error.to_string())?;
+    let metadata: BTreeMap<String, String> = parts
+        .remove(METADATA)
+        .map_or(Ok(BTreeMap::new()), serde_json::from_value)
+        .map_err(|error| error.to_string())?;
+    let text = |value: serde_json::Result<String>| value.map_err(|error| error.to_string());
+    let mut ordered =
+        format!("{{{}:{}", text(serde_json::to_string(METADATA))?, text(serde_json::to_string(&metadata))?);
+    for (name, tensor) in &parts {
+        ordered += &format!(",{}:{}", text(serde_json::to_string(name))?, text(serde_json::to_string(tensor))?);
+    }
+    ordered.push('}');
+    // The same text in another order, up to the blanks at its end.
+    if ordered.len() > length {
+        return Err(format!("a header of {} bytes for {length}", ordered.len()));
+    }
+    header.fill(b' ');
+    header[..ordered.len()].copy_from_slice(ordered.as_bytes());
+    Ok(())
 }
 
 /// Whether a file begins as safetensors do: the length of a header, and the header.
