@@ -26,7 +26,7 @@ pub use crate::file::{parts, write_atomically};
 pub(crate) use lock::Lock;
 #[cfg(feature = "cli")]
 pub(crate) use program::this_is_the_program;
-pub(crate) use program::{program, project_root};
+pub(crate) use program::{keep_files, program, project_root};
 pub(crate) use work::remove_temporaries;
 pub use work::{Begun, Work};
 

@@ -1,6 +1,7 @@
 //! The program `lacuna` for what the library has done in a process of its own.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
@@ -40,4 +41,21 @@ pub(crate) fn program() -> Result<PathBuf> {
     }
     let what = format!("{} is missing: run `make build`, or name it in {VARIABLE}", path.display());
     Err(Error::Process { what })
+}
+
+/// Makes a command pass no open file on: the HDF5 library opens files without saying so, and its locks on them would live as long as the process.
+pub(crate) fn keep_files(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let closed_on_exec = || {
+            // SAFETY: a call without pointers, allowed between fork and exec. Where the kernel has it not, files are passed on.
+            unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+            Ok(())
+        };
+        // SAFETY: the closure allocates nothing and takes no lock.
+        unsafe { command.pre_exec(closed_on_exec) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
 }

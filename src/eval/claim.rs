@@ -39,10 +39,12 @@ pub fn claim(recipe: &Ours, own: &Ours) -> Result<Table> {
     columns.extend(ours([recipe, own], "error", |side, closure| {
         at(side.summary.as_ref(), "closure", closure, ERROR_OF_MEAN.name, |_| Ok(true))
     })?);
+    let models =
+        if own.preset.is_empty() { String::new() } else { format!(", and by the models of preset {}", own.preset) };
     let caption = format!(
-        "Excess of D_RE of one draw over the exact law's, and relative error of the ensemble mean at the final time: published, by the \
-         published recipe (preset {}), and by the models of preset {}; ± as in their tables.",
-        recipe.preset, own.preset
+        "Excess of D_RE of one draw over the exact law's, and relative error of the ensemble mean at the final time: published and by \
+         the published recipe (preset {}){models}; ± as in their tables.",
+        recipe.preset
     );
     Table::new("claim", caption, columns)
 }

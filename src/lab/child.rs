@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 use super::Lab;
-use crate::artifact::program;
+use crate::artifact::{keep_files, program};
 use crate::error::{Error, Result};
 
 impl Lab {
@@ -22,7 +22,9 @@ impl Lab {
         let binary = program()?;
         let shown = format!("{} {}", binary.display(), command.join(" "));
         let failed = |what: String| Error::Process { what };
-        let mut child = Command::new(&binary)
+        let mut process = Command::new(&binary);
+        keep_files(&mut process);
+        let mut child = process
             .args(command)
             .args(["--attached", "--preset", &self.config().preset, "--device", &self.device])
             .arg("--out")

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hdf5::types::VarLenUnicode;
 
 use super::{Numbers, open};
-use crate::artifact::program::program;
+use crate::artifact::{keep_files, program};
 use crate::config::Axes;
 use crate::error::{Error, Result, shown};
 use crate::stop;
@@ -135,23 +135,6 @@ fn read(file: &hdf5::File, path: &Path, name: &str) -> Result<()> {
         Err(error) if !error.to_string().contains("must be finite") => Err(error),
         _ => Ok(()),
     })
-}
-
-/// Passes no open file on: the HDF5 library opens files without saying so, and its locks on them would live as long as the process.
-fn keep_files(command: &mut Command) {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::CommandExt;
-        let closed_on_exec = || {
-            // SAFETY: a call without pointers, allowed between fork and exec. Where the kernel has it not, files are passed on.
-            unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-            Ok(())
-        };
-        // SAFETY: the closure allocates nothing and takes no lock.
-        unsafe { command.pre_exec(closed_on_exec) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = command;
 }
 
 /// Limits the memory of this process.
