@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use lacuna::config::{LatentConfig, Law, ModelConfig, NetworkConfig, SourceConfig, TrainConfig};
+use lacuna::config::{ModelConfig, SourceConfig};
 use lacuna::prelude::*;
 
 fn main() -> lacuna::Result<()> {
@@ -20,14 +20,7 @@ fn main() -> lacuna::Result<()> {
 
 /// Learns from the pairs in `folder`; results and figures go below `out`, or where they usually go.
 pub fn run(mut config: Config, folder: &Path, out: Option<&Path>) -> lacuna::Result<()> {
-    let quadratic = ModelConfig {
-        latent: LatentConfig::Spectral { n: config.data.n / 4 },
-        law: Law::Quadratic { isotropic: true },
-        network: NetworkConfig::default(),
-        train: TrainConfig::default(),
-        sampler: Default::default(),
-        transport: Default::default(),
-    };
+    let quadratic = ModelConfig::quadratic(config.data.n / 4, true);
     config.models = [("quadratic".to_string(), quadratic)].into();
     config.rollout.closures = ["none", "quadratic"].map(String::from).into();
     config.eval.offline_only.clear();

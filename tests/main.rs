@@ -29,6 +29,8 @@ mod processes;
 mod properties;
 mod pytorch;
 mod quadratic;
+#[cfg(feature = "learn")]
+mod residual;
 mod restart;
 mod rollout;
 mod simulate;

@@ -1,8 +1,10 @@
 //! The closed-form quadratic law.
 
+use std::path::Path;
+
 use lacuna::SeedTree;
 use lacuna::closure::{Closure, Learned};
-use lacuna::config::{Config, FlowConfig, LatentConfig, Law, ModelConfig, NetworkConfig, Preset, TrainConfig};
+use lacuna::config::{Config, FlowConfig, LatentConfig, ModelConfig, Preset};
 use lacuna::data::{Pairs, Stats};
 use lacuna::flow::{Advection, initial_vorticity};
 use lacuna::nets::{Checkpoint, Role};
@@ -11,9 +13,9 @@ use lacuna::train::{Run, TrainedModel, TrainingJob, Workers};
 use ndarray::{Array2, Array3, Axis};
 use rand_distr::{Distribution, StandardNormal};
 
-const N: usize = 16;
+pub const N: usize = 16;
 /// The latent that holds all modes of dealiased fields of 16² points.
-const BAND: usize = 12;
+pub const BAND: usize = 12;
 /// Relative to rms H: pairs and coefficients are f32.
 const ROUNDING: f64 = 1e-4;
 /// Relative error of a standard deviation from 300 fields of 16² points with the noise of half of them inside the band.
@@ -22,18 +24,11 @@ const SCATTER: f64 = 0.02;
 const SCATTER_OF_MEANS: f64 = 0.12;
 
 fn model(isotropic: bool) -> ModelConfig {
-    ModelConfig {
-        latent: LatentConfig::Spectral { n: BAND },
-        law: Law::Quadratic { isotropic },
-        network: NetworkConfig::default(),
-        train: TrainConfig::default(),
-        sampler: Default::default(),
-        transport: Default::default(),
-    }
+    ModelConfig::quadratic(BAND, isotropic)
 }
 
 /// Pairs (ω, −D[u·∇ω] + white noise of standard deviation `noise`).
-fn pairs(count: usize, name: &str, noise: f64) -> Pairs {
+pub fn pairs(count: usize, name: &str, noise: f64) -> Pairs {
     let flow = FlowConfig { n: N, ..FlowConfig::default() };
     let mut advection = Advection::new(N, flow.length).unwrap();
     let (mut w, mut h) = (Array3::zeros((count, N, N)), Array3::zeros((count, N, N)));
@@ -59,20 +54,33 @@ fn dealiased(field: &Array2<f64>) -> Array2<f64> {
     irfft2(&spectrum, N)
 }
 
-fn rms(values: impl Iterator<Item = f64>) -> f64 {
+pub fn rms(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
     (sum / count).sqrt()
 }
 
 fn solve(isotropic: bool, count: usize, noise: f64, threads: usize) -> TrainedModel {
+    let folder = tempfile::tempdir().unwrap();
+    learn(&model(isotropic), count, noise, threads, folder.path(), usize::MAX).unwrap()
+}
+
+/// What a model learns of `count` pairs; `None` where it is stopped, at step `stop`.
+pub fn learn(
+    model: &ModelConfig,
+    count: usize,
+    noise: f64,
+    threads: usize,
+    folder: &Path,
+    stop: usize,
+) -> Option<TrainedModel> {
     let (train, validation) = (pairs(count, "train", noise), pairs(40, "validation", noise));
     let rms = |fields: &Array3<f32>| rms(fields.iter().map(|&x| f64::from(x)));
     let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
-    let (folder, workers) = (tempfile::tempdir().unwrap(), Workers::new(threads).unwrap());
+    let workers = Workers::new(threads).unwrap();
     let seeds = SeedTree::new(1).child("train");
     let job = TrainingJob { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
-    let mut run = Run { label: "quadratic", folder: folder.path(), progress: &mut |_| (), stop: &mut |_| false };
-    job.learn(&model(isotropic), None, &mut run).unwrap().unwrap()
+    let mut run = Run { label: "model", folder, progress: &mut |_| (), stop: &mut |step| step >= stop };
+    job.learn(model, None, &mut run).unwrap()
 }
 
 /// Largest difference between the law's mean and advection over new fields, relative to rms H.

@@ -30,7 +30,7 @@ def snakemake(profile, *options, settings, **more):
 
 def plans():
     """Every preset makes a workflow without circles, in which every job has what it needs."""
-    for preset in ("smoke", "desk", "published", "paper", "les"):
+    for preset in ("smoke", "desk", "published", "transports", "paper", "les"):
         settings = {"preset": preset, "lacuna": LACUNA, "out": WORK / f"plan-{preset}", "shards": 16}
         done = snakemake("workflow/profiles/local", "--dry-run", "--quiet", "rules", settings=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert "data" in done.stdout and "run_" in done.stdout, done.stdout

@@ -8,7 +8,7 @@ use crate::closure::{EXACT_LAW, NO_CLOSURE};
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 21] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
@@ -20,6 +20,11 @@ const NAMES: [(&str, &str); 16] = [
     ("spectral", "spectral L-CDM"),
     ("regression", "regression + noise"),
     ("quadratic", "quadratic"),
+    ("flow", "flow matching"),
+    ("generator", "generator"),
+    ("residual-diffusion", "residual diffusion"),
+    ("residual-flow", "residual flow matching"),
+    ("residual-generator", "residual generator"),
     ("smagorinsky", "Smagorinsky"),
     ("dynamic-smagorinsky", "dynamic Smagorinsky"),
     ("leith", "Leith"),
@@ -28,7 +33,7 @@ const NAMES: [(&str, &str); 16] = [
 ];
 
 /// What the variants of a model are called.
-const VARIANTS: [(&str, &str); 1] = [("paper", "as published")];
+const VARIANTS: [(&str, &str); 3] = [("paper", "as published"), ("crps", "CRPS"), ("energy", "energy score")];
 
 /// Endings of the key of a closure that is only its conditional mean: in configurations, and in results.
 const MEANS: [&str; 2] = ["/mean", " (mean)"];

@@ -38,7 +38,7 @@ pub(crate) fn untrained(model: &ModelConfig, n: usize) -> Result<Learned> {
         stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },
         latent: LatentStats::default(),
         networks,
-        residual: model.law.has_residual().then(|| vec![1.0; latent_n * (latent_n / 2 + 1)]),
+        residual: model.has_residual().then(|| vec![1.0; latent_n * (latent_n / 2 + 1)]),
         provenance: Provenance::default(),
         model: model.clone(),
     };

@@ -127,7 +127,15 @@ fn model(networks: &BTreeMap<Role, (Network, Vec<f32>)>) -> ModelConfig {
         || unreachable!("the paper preset has models"),
         |model| -> (_, SamplerConfig) { (model.train, model.sampler) },
     );
-    ModelConfig { latent, law: Law::Diffusion, network, train, sampler, transport: TransportKind::default() }
+    ModelConfig {
+        latent,
+        law: Law::Diffusion,
+        network,
+        train,
+        sampler,
+        transport: TransportKind::default(),
+        base: None,
+    }
 }
 
 /// Length of an axis of an array.

@@ -169,6 +169,10 @@ impl Lab {
             let stage = varied.offline_stage()?;
             all.push((varied, stage));
         }
+        for (_, varied) in config.few_steps()? {
+            let stage = varied.offline_stage()?;
+            all.push((varied, stage));
+        }
         if !config.study.weights.models.is_empty() {
             let varied = config.loss_weights();
             let trained = varied.models.keys().map(|model| varied.train_stage(model)).collect::<Result<Vec<_>>>()?;

@@ -36,7 +36,7 @@ const DOTS: Dash = &[1.5, 2.5];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper, and three more for the classical models, which are told apart by their dashes.
-const ROLES: [(&str, Rgb, Dash); 38] = [
+const ROLES: [(&str, Rgb, Dash); 49] = [
     ("true flow", TRUTH, SOLID),
     ("truth", TRUTH, SOLID),
     ("data", TRUTH, SOLID),
@@ -51,11 +51,22 @@ const ROLES: [(&str, Rgb, Dash); 38] = [
     ("spectral", AMBER, &[12.0, 4.0]),
     ("regression", SKY, &[4.0, 2.0, 1.0, 2.0, 1.0, 2.0]),
     ("quadratic", BROWN, SOLID),
+    ("flow", GREEN, SOLID),
+    ("generator", VIOLET, SOLID),
+    ("residual-diffusion", AMBER, DOTS),
+    ("residual-flow", GREEN, DOTS),
+    ("residual-generator", VIOLET, DOTS),
     ("smagorinsky", BROWN, &[5.0, 2.0]),
     ("dynamic-smagorinsky", BROWN, &[2.0, 2.0]),
     ("leith", VIOLET, &[9.0, 2.5, 2.0, 2.5]),
     ("hyperviscosity", VIOLET, &[12.0, 4.0]),
     // What stands in figures of one kind.
+    ("published, λ_score = 0.1", SKY, SOLID),
+    ("published, λ_score = 1", BLUE, SOLID),
+    ("published, λ_score = 10", VIOLET, SOLID),
+    ("normalised, λ_score = 0.1", AMBER, &[7.0, 3.0]),
+    ("normalised, λ_score = 1", VERMILION, &[7.0, 3.0]),
+    ("normalised, λ_score = 10", BROWN, &[7.0, 3.0]),
     ("training", GREY, SOLID),
     ("validation", VERMILION, SOLID),
     ("noise", GREY, &[3.0, 3.0]),

@@ -9,10 +9,12 @@ use super::parallel::Workers;
 use super::score::Score;
 use super::setup::Setup;
 use super::terms::LossTerms;
-use crate::config::{LatentConfig, LatentLoss, LatentTraining, Law, NetworkConfig, Padding, Precision, Variant};
+use crate::config::{
+    LatentConfig, LatentLoss, LatentTraining, Law, NetworkConfig, Padding, Precision, ProperScore, Variant,
+};
 use crate::nets::{Conv, Fno, Network, Role};
 use crate::rng::SeedTree;
-use crate::transport::{Edm, FlowMatching, Published, Transport};
+use crate::transport::{Direct, Edm, FlowMatching, Published, Transport};
 
 /// Relative error of a directional derivative: the loss is an f32 sum (1e-6 of it) and changes by about a hundredth, so the
 /// difference is good to 1e-4; its own error, of second order in the step, was seen at up to a few thousandths.
@@ -98,18 +100,22 @@ fn check(
 #[test]
 fn denoisers_scores_and_regressions_have_the_gradient_of_their_loss() {
     let (train, workers) = (samples(12, 8), Workers::new(2).unwrap());
-    let cases: [(Variant, Law, &'static dyn Transport); 5] = [
+    let generator = |score| (Variant::Gated, Law::Generator { score }, &Direct { skip: 1.0 } as &'static dyn Transport);
+    let cases: [(Variant, Law, &'static dyn Transport); 8] = [
         (Variant::Gated, Law::Diffusion, &Edm),
         (Variant::Paper, Law::Diffusion, &Published),
         (Variant::Gated, Law::Diffusion, &FlowMatching),
         (Variant::Paper, Law::Diffusion, &FlowMatching),
         (Variant::Gated, Law::Mean, &Edm),
+        generator(ProperScore::Crps),
+        generator(ProperScore::SpectralCrps),
+        generator(ProperScore::Energy),
     ];
     for (variant, law, transport) in cases {
         let levels = if law == Law::Diffusion { 3 } else { 1 };
         let desc = Fno::new(&network(variant), law);
         let seeds = SeedTree::new(7);
-        let mut score = Score::new(desc.clone(), transport, setup(&train, &workers, levels));
+        let mut score = Score::new(desc.clone(), law, transport, setup(&train, &workers, levels));
         let params = shaken(Network::Fno(desc).init(&mut seeds.child("init").stream()));
         println!("{variant:?} {law:?} {transport:?}");
         check(&mut score, &params, &[], &[("all", 0..params.len())]);

@@ -10,15 +10,15 @@ use super::engine::{LOG_FILE, Outcome, Run, fit};
 use super::joint::Joint;
 use super::log::Log;
 use super::parallel::Workers;
-use super::quadratic;
+use super::quadratic::{self, Solution};
 use super::score::Score;
 use super::setup::Setup;
 use super::state::State;
 use super::terms::LossTerms;
-use crate::config::{Law, ModelConfig, Precision, TrainConfig};
+use crate::config::{Base, Law, ModelConfig, Precision, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
-use crate::latent::{autoencoder, mode_std, networks};
+use crate::latent::{Whitening, autoencoder, mode_std, networks};
 use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance, Role};
 use crate::nn::{Weights, fno, values};
 use crate::rng::SeedTree;
@@ -84,7 +84,14 @@ impl TrainingJob<'_> {
         if let Law::Quadratic { isotropic } = model.law {
             return self.quadratic(model, isotropic, [&train, &validation], latents, run);
         }
-        self.score(model, (&train, &validation), self.empty(model), latents, run)
+        let Some(Base::Quadratic { isotropic }) = model.base else {
+            return self.score(model, (&train, &validation), self.empty(model), latents, run);
+        };
+        // Solved again by a run that goes on: seconds.
+        let Some((base, _)) = self.solved(model, isotropic, [&train, &validation], run)? else { return Ok(None) };
+        let whitened = |samples, name: &str| self.whitened(&base, samples, &self.seeds.child("whitening").child(name));
+        let samples = (&whitened(train, "train")?, &whitened(validation, "validation")?);
+        self.score(model, samples, base, latents, run)
     }
 
     /// Solves for the quadratic law. Its log has one step.
@@ -96,19 +103,46 @@ impl TrainingJob<'_> {
         latents: [LatentDiagnostics; 2],
         run: &mut Run,
     ) -> Result<Option<TrainedModel>> {
+        let Some((checkpoint, solution)) = self.solved(model, isotropic, [train, validation], run)? else {
+            return Ok(None);
+        };
+        Log::resume(&run.folder.join(LOG_FILE), 0)?.solved(solution.loss, solution.ridge)?;
+        let selected = Selected { params: &solution.weights, buffers: &[], step: 1, loss: Some(solution.loss[1]) };
+        let checkpoint = self.signed(checkpoint, &selected);
+        Ok(Some(TrainedModel { last: checkpoint.clone(), checkpoint, latents }))
+    }
+
+    /// A checkpoint with the quadratic closure and the spectrum of its residual.
+    fn solved(
+        &self,
+        model: &ModelConfig,
+        isotropic: bool,
+        [train, validation]: [&Samples; 2],
+        run: &mut Run,
+    ) -> Result<Option<(Checkpoint, Solution)>> {
         let networks = networks(model, self.train.w.dim().1)?;
         let Some(Network::Quadratic(desc)) = networks.get(&Role::Regression) else {
             return Err(Error::config("law", "the quadratic law is solved in a spectral latent"));
         };
         let solution = quadratic::solve(desc, isotropic, [train, validation], self.workers, run)?;
         let Some(solution) = solution else { return Ok(None) };
-        Log::resume(&run.folder.join(LOG_FILE), 0)?.solved(solution.loss, solution.ridge)?;
         let mut checkpoint = self.empty(model);
-        checkpoint.residual = Some(quadratic::residual(desc, &solution.weights, train, self.workers)?);
+        let residuals = quadratic::residuals(desc, &solution.weights, train, self.workers)?;
+        checkpoint.residual = Some(mode_std(residuals.view())?);
         checkpoint.networks.insert(Role::Regression, (Network::Quadratic(*desc), solution.weights.clone()));
-        let selected = Selected { params: &solution.weights, buffers: &[], step: 1, loss: Some(solution.loss[1]) };
-        let checkpoint = self.signed(checkpoint, &selected);
-        Ok(Some(TrainedModel { last: checkpoint.clone(), checkpoint, latents }))
+        Ok(Some((checkpoint, solution)))
+    }
+
+    /// The samples with what the base leaves of H, white, in the place of H.
+    fn whitened(&self, base: &Checkpoint, mut samples: Samples, seeds: &SeedTree) -> Result<Samples> {
+        let (network, weights) = base.network(Role::Regression)?;
+        let (Network::Quadratic(desc), Some(std)) = (network, &base.residual) else { return Ok(samples) };
+        let residuals = quadratic::residuals(desc, weights, &samples, self.workers)?;
+        let n = samples.h.n;
+        let (mut whitening, mut rng) = (Whitening::new(std, n), seeds.stream());
+        samples.h.values = residuals.into_iter().collect();
+        samples.h.values.chunks_exact_mut(n * n).for_each(|field| whitening.apply(&mut rng, field));
+        Ok(samples)
     }
 
     /// Trains the pair of autoencoders of a two-phase latent on reconstruction (+ KL). The checkpoint has the four networks and
@@ -203,20 +237,19 @@ impl TrainingJob<'_> {
         let desc = Fno::new(&model.network, model.law);
         let network = Network::Fno(desc.clone());
         let start = State::new(network.init(&mut self.seeds.child("init").stream()), Vec::new());
-        let mut score =
-            Score::new(desc.clone(), Recipe::new(model).transport, self.setup(train, validation, &model.train)?);
+        let transport = Recipe::new(model).transport;
+        let mut score = Score::new(desc.clone(), model.law, transport, self.setup(train, validation, &model.train)?);
         let (state, outcome) = fit(&model.train, &mut score, start, run)?;
         if outcome == Outcome::Stopped {
             return Ok(None);
         }
-        let role = if desc.noisy { Role::Score } else { Role::Regression };
         let [checkpoint, last] = Selected::both(&state, |selected| {
             let mut checkpoint = base.clone();
             if model.law == Law::Gaussian {
                 checkpoint.residual =
                     Some(self.residual(&desc, &network, selected.params, train, model.train.batch)?);
             }
-            checkpoint.networks.insert(role, (network.clone(), selected.params.to_vec()));
+            checkpoint.networks.insert(Role::of(model.law), (network.clone(), selected.params.to_vec()));
             Ok(self.signed(checkpoint, selected))
         })?;
         Ok(Some(TrainedModel { checkpoint, last, latents }))

@@ -29,6 +29,7 @@ mod noise;
 mod objective;
 mod pace;
 mod parallel;
+mod proper;
 mod quadratic;
 mod score;
 mod selftest;

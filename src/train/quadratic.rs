@@ -22,7 +22,6 @@ use super::batches::Samples;
 use super::engine::Run;
 use super::parallel::Workers;
 use crate::error::{Error, Result};
-use crate::latent::mode_std;
 use crate::nets::{Quadratic, QuadraticProgram, Wavenumber};
 use crate::progress::Meter;
 use crate::spectral::Fft2;
@@ -122,8 +121,13 @@ pub(super) fn solve(
     Ok(Some(solution))
 }
 
-/// [`mode_std`] of what the solution leaves of the H of `samples`.
-pub(super) fn residual(desc: &Quadratic, weights: &[f32], samples: &Samples, workers: &Workers) -> Result<Vec<f32>> {
+/// What the solution leaves of the H of `samples`, (samples, n, n).
+pub(super) fn residuals(
+    desc: &Quadratic,
+    weights: &[f32],
+    samples: &Samples,
+    workers: &Workers,
+) -> Result<Array3<f32>> {
     let (all, n) = (samples.h.len(), samples.h.n);
     let program = QuadraticProgram::new(desc, weights, n)?;
     let residuals = workers.map(all.div_ceil(BLOCK), |block| {
@@ -136,9 +140,8 @@ pub(super) fn residual(desc: &Quadratic, weights: &[f32], samples: &Samples, wor
         };
         Ok((block * BLOCK..all.min((block + 1) * BLOCK)).flat_map(of).collect::<Vec<f32>>())
     })?;
-    let residuals = Array3::from_shape_vec((all, n, n), residuals.concat())
-        .map_err(|_| Error::shape("residuals", format!("({all}, {n}, {n})"), &[]))?;
-    mode_std(residuals.view())
+    Array3::from_shape_vec((all, n, n), residuals.concat())
+        .map_err(|_| Error::shape("residuals", format!("({all}, {n}, {n})"), &[]))
 }
 
 fn products(desc: &Quadratic, k: Wavenumber) -> Vec<Term> {

@@ -1,11 +1,13 @@
-//! One Fourier neural operator on given latents: denoiser, published score network, or regression.
+//! One Fourier neural operator on given latents: denoiser, published score network, generator, or regression.
 
 use burn::tensor::Tensor;
 
 use super::batches::{Order, Samples};
 use super::noise::{NoisyBatch, NoisyTarget};
 use super::objective::{Loss, Objective};
+use super::proper::{DRAWS, proper_score};
 use super::setup::Setup;
+use crate::config::{Law, ProperScore};
 use crate::error::Result;
 use crate::nets::{Fno, Network};
 use crate::nn::{Weights, fno, values};
@@ -17,18 +19,24 @@ const MEAN_SAMPLES: usize = 64;
 /// Trains `fno` on latents in the units in which it sees them.
 ///
 /// The loss of a noisy network is the square error of [`super::noise`], weighted as its transport says; that of a regression is
-/// the mean square error.
+/// the mean square error, that of a generator a [`proper_score`].
 pub(super) struct Score<'a> {
     network: Network,
     fno: Fno,
+    /// Of generators.
+    proper: Option<ProperScore>,
+    /// Levels, each with its noise, of a pair; a generator's draws of it.
+    levels: usize,
     transport: &'static dyn Transport,
     setup: Setup<'a>,
     order: Order,
 }
 
 impl<'a> Score<'a> {
-    pub(super) fn new(fno: Fno, transport: &'static dyn Transport, setup: Setup<'a>) -> Self {
-        Self { network: Network::Fno(fno.clone()), fno, transport, order: setup.order(), setup }
+    pub(super) fn new(fno: Fno, law: Law, transport: &'static dyn Transport, setup: Setup<'a>) -> Self {
+        let proper = if let Law::Generator { score } = law { Some(score) } else { None };
+        let levels = if proper.is_some() { DRAWS } else { setup.levels };
+        Self { network: Network::Fno(fno.clone()), fno, proper, levels, transport, order: setup.order(), setup }
     }
 
     /// The weights on the device, without gradients.
@@ -36,7 +44,7 @@ impl<'a> Score<'a> {
         self.setup.weights(&self.network, params)
     }
 
-    /// Summed square error of the samples `index`, whose noise is `range` of `noise`.
+    /// Summed loss of the samples `index`, whose noise is `range` of `noise`.
     fn error(
         &self,
         weights: &Weights,
@@ -47,7 +55,19 @@ impl<'a> Score<'a> {
     ) -> Tensor<1> {
         let device = weights.device();
         let (w, z) = (samples.w.gather(index, device), samples.h.gather(index, device));
-        square_error(&self.fno, weights, w, z, noise, range)
+        let (output, target) = asked(&self.fno, weights, w, z, noise, range);
+        match self.proper {
+            None => (output - target).square().sum(),
+            Some(score) => proper_score(score, output - target),
+        }
+    }
+
+    /// Weight of the summed loss of `samples` pairs.
+    fn scale(&self, samples: usize) -> f64 {
+        let n = self.setup.train.h.n;
+        // A proper score is one number for all draws of a pair.
+        let terms = if self.proper.is_some() { samples } else { samples * self.levels };
+        loss_scale(&self.fno, self.transport, terms, n)
     }
 
     /// Relative error of the conditional mean, one evaluation at noise level `sigma`; includes the noise of H itself.
@@ -75,13 +95,25 @@ pub(super) fn square_error(
     noise: &NoisyBatch,
     range: std::ops::Range<usize>,
 ) -> Tensor<1> {
-    let (output, target) = if desc.noisy {
+    let (output, target) = asked(desc, weights, w, z, noise, range);
+    (output - target).square().sum()
+}
+
+/// What the network answers, and what it should.
+fn asked(
+    desc: &Fno,
+    weights: &Weights,
+    w: Tensor<3>,
+    z: Tensor<3>,
+    noise: &NoisyBatch,
+    range: std::ops::Range<usize>,
+) -> (Tensor<3>, Tensor<3>) {
+    if desc.noisy {
         let NoisyTarget { input, level, target } = noise.targets(z, range, weights.device());
         (fno(desc, weights, Some(input), noise.each(w), Some(level)), target)
     } else {
         (fno(desc, weights, None, w, None), z)
-    };
-    (output - target).square().sum()
+    }
 }
 
 /// Weight of a summed square error of `samples` latents of n × n points.
@@ -101,10 +133,10 @@ impl Objective for Score<'_> {
         let n = setup.train.h.n;
         let mut rng = setup.seeds.child("noise").child(step).stream();
         let noise = match self.fno.noisy {
-            true => NoisyBatch::draw(self.transport, setup.batch, setup.levels, n, &mut rng),
+            true => NoisyBatch::draw(self.transport, setup.batch, self.levels, n, &mut rng),
             false => NoisyBatch::none(n),
         };
-        let scale = loss_scale(&self.fno, self.transport, setup.batch * setup.levels, n);
+        let scale = self.scale(setup.batch);
         let this = &*self;
         let plain = this.weights(params);
         let work = |chunk| {
@@ -129,10 +161,10 @@ impl Objective for Score<'_> {
         let weights = this.weights(params);
         let parts = self.setup.over_validation(|block, index| {
             let mut rng = this.setup.seeds.child("validation").child(block).stream();
-            let noise = NoisyBatch::draw(this.transport, index.len(), this.setup.levels, n, &mut rng);
+            let noise = NoisyBatch::draw(this.transport, index.len(), this.levels, n, &mut rng);
             sum(this.error(&weights, this.setup.validation, index, &noise, 0..index.len()))
         })?;
-        let total = parts.iter().sum::<f64>() * loss_scale(&self.fno, self.transport, all * self.setup.levels, n);
+        let total = parts.iter().sum::<f64>() * self.scale(all);
         let mut parts = Vec::new();
         if let Some(sigma) = self.transport.mean_sigma().filter(|_| self.fno.noisy) {
             parts.push(("mean_error", self.mean_error(&weights, sigma)));

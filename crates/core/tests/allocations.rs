@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use counting::ALLOCATIONS;
 use lacuna_core::closure::{Closure, Learned};
-use lacuna_core::config::{Config, LatentConfig, Law, Padding, Preset, SamplerKind, Variant};
-use lacuna_core::latent::Space;
+use lacuna_core::config::{Base, Config, LatentConfig, Law, Padding, Preset, ProperScore, SamplerKind, Variant};
+use lacuna_core::latent::{self, Space};
 use lacuna_core::nets::{
     Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Quadratic, QuadraticProgram,
     Stats,
@@ -93,13 +93,31 @@ fn checkpoint(latent: &LatentConfig) -> Checkpoint {
     }
 }
 
+/// A generator of a whitened residual on 32² points.
+fn residual() -> Checkpoint {
+    let mut made = checkpoint(&LatentConfig::Spectral { n: 16 });
+    made.model.base = Some(Base::Quadratic { isotropic: true });
+    made.model.law = Law::Generator { score: ProperScore::Energy };
+    made.networks = latent::networks(&made.model, 32)
+        .unwrap()
+        .into_iter()
+        .map(|(role, network)| {
+            let weights = weights(&network);
+            (role, (network, weights))
+        })
+        .collect();
+    made.residual = Some(vec![1.0; 16 * 9]);
+    made
+}
+
 fn spaces_and_closures() {
     let mut trained = Config::preset(Preset::Desk).models["joint"].latent.clone();
     if let LatentConfig::Autoencoder { attention, padding, .. } = &mut trained {
         (*attention, *padding) = (false, Padding::Zero);
     }
-    for latent in [LatentConfig::Identity, LatentConfig::Spectral { n: 16 }, trained] {
-        let checkpoint = checkpoint(&latent);
+    let latents = [LatentConfig::Identity, LatentConfig::Spectral { n: 16 }, trained];
+    for checkpoint in latents.iter().map(checkpoint).chain([residual()]) {
+        let latent = &checkpoint.model.latent;
         let mut space = Space::of(&checkpoint).unwrap();
         let mut field = Array2::from_shape_fn((32, 32), |(i, j)| (0.3 * i as f64 + 0.1 * j as f64).sin());
         let mut z = vec![0.0; space.latent_n().pow(2)];

@@ -25,6 +25,8 @@ pub enum Need {
     FrontierPoint,
     /// A model of `study.samplers`.
     Samplers,
+    /// A point of `study.few_steps`.
+    FewSteps,
     /// A model of `study.weights`.
     LossWeights,
 }
@@ -53,6 +55,10 @@ impl Need {
             ),
             Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
             Self::Samplers => (!config.study.samplers.is_empty(), "study.samplers is empty"),
+            Self::FewSteps => {
+                let study = &config.study.few_steps;
+                (!study.models.is_empty() && !study.steps.is_empty(), "study.few_steps is empty")
+            }
             Self::LossWeights => (!config.study.weights.points().is_empty(), "study.weights is empty"),
             Self::FrontierPoint => (!variations::frontier_settings(config).is_empty(), "study.frontier is empty"),
         };

@@ -6,9 +6,9 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::{Closure, Timing};
-use crate::config::{Law, SamplerConfig, SamplerKind};
+use crate::config::{Base, Law, SamplerConfig, SamplerKind};
 use crate::error::{Error, Result};
-use crate::latent::{ModeNoise, ModelDenoiser, Space};
+use crate::latent::{ModeNoise, ModeScale, ModelDenoiser, Space};
 use crate::nets::{Checkpoint, FnoProgram, Network, QuadraticProgram, Role};
 use crate::rng::{SeedTree, Stream};
 use crate::spectral::{Fft2, Grid, Spectrum};
@@ -19,8 +19,11 @@ use crate::transport::{Projection, Recipe, Schedule, Scratch, conditional_mean, 
 /// - [`Law::Diffusion`]: the sampler of the configuration on the network's denoiser. The conditional mean takes three
 ///   evaluations ([`conditional_mean`]), on the same noise at every call. With a trained decoder it is the decoded
 ///   latent mean, which is the mean of decoded draws as far as the decoder is linear over their spread.
+/// - [`Law::Generator`]: one evaluation of the network on white noise ([`crate::transport::Direct`]).
 /// - [`Law::Mean`]: the regression, without noise.
 /// - [`Law::Gaussian`], [`Law::Quadratic`]: the regression, plus Gaussian noise with the residual's spectrum.
+///
+/// With a base what is drawn is its whitened residual: H = base(ω) + S z, S the standard deviations mode by mode.
 #[derive(Clone)]
 pub struct Learned {
     name: String,
@@ -30,6 +33,7 @@ pub struct Learned {
     known: Array2<f64>,
     w: Vec<f32>,
     z: Vec<f32>,
+    base: Option<Box<Whitened>>,
     projector: Option<Projector>,
     timing: Timing,
 }
@@ -49,6 +53,47 @@ enum Body {
         program: Box<Regression>,
         noise: Option<Box<ModeNoise>>,
     },
+}
+
+/// What draws are the whitened residual of.
+#[derive(Clone)]
+struct Whitened {
+    program: QuadraticProgram,
+    /// From white fields to residuals.
+    scale: ModeScale,
+    /// Latent of the base.
+    mean: Vec<f32>,
+}
+
+impl Whitened {
+    fn new(checkpoint: &Checkpoint, n: usize) -> Result<Self> {
+        let (network, weights) = checkpoint.network(Role::Regression)?;
+        let Network::Quadratic(desc) = network else {
+            return Err(Error::config("checkpoint", "the base of its law is no quadratic closure"));
+        };
+        let scale = ModeScale::new(spectrum_of_residual(checkpoint, n)?, n);
+        Ok(Self { program: QuadraticProgram::new(desc, weights, n)?, scale, mean: vec![0.0; n * n] })
+    }
+
+    fn condition(&mut self, w: &[f32]) {
+        self.program.condition(w);
+        self.program.forward(&mut self.mean);
+    }
+
+    /// From the whitened residual to the latent of H.
+    fn add(&mut self, z: &mut [f32]) {
+        self.scale.apply(z);
+        z.iter_mut().zip(&self.mean).for_each(|(z, mean)| *z += mean);
+    }
+}
+
+/// The standard deviations that a law with a residual needs.
+fn spectrum_of_residual(checkpoint: &Checkpoint, n: usize) -> Result<&[f32]> {
+    let fits = checkpoint.residual.as_deref().filter(|std| std.len() == n * (n / 2 + 1));
+    fits.ok_or_else(|| {
+        let what = format!("the law {:?} needs the spectrum of its residual", checkpoint.model.law);
+        Error::config("checkpoint", what)
+    })
 }
 
 /// A program of ω alone.
@@ -98,8 +143,8 @@ impl Learned {
         let n = space.latent_n();
         let points = n * n;
         let body = match model.law {
-            Law::Diffusion => {
-                let (desc, weights) = checkpoint.fno(Role::Score)?;
+            law @ (Law::Diffusion | Law::Generator { .. }) => {
+                let (desc, weights) = checkpoint.fno(Role::of(law))?;
                 Body::Diffusion {
                     denoiser: Box::new(ModelDenoiser::new(desc, transport, weights, n)?),
                     kind: sampler.kind,
@@ -109,22 +154,24 @@ impl Learned {
                 }
             }
             law @ (Law::Mean | Law::Gaussian | Law::Quadratic { .. }) => {
-                let noise = match &checkpoint.residual {
-                    _ if !law.has_residual() => None,
-                    Some(std) if std.len() == n * (n / 2 + 1) => Some(Box::new(ModeNoise::new(std, n))),
-                    _ => {
-                        let what = format!("the law {law:?} needs the spectrum of its residual");
-                        return Err(Error::config("checkpoint", what));
-                    }
+                let noise = match law.has_residual() {
+                    true => Some(Box::new(ModeNoise::new(spectrum_of_residual(checkpoint, n)?, n))),
+                    false => None,
                 };
                 Body::Regression { program: Box::new(Regression::new(checkpoint, n)?), noise }
             }
         };
         let law = match model.law {
-            Law::Diffusion => transport.name().replace('-', " "),
+            Law::Diffusion | Law::Generator { .. } => transport.name().replace('-', " "),
             Law::Mean => "regression".into(),
             Law::Gaussian => "regression + Gaussian noise".into(),
             Law::Quadratic { .. } => "quadratic terms + Gaussian noise".into(),
+        };
+        let (law, base) = match model.base {
+            None => (law, None),
+            Some(Base::Quadratic { .. }) => {
+                (format!("{law} of the quadratic closure's residual"), Some(Box::new(Whitened::new(checkpoint, n)?)))
+            }
         };
         let closure = Self {
             name: format!("{law} in {}", model.latent),
@@ -133,6 +180,7 @@ impl Learned {
             known: Array2::zeros((0, 0)),
             w: vec![0.0; points],
             z: vec![0.0; points],
+            base,
             projector: None,
             timing: Timing::default(),
         };
@@ -184,6 +232,9 @@ impl Learned {
                 Body::Diffusion { denoiser, .. } => denoiser.condition(&self.w),
                 Body::Regression { program, .. } => program.condition(&self.w),
             }
+            if let Some(base) = &mut self.base {
+                base.condition(&self.w);
+            }
             if self.known.dim() == w.dim() {
                 self.known.assign(w);
             } else {
@@ -191,6 +242,9 @@ impl Learned {
             }
         }
         draw(&mut self.body, &mut self.z);
+        if let Some(base) = &mut self.base {
+            base.add(&mut self.z);
+        }
         let drawn = Instant::now();
         self.finish(h.view_mut())?;
         self.timing.encode += encoded - start;

@@ -95,10 +95,12 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("rollout", "precision", precision(config.rollout.precision));
     say("rollout", "init", serde_json::to_value(&config.rollout.init).map_err(unreadable)?);
     say("study", "samplers", json!(config.study.samplers));
+    say("study", "few_steps", json!(config.study.few_steps));
     say("study", "weights", json!(config.study.weights));
     say("data", "source", serde_json::to_value(&config.data.source).map_err(unreadable)?);
     for (name, model) in &config.models {
         let path = format!("models.{name}");
+        say(&path, "base", json!(model.base));
         say(&path, "transport", serde_json::to_value(model.transport).map_err(unreadable)?);
         say(&format!("{path}.sampler"), "spread", model.sampler.spread.into());
         say(&format!("{path}.train"), "precision", precision(model.train.precision));

@@ -5,6 +5,7 @@
 //! the SHA-256 of the canonical JSON of exactly the parts it depends on ([`hash`]).
 
 mod closure;
+mod latent;
 pub mod limits;
 mod load;
 mod model;
@@ -23,15 +24,15 @@ use crate::error::{Error, Result};
 use crate::file::hex;
 
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
+pub use latent::{LatentConfig, LatentLoss, LatentTraining, Padding, halvings};
 pub use model::{
-    LatentConfig, LatentLoss, LatentTraining, Law, LearningRate, ModelConfig, NetworkConfig, Padding, Precision,
-    TrainConfig, TransportKind, Variant, halvings,
+    Base, Law, LearningRate, ModelConfig, NetworkConfig, Precision, ProperScore, TrainConfig, TransportKind, Variant,
 };
 pub use presets::Preset;
 pub use sampler::{SamplerConfig, SamplerKind};
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
-pub use study::{EnsembleConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, StudyConfig};
+pub use study::{EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, StudyConfig};
 pub use validate::{check_grid, some_steps, whole_steps};
 
 /// Everything that determines a run's numbers.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SamplerConfig;
+use super::{LatentConfig, SamplerConfig};
 use crate::error::{Error, Result};
 
 /// One model of p(H | ω): where it works, what law it represents, how big it is, how it is trained and sampled.
@@ -25,9 +25,30 @@ pub struct ModelConfig {
     /// The way from noise to samples that the diffusion law is learned on.
     #[serde(default, skip_serializing_if = "TransportKind::is_default")]
     pub transport: TransportKind,
+    /// A deterministic closure that is fitted first: the law is then that of what it leaves of H, whitened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
 }
 
 impl ModelConfig {
+    /// The quadratic law in an n × n truncation.
+    pub fn quadratic(n: usize, isotropic: bool) -> Self {
+        Self {
+            latent: LatentConfig::Spectral { n },
+            law: Law::Quadratic { isotropic },
+            network: NetworkConfig::default(),
+            train: TrainConfig::default(),
+            sampler: SamplerConfig::default(),
+            transport: TransportKind::default(),
+            base: None,
+        }
+    }
+
+    /// Whether draws need the spectrum of a residual, to add noise of it or to whiten by it.
+    pub fn has_residual(&self) -> bool {
+        self.law.has_residual() || self.base.is_some()
+    }
+
     /// Sets the precision of all trainings of the model: its own and, for a two-phase latent, that of its autoencoders.
     pub fn train_in(&mut self, precision: Precision) {
         self.train.precision = precision;
@@ -76,6 +97,11 @@ pub enum Law {
     Mean,
     /// Regression, plus Gaussian noise whose covariance, mode by mode, is that of the residual on training data.
     Gaussian,
+    /// Everything, one evaluation a draw: a network of ω and white noise, trained on a proper score of two of its draws against H.
+    Generator {
+        /// The score.
+        score: ProperScore,
+    },
     /// As [`Law::Gaussian`], the regression being the least-squares fit of all linear and quadratic terms in ω
     /// ([`crate::nets::Quadratic`]) that a spectral latent holds: solved in closed form, no network and no training.
     Quadratic {
@@ -85,7 +111,41 @@ pub enum Law {
     },
 }
 
+/// Proper scores of draws x, x' of a latent against the truth z,
+///
+/// ```text
+/// S = ½ (d(x, z) + d(x', z)) − ½ (1 − (1 − α)/2) d(x, x'),   α = 0.99
+/// ```
+///
+/// almost fair: α = 1 would be the fair estimate, at which one draw may be anything where the other meets z (arXiv 2412.15832).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProperScore {
+    /// CRPS of every point: d is the sum of |x − x'| over points. It sees no correlation between points.
+    Crps,
+    /// CRPS of every point and of every coefficient in an orthonormal Fourier basis, in equal shares.
+    SpectralCrps,
+    /// The energy score: d is the Euclidean norm of the whole field's x − x'.
+    Energy,
+}
+
+/// A closure whose residual a law is learned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Base {
+    /// The regression of [`Law::Quadratic`], in the model's spectral latent.
+    Quadratic {
+        /// As in [`Law::Quadratic`].
+        isotropic: bool,
+    },
+}
+
 impl Law {
+    /// Whether the network has a noisy input.
+    pub fn is_noisy(self) -> bool {
+        matches!(self, Self::Diffusion | Self::Generator { .. })
+    }
+
     /// Whether draws are a regression plus Gaussian noise of the residual's spectrum.
     pub fn has_residual(self) -> bool {
         matches!(self, Self::Gaussian | Self::Quadratic { .. })
@@ -119,186 +179,6 @@ impl NetworkConfig {
     pub(super) fn is_none(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// Latent spaces.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LatentConfig {
-    /// Physical space: P-CDM.
-    Identity,
-    /// Spectral truncation to an n × n grid; no parameters.
-    Spectral {
-        /// Points per side of the latent field.
-        n: usize,
-    },
-    /// A pair of trained convolutional autoencoders, one for ω and one for H.
-    Autoencoder {
-        /// Points per side of the latent field: even, at most half of `data.n`.
-        n: usize,
-        /// Base width: 64 as published, 8 to 16 on a CPU.
-        width: usize,
-        /// Self-attention at the latent resolution, as published.
-        attention: bool,
-        /// What convolutions see beyond the edge.
-        padding: Padding,
-        /// When the autoencoders are trained.
-        training: LatentTraining,
-        /// Further terms of their loss, for both fields.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        losses: Vec<LatentLoss>,
-    },
-}
-
-/// Terms of an autoencoder's loss that shape its latents; off by default.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LatentLoss {
-    /// Distances between latents of neighbouring fields are those of the fields (arXiv 2602.17089, metric-preserving
-    /// autoencoder; published: weight 1e-2, 5 neighbours).
-    MetricPreservation {
-        /// Weight in the loss.
-        weight: f64,
-        /// Nearest fields of the batch to which each is compared.
-        neighbours: std::num::NonZero<usize>,
-    },
-}
-
-impl LatentLoss {
-    fn weight(&self) -> f64 {
-        match *self {
-            Self::MetricPreservation { weight, .. } => weight,
-        }
-    }
-}
-
-impl LatentConfig {
-    /// Points per side of the latent field of a model on `grid` points per side.
-    pub fn n(&self, grid: usize) -> usize {
-        match *self {
-            Self::Identity => grid,
-            Self::Spectral { n } | Self::Autoencoder { n, .. } => n,
-        }
-    }
-
-    /// Points per side to which fields are truncated; `None` for other latents.
-    pub fn truncation(&self) -> Option<usize> {
-        if let Self::Spectral { n } = *self { Some(n) } else { None }
-    }
-
-    /// Whether encoders and decoders are trained.
-    pub fn is_trained(&self) -> bool {
-        matches!(self, Self::Autoencoder { .. })
-    }
-
-    /// Training of the autoencoders where it comes first, on its own.
-    pub fn first_phase(&self) -> Option<&TrainConfig> {
-        match self {
-            Self::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } => Some(train),
-            _ => None,
-        }
-    }
-
-    /// As [`LatentConfig::first_phase`], to change it.
-    pub fn first_phase_mut(&mut self) -> Option<&mut TrainConfig> {
-        match self {
-            Self::Autoencoder { training: LatentTraining::TwoPhase { train, .. }, .. } => Some(train),
-            _ => None,
-        }
-    }
-
-    /// Whether the autoencoders are trained together with the score network.
-    pub fn is_joint(&self) -> bool {
-        matches!(self, Self::Autoencoder { training: LatentTraining::Joint { .. }, .. })
-    }
-
-    /// Further terms of the autoencoders' loss.
-    pub fn losses(&self) -> &[LatentLoss] {
-        if let Self::Autoencoder { losses, .. } = self { losses } else { &[] }
-    }
-
-    /// Refuses, in the configuration at `path`, what makes no latent of a field of `grid` points per side.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with the field, its value and what would be right.
-    pub fn check(&self, path: &str, grid: usize) -> Result<()> {
-        let refuse = |field: &str, what: String| Err(Error::config(format!("{path}.{field}"), what));
-        if let Self::Autoencoder { n, width, training, losses, .. } = self {
-            if *width == 0 {
-                return refuse("width", format!("{width}; at least 1 is needed"));
-            }
-            if halvings(grid, *n).is_none() {
-                let what = format!(
-                    "{n}; must be even, at least 4, at most half of data.n = {grid}, which must halve to at least it"
-                );
-                return refuse("n", what);
-            }
-            let weights = match training {
-                LatentTraining::TwoPhase { kl, .. } => vec![("kl", *kl)],
-                LatentTraining::Joint { closure, vorticity, score, kl, .. } => {
-                    vec![("closure", *closure), ("vorticity", *vorticity), ("score", *score), ("kl", *kl)]
-                }
-            };
-            let training = weights.into_iter().map(|(name, weight)| (format!("training.{name}"), weight));
-            let losses = losses.iter().map(|loss| ("losses.weight".to_string(), loss.weight()));
-            for (field, weight) in training.chain(losses) {
-                if !(0.0..f64::INFINITY).contains(&weight) {
-                    return refuse(&field, format!("{weight}; must be finite and not negative"));
-                }
-            }
-        }
-        let n = self.n(grid);
-        if n < 4 || n % 2 == 1 || n > grid {
-            return refuse("n", format!("{n}; must be even, at least 4 and at most data.n = {grid}"));
-        }
-        Ok(())
-    }
-}
-
-impl std::fmt::Display for LatentConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Identity => write!(f, "physical space"),
-            Self::Spectral { n } => write!(f, "a spectral {n}² latent"),
-            Self::Autoencoder { n, .. } => write!(f, "a trained {n}² latent"),
-        }
-    }
-}
-
-/// What convolutions see beyond the edge of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Padding {
-    /// The other side of the periodic square.
-    Periodic,
-    /// Zeros, as published.
-    Zero,
-}
-
-/// When the autoencoders of a latent space are trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LatentTraining {
-    /// First, on reconstruction (+ `kl` times the KL term); then they are frozen ("conventional L-CDM").
-    TwoPhase {
-        /// Weight of the KL term; the published code has runs with 0 and with 1e-2.
-        kl: f64,
-        /// Training of each autoencoder.
-        train: TrainConfig,
-    },
-    /// Together with the score model: L = w_H MSE_H + w_ω MSE_ω + w_s L_DSM + w_KL KL (arXiv 2506.20771, joint training).
-    Joint {
-        /// w_H; published ratios are 100 : 1 : 1 : 0.1.
-        closure: f64,
-        /// w_ω.
-        vorticity: f64,
-        /// w_s.
-        score: f64,
-        /// w_KL.
-        kl: f64,
-        /// Latents are normalised by running statistics (gradient stopped) before noise is added; published: not.
-        normalise: bool,
-    },
 }
 
 /// Paper-faithful or improved networks and noise levels.
@@ -437,15 +317,4 @@ fn one() -> usize {
 
 fn is_one(value: &usize) -> bool {
     *value == 1
-}
-
-/// How often an autoencoder between `grid` and `latent` points per side halves the grid: as often as `latent` allows, a
-/// resizing does the rest. `None` for an odd latent, fewer than 4 points, more than half the grid, or a grid that cannot be
-/// halved as often.
-pub fn halvings(grid: usize, latent: usize) -> Option<usize> {
-    if latent < 4 || latent % 2 == 1 || 2 * latent > grid {
-        return None;
-    }
-    let levels = (grid / latent).ilog2();
-    grid.is_multiple_of(1 << levels).then_some(levels as usize)
 }

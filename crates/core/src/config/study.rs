@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{MEMBERS, SAMPLING_STEPS, STEPS, VALUES, name, product, within};
-use super::{Config, EvalConfig, LatentConfig, LatentTraining, ModelConfig, RolloutConfig, SamplerConfig, SamplerKind};
+use super::{
+    Config, EvalConfig, LatentConfig, LatentTraining, Law, ModelConfig, RolloutConfig, SamplerConfig, SamplerKind,
+};
 use crate::error::{Error, Result};
 
 /// Pseudo-times at which the published sampler starts in the paper's text, in its code, and in its training (arXiv 2506.20771).
@@ -26,6 +28,9 @@ pub struct StudyConfig {
     /// Models that are also scored with other settings of the published sampler.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samplers: Vec<String>,
+    /// What few evaluations make of a law.
+    #[serde(default, skip_serializing_if = "FewStepsConfig::is_none")]
+    pub few_steps: FewStepsConfig,
     /// What holds a jointly trained latent up.
     #[serde(default, skip_serializing_if = "LossWeightsConfig::is_none")]
     pub weights: LossWeightsConfig,
@@ -69,6 +74,22 @@ pub struct EnsembleConfig {
     pub members: usize,
     /// Closures to compare, named as in `rollout.closures`.
     pub closures: Vec<String>,
+}
+
+/// Draws in fewer and in more steps than a model's own: every model with every number of steps, scored and not run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FewStepsConfig {
+    /// Diffusion models, by name.
+    pub models: Vec<String>,
+    /// Sampling steps.
+    pub steps: Vec<usize>,
+}
+
+impl FewStepsConfig {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Joint trainings with other weights of the KL and of the score term: every model with every pair of weights.
@@ -138,6 +159,27 @@ impl Config {
         Ok(points)
     }
 
+    /// Every number of steps of `study.few_steps`, and this configuration with the study's models drawn in so many.
+    ///
+    /// # Errors
+    /// No such model, or one that is no diffusion.
+    pub fn few_steps(&self) -> Result<Vec<(usize, Self)>> {
+        let FewStepsConfig { models, steps } = &self.study.few_steps;
+        let with = |&steps: &usize| {
+            let drawn = models.iter().map(|name| {
+                let mut model = self.model(name)?.clone();
+                if model.law != Law::Diffusion {
+                    let what = format!("`{name}` is {:?}; the study is of diffusion models", model.law);
+                    return Err(Error::config("study.few_steps.models", what));
+                }
+                model.sampler.steps = steps;
+                Ok((name.clone(), model))
+            });
+            Ok((steps, self.scoring(drawn.collect::<Result<_>>()?)))
+        };
+        steps.iter().map(with).collect()
+    }
+
     /// This configuration with other models, which are scored and not run.
     fn scoring(&self, models: BTreeMap<String, ModelConfig>) -> Self {
         let none = vec!["none".to_string()];
@@ -151,6 +193,7 @@ impl Config {
                 horizon: HorizonConfig { closures: none.clone(), ..self.study.horizon.clone() },
                 ensemble: EnsembleConfig { closures: none, ..self.study.ensemble.clone() },
                 samplers: Vec::new(),
+                few_steps: FewStepsConfig::default(),
                 weights: LossWeightsConfig::default(),
             },
             ..self.clone()
@@ -210,6 +253,10 @@ impl Config {
         for (name, _, varied) in self.sampler_points()? {
             varied.model(name)?.check_sampler(&format!("study.samplers.{name}"))?;
         }
+        for &steps in &self.study.few_steps.steps {
+            within("study.few_steps.steps", steps, 1..=SAMPLING_STEPS)?;
+        }
+        self.few_steps()?;
         self.validate_loss_weights()
     }
 

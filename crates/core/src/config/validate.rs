@@ -185,6 +185,18 @@ impl Config {
             let what = format!("{name}; the law {:?} is drawn without one, leave it out", model.law);
             return Err(Error::config(field("transport"), what));
         }
+        if model.base.is_some() && !(model.law.is_noisy() && model.latent.truncation().is_some()) {
+            let what = format!(
+                "{:?} in {}; the law of a residual is a diffusion or a generator in a spectral latent",
+                model.law, model.latent
+            );
+            return Err(Error::config(field("base"), what));
+        }
+        if let Law::Generator { .. } = model.law
+            && model.sampler != Default::default()
+        {
+            return Err(Error::config(field("sampler"), "a generator is drawn by one evaluation, leave it out"));
+        }
         if let Law::Quadratic { .. } = model.law {
             if model.latent.truncation().is_none() {
                 let what = format!("{}; the quadratic law is solved in a spectral latent", model.latent);

@@ -20,8 +20,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 pub use apply::{Operation, apply};
 pub use denoiser::ModelDenoiser;
-pub use modes::ModeNoise;
-pub use modes::mode_std;
+pub use modes::{ModeNoise, ModeScale, Whitening, mode_std};
 
 use crate::config::{LatentConfig, Law, ModelConfig};
 use crate::error::{Error, Result};
@@ -51,13 +50,14 @@ pub fn autoencoder(latent: &LatentConfig, grid: usize) -> Result<Option<Conv>> {
 /// # Errors
 /// As [`autoencoder`].
 pub fn networks(model: &ModelConfig, grid: usize) -> Result<BTreeMap<Role, Network>> {
-    let law = if let Law::Quadratic { .. } = model.law {
-        (Role::Regression, Network::Quadratic(Quadratic { modes: model.latent.n(grid) / 2 - 1 }))
-    } else {
-        let fno = Fno::new(&model.network, model.law);
-        (if fno.noisy { Role::Score } else { Role::Regression }, Network::Fno(fno))
-    };
-    let mut networks = BTreeMap::from([law]);
+    let mut networks = BTreeMap::new();
+    let solved = matches!(model.law, Law::Quadratic { .. });
+    if solved || model.base.is_some() {
+        networks.insert(Role::Regression, Network::Quadratic(Quadratic { modes: model.latent.n(grid) / 2 - 1 }));
+    }
+    if !solved {
+        networks.insert(Role::of(model.law), Network::Fno(Fno::new(&model.network, model.law)));
+    }
     if let Some(conv) = autoencoder(&model.latent, grid)? {
         let (encoder, decoder) = (Network::Encoder(conv.clone()), Network::Decoder(conv));
         networks.extend([Role::EncodeW, Role::EncodeH].map(|role| (role, encoder.clone())));

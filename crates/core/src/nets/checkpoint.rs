@@ -86,10 +86,10 @@ pub struct Checkpoint {
     pub stats: Stats,
     /// Scales of the training latents.
     pub latent: LatentStats,
-    /// Networks and their flat weights by role: score (of the transport that [`Checkpoint::model`] names) or regression; for
-    /// trained latents the encoders and decoders.
+    /// Networks and their flat weights by role: score (of the transport that [`Checkpoint::model`] names), generator or regression,
+    /// which a base is, too; for trained latents the encoders and decoders.
     pub networks: BTreeMap<Role, (Network, Vec<f32>)>,
-    /// For laws with a residual: standard deviation of the residual mode by mode on the half spectrum (n, n/2 + 1) of the latent
+    /// For laws with a residual and laws of one: standard deviation of the residual mode by mode on the half spectrum (n, n/2 + 1) of the latent
     /// grid, √E|r̂|²/n in normalised units, so that white noise of unit variance times it has the residual's spectrum.
     pub residual: Option<Vec<f32>>,
     /// Where the weights come from.
@@ -338,12 +338,13 @@ impl Checkpoint {
             }
         }
         let n = self.latent_n();
-        match (&self.residual, self.model.law) {
-            (Some(residual), law) if law.has_residual() && residual.len() != n * (n / 2 + 1) => {
+        match &self.residual {
+            Some(residual) if self.model.has_residual() && residual.len() != n * (n / 2 + 1) => {
                 Err(Error::shape("residual spectrum", format!("({n} × {})", n / 2 + 1), &[residual.len()]))
             }
-            (None, law) if law.has_residual() => {
-                Err(Error::config("checkpoint", format!("the law {law:?} needs the spectrum of its residual")))
+            None if self.model.has_residual() => {
+                let what = format!("the law {:?} needs the spectrum of its residual", self.model.law);
+                Err(Error::config("checkpoint", what))
             }
             _ => Ok(()),
         }

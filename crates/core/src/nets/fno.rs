@@ -48,12 +48,12 @@ pub struct Fno {
     pub layers_x: usize,
     /// Size of the noise-level embedding (even).
     pub embed: usize,
-    /// Whether there is a noisy input (diffusion) or none (regression).
+    /// Whether there is a noisy input (diffusion, generator) or none (regression).
     pub noisy: bool,
 }
 
 impl Fno {
-    /// The network of a model: with a noisy input for the diffusion law, without for regressions.
+    /// The network of a model: with a noisy input for diffusions and generators, without for regressions.
     ///
     /// The gated x branch has one layer less than the ω branch (at least one): it is evaluated at every sampling step.
     pub fn new(config: &NetworkConfig, law: Law) -> Self {
@@ -62,7 +62,7 @@ impl Fno {
             Variant::Paper => layers,
             Variant::Gated => (layers - 1).max(1),
         };
-        Self { variant, width, modes, layers, layers_x, embed, noisy: law == Law::Diffusion }
+        Self { variant, width, modes, layers, layers_x, embed, noisy: law.is_noisy() }
     }
 
     /// [`super::Network::check_sizes`].

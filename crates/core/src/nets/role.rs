@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Law;
 use crate::error::{Error, Result};
 
 /// What a network of a checkpoint is for. The order is the alphabetical one of the names: that of weights in files, and of a
@@ -17,6 +18,8 @@ pub enum Role {
     EncodeH,
     /// ω to latent.
     EncodeW,
+    /// Draws of the H latent from white noise.
+    Generator,
     /// Conditional mean of the H latent.
     Regression,
     /// Denoiser, score or velocity of the H latent.
@@ -25,8 +28,17 @@ pub enum Role {
 
 impl Role {
     /// Every role, in order.
-    pub const ALL: [Self; 6] =
-        [Self::DecodeH, Self::DecodeW, Self::EncodeH, Self::EncodeW, Self::Regression, Self::Score];
+    pub const ALL: [Self; 7] =
+        [Self::DecodeH, Self::DecodeW, Self::EncodeH, Self::EncodeW, Self::Generator, Self::Regression, Self::Score];
+
+    /// Of the network that makes a law.
+    pub fn of(law: Law) -> Self {
+        match law {
+            Law::Diffusion => Self::Score,
+            Law::Generator { .. } => Self::Generator,
+            Law::Mean | Law::Gaussian | Law::Quadratic { .. } => Self::Regression,
+        }
+    }
 
     /// The role's name, as in files.
     pub fn name(self) -> &'static str {
@@ -35,6 +47,7 @@ impl Role {
             Self::DecodeW => "decode_w",
             Self::EncodeH => "encode_h",
             Self::EncodeW => "encode_w",
+            Self::Generator => "generator",
             Self::Regression => "regression",
             Self::Score => "score",
         }

@@ -6,7 +6,8 @@
 //!
 //! - [`Edm`]: y = z + σξ, the network preconditioned (arXiv 2206.00364);
 //! - [`Published`]: the same states, the network a score in the pseudo-time of the published SDE (arXiv 2506.20771);
-//! - [`FlowMatching`]: y = t z + (1 − t) ξ, the network a velocity (arXiv 2210.02747, 2209.03003).
+//! - [`FlowMatching`]: y = t z + (1 − t) ξ, the network a velocity (arXiv 2210.02747, 2209.03003);
+//! - [`Direct`]: y = ξ, the network a draw; that of generators, which have no other.
 //!
 //! Which of them a model has is said by its configuration and read off by [`Recipe::new`] alone. With a = 1, the
 //! *variance-exploding* family:
@@ -22,6 +23,7 @@
 //! - [`Schedule`]: which noise levels are visited, and the numbers of each step ([`Update`]).
 //! - [`sample`]: the samplers; [`conditional_mean`]: three evaluations.
 
+mod direct;
 mod edm;
 mod flow_matching;
 mod published;
@@ -32,6 +34,7 @@ mod schedule;
 use std::fmt::Debug;
 use std::str::FromStr;
 
+pub use direct::Direct;
 pub use edm::{Edm, NoiseLevels, Preconditioning, SIGMA_MAX, SIGMA_MIN};
 pub use flow_matching::FlowMatching;
 pub use published::{Published, VeSde};
@@ -39,7 +42,7 @@ pub use recipe::{Projection, Recipe};
 pub use sampler::{Scratch, conditional_mean, sample};
 pub use schedule::{SECOND_SIGMA_RATIO, Schedule, Update};
 
-use crate::config::{ModelConfig, SamplerConfig, SamplerKind, TransportKind, Variant};
+use crate::config::{Law, ModelConfig, SamplerConfig, SamplerKind, TransportKind, Variant};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -203,6 +206,9 @@ impl FromStr for TransportKind {
 
 /// The transport of a model, for [`Recipe::new`].
 fn of(model: &ModelConfig) -> &'static dyn Transport {
+    if let Law::Generator { .. } = model.law {
+        return if model.base.is_some() { &Direct { skip: 1.0 } } else { &Direct { skip: 0.0 } };
+    }
     let mut named = ALL.into_iter().filter(|transport| transport.kind() == model.transport);
     let found = named.find(|transport| transport.serves(model.network.variant));
     found.unwrap_or_else(|| unreachable!("a transport of each name serves each variant"))

@@ -44,8 +44,9 @@ impl Recipe {
             transport: super::of(model),
             normalised: !published,
             projection: match model.law {
-                // Its residual says what the mean mode has: nothing of advection, a sixteenth of the variance of the published noise.
+                // The residual says what the mean mode has: nothing of advection, a sixteenth of the variance of the published noise.
                 Law::Quadratic { .. } => Projection::DEALIASED,
+                _ if model.base.is_some() => Projection::DEALIASED,
                 _ if published => Projection::NONE,
                 _ => Projection::FULL,
             },

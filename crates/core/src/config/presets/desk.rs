@@ -57,6 +57,7 @@ pub(super) fn desk() -> Config {
                 ]),
             },
             samplers: Vec::new(),
+            few_steps: FewStepsConfig::default(),
             weights: LossWeightsConfig::default(),
             ensemble: EnsembleConfig { members: 64, closures: names(&["none", "exact", "spectral", "quadratic"]) },
         },
@@ -95,6 +96,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
         train,
         sampler,
         transport: TransportKind::default(),
+        base: None,
     };
     // Width 4 reconstructs H at 16² to 0.015 and ω to 0.0095 after 250 joint steps; truncation, at which the networks begin,
     // leaves 0.039 of H. A joint step of batch 16 takes about 0.3 s of one core.
@@ -154,19 +156,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
                 ..model.clone()
             },
         ),
-        ("quadratic".to_string(), quadratic(24)),
+        // Bias at 20² and 24²: 0.0116 and 0.0092, of which truncation is 0.0096 and 0.002 and the rest the noise of estimation.
+        ("quadratic".to_string(), ModelConfig::quadratic(24, true)),
     ])
-}
-
-/// The quadratic law in an n × n truncation. Bias at 20² and 24²: 0.0116 and 0.0092, of which truncation is 0.0096 and 0.002 and the
-/// rest the noise of estimation.
-pub(super) fn quadratic(n: usize) -> ModelConfig {
-    ModelConfig {
-        latent: LatentConfig::Spectral { n },
-        law: Law::Quadratic { isotropic: true },
-        network: NetworkConfig::default(),
-        train: TrainConfig::default(),
-        sampler: SamplerConfig::default(),
-        transport: TransportKind::default(),
-    }
 }

@@ -4,6 +4,7 @@ mod desk;
 mod les;
 mod paper;
 mod smoke;
+mod transports;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ pub enum Preset {
     Desk,
     /// The published recipe at the published data sizes, networks of a size that a CPU trains; hours on two cores.
     Published,
+    /// One law by every transport, from fifty evaluations of a network to one, on the data of `desk`.
+    Transports,
     /// The paper's sizes.
     Paper,
     /// Large-eddy simulation: the subgrid term of a filtered flow, with the classical models beside learned ones; minutes.
@@ -27,7 +30,7 @@ pub enum Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Smoke, Self::Desk, Self::Published, Self::Paper, Self::Les];
+    pub const ALL: [Self; 6] = [Self::Smoke, Self::Desk, Self::Published, Self::Transports, Self::Paper, Self::Les];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Preset {
             Self::Smoke => "smoke",
             Self::Desk => "desk",
             Self::Published => "published",
+            Self::Transports => "transports",
             Self::Paper => "paper",
             Self::Les => "les",
         }
@@ -78,6 +82,7 @@ impl Config {
             Preset::Smoke => smoke::smoke(),
             Preset::Desk => desk::desk(),
             Preset::Published => paper::published(),
+            Preset::Transports => transports::transports(),
             Preset::Paper => paper::paper(),
             Preset::Les => les::les(),
         }

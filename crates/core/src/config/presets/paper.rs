@@ -40,6 +40,7 @@ pub(super) fn paper() -> Config {
         train,
         sampler,
         transport: TransportKind::default(),
+        base: None,
     };
     Config {
         preset: "paper".into(),
@@ -130,6 +131,7 @@ pub(super) fn published() -> Config {
             horizon: HorizonConfig { members: 1, closures: names(&["none"]), ..paper.study.horizon.clone() },
             ensemble: EnsembleConfig { members: 1, closures: names(&["none"]) },
             samplers: names(&["two-phase", "joint"]),
+            few_steps: FewStepsConfig::default(),
             weights,
         },
         ..paper

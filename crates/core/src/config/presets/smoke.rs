@@ -1,6 +1,6 @@
 //! The whole pipeline in a few minutes.
 
-use super::desk::{desk, quadratic};
+use super::desk::desk;
 use super::*;
 
 /// The pipeline at its smallest: physical and spectral-latent diffusion, tiny networks, short trajectories.
@@ -30,7 +30,7 @@ pub(super) fn smoke() -> Config {
             ("spectral".to_string(), smaller(&desk.models["spectral"], 250, 16)),
             ("two-phase".to_string(), with_narrow_autoencoder(smaller(&desk.models["two-phase"], 120, 16))),
             ("joint".to_string(), with_narrow_autoencoder(smaller(&desk.models["joint"], 80, 8))),
-            ("quadratic".to_string(), quadratic(12)),
+            ("quadratic".to_string(), ModelConfig::quadratic(12, true)),
         ]),
         checkpoints: BTreeMap::new(),
         rollout: RolloutConfig {
