@@ -1,15 +1,16 @@
 //! The closed-form quadratic law.
 
+use std::num::NonZero;
 use std::path::Path;
 
 use lacuna::SeedTree;
 use lacuna::closure::{Closure, Learned};
-use lacuna::config::{Config, FlowConfig, LatentConfig, ModelConfig, Preset};
+use lacuna::config::{Config, FlowConfig, LatentConfig, Law, ModelConfig, Preset, Quadratic, SourceConfig};
 use lacuna::data::{Pairs, Stats};
 use lacuna::flow::{Advection, initial_vorticity};
 use lacuna::nets::{Checkpoint, Role};
 use lacuna::spectral::{Grid, irfft2, rfft2};
-use lacuna::train::{Run, TrainedModel, TrainingJob, Workers};
+use lacuna::train::{Run, Stream, TrainedModel, TrainingJob, Workers};
 use ndarray::{Array2, Array3, Axis};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -73,12 +74,27 @@ pub fn learn(
     folder: &Path,
     stop: usize,
 ) -> Option<TrainedModel> {
-    let (train, validation) = (pairs(count, "train", noise), pairs(40, "validation", noise));
+    let train = pairs(count, "train", noise);
+    learn_from(model, &train, stats(&train), noise, None, (threads, folder, stop))
+}
+
+fn stats(pairs: &Pairs) -> Stats {
     let rms = |fields: &Array3<f32>| rms(fields.iter().map(|&x| f64::from(x)));
-    let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
+    Stats { w_rms: rms(&pairs.w), h_rms: rms(&pairs.h), known_rms: 1.0 }
+}
+
+fn learn_from(
+    model: &ModelConfig,
+    train: &Pairs,
+    stats: Stats,
+    noise: f64,
+    stream: Option<Stream>,
+    (threads, folder, stop): (usize, &Path, usize),
+) -> Option<TrainedModel> {
+    let validation = pairs(40, "validation", noise);
     let workers = Workers::new(threads).unwrap();
     let seeds = SeedTree::new(1).child("train");
-    let job = TrainingJob { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
+    let job = TrainingJob { train, validation: &validation, stats, seeds, workers: &workers, device: "cpu", stream };
     let mut run = Run { label: "model", folder, progress: &mut |_| (), stop: &mut |step| step >= stop };
     job.learn(model, None, &mut run).unwrap()
 }
@@ -168,4 +184,38 @@ fn settings_without_a_meaning_are_refused() {
         let error = wrong.validate().unwrap_err().to_string();
         assert!(error.contains(&format!("models.quadratic.{field}")) && error.contains("quadratic law"), "{error}");
     }
+}
+
+#[test]
+fn pairs_that_are_made_meanwhile_count_as_stored_ones() {
+    let (noise, trajectories) = (0.05, 6);
+    let made = |every: usize, index: usize| Ok(pairs(40 / every, &format!("stream-{index}"), noise));
+    let train = pairs(20, "train", noise);
+    let checkpoint = |model: &ModelConfig, train: &Pairs, stream, threads| {
+        let folder = tempfile::tempdir().unwrap();
+        // In the same units.
+        let stats = stats(&pairs(20, "train", noise));
+        learn_from(model, train, stats, noise, stream, (threads, folder.path(), usize::MAX)).unwrap().checkpoint
+    };
+    let streamed = |threads| {
+        let mut model = model(true);
+        model.law = Law::Quadratic(Quadratic { isotropic: true, every: NonZero::new(2) });
+        checkpoint(&model, &train, Some(Stream { trajectories, simulate: &made }), threads)
+    };
+    let one = streamed(1);
+    assert!(one == streamed(3), "threads change no bit");
+    let parts: Vec<Pairs> = (0..trajectories).map(|index| made(2, index).unwrap()).collect();
+    let all = |field: fn(&Pairs) -> &Array3<f32>| {
+        let views: Vec<_> = parts.iter().map(|pairs| field(pairs).view()).collect();
+        ndarray::concatenate(Axis(0), &views).unwrap()
+    };
+    let stored = Pairs { w: all(|pairs| &pairs.w), h: all(|pairs| &pairs.h), trajectories: 1, per_trajectory: 120 };
+    let stored = checkpoint(&model(true), &stored, None, 2);
+    let [a, b] = [&one, &stored].map(|checkpoint| &checkpoint.networks[&Role::Regression].1);
+    let largest = b.iter().fold(0.0_f32, |most, b| most.max(b.abs()));
+    assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < ROUNDING as f32 * largest));
+    let mut config = Config::preset(Preset::Smoke).with_data(SourceConfig::new("pairs"));
+    config.models = [("own".to_string(), one.model.clone())].into();
+    let error = config.validate().unwrap_err().to_string();
+    assert!(error.contains("models.own.law.quadratic.every") && error.contains("not simulated"), "{error}");
 }

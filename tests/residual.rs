@@ -3,7 +3,8 @@
 use lacuna::SeedTree;
 use lacuna::closure::{Closure, Learned};
 use lacuna::config::{
-    Base, Config, LatentConfig, Law, ModelConfig, NetworkConfig, Preset, ProperScore, SamplerConfig, TrainConfig,
+    Base, Config, LatentConfig, Law, ModelConfig, NetworkConfig, Preset, ProperScore, Quadratic, SamplerConfig,
+    TrainConfig,
 };
 use lacuna::nets::{Checkpoint, Role};
 use ndarray::{Array2, Axis};
@@ -23,7 +24,7 @@ fn model(law: Law) -> ModelConfig {
     ModelConfig {
         latent: LatentConfig::Spectral { n: BAND },
         law,
-        base: Some(Base::Quadratic { isotropic: true }),
+        base: Some(Base::Quadratic(Quadratic { isotropic: true, every: None })),
         network: NetworkConfig { width: 6, modes: 4, layers: 1, embed: 8, ..spectral.network },
         train: TrainConfig { steps: 150, batch: 16, validate_every: 25, warmup: 10, ..spectral.train },
         sampler: SamplerConfig { steps, ..spectral.sampler },
@@ -106,7 +107,7 @@ fn networks_of_one_law_are_not_drawn_from_as_another() {
 fn what_fits_no_residual_or_generator_is_refused_by_name() {
     let mut config = Config::preset(Preset::Smoke);
     let mut right = config.models["spectral"].clone();
-    right.base = Some(Base::Quadratic { isotropic: false });
+    right.base = Some(Base::Quadratic(Quadratic { isotropic: false, every: None }));
     config.models.insert("own".into(), right);
     config.validate().unwrap();
     let generator = Law::Generator { score: ProperScore::Energy };

@@ -94,7 +94,15 @@ fn learn(
     let stats = Stats { w_rms: rms(&train.w), h_rms: rms(&train.h), known_rms: 1.0 };
     let workers = Workers::new(threads).unwrap();
     let seeds = SeedTree::new(1).child("train");
-    let job = TrainingJob { train: &train, validation: &validation, stats, seeds, workers: &workers, device: "cpu" };
+    let job = TrainingJob {
+        train: &train,
+        validation: &validation,
+        stats,
+        seeds,
+        workers: &workers,
+        device: "cpu",
+        stream: None,
+    };
     let mut run = Run { label: "tiny", folder, progress: &mut |_| (), stop };
     if model.latent.first_phase().is_some() {
         let first = folder.join("autoencoder");

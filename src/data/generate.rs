@@ -9,7 +9,7 @@ use super::part::Part;
 use super::record::Recorder;
 use super::source::adopt;
 use super::split::{NAMES, Split, name_axes};
-use super::{SPLITS, STATS};
+use super::{Pairs, SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
 use crate::config::{Config, some_steps, whole_steps};
 use crate::error::{Error, Result, goes_on};
@@ -67,9 +67,14 @@ struct Snapshots {
 }
 
 impl Snapshots {
-    fn new(Config { flow, data, .. }: &Config) -> Result<Self> {
+    fn new(config: &Config) -> Result<Self> {
+        let Config { flow, data, .. } = config;
+        Self::every(config, some_steps("data.interval", data.interval, flow.dt)?)
+    }
+
+    /// `stride` steps apart.
+    fn every(Config { flow, data, .. }: &Config, stride: usize) -> Result<Self> {
         let burn_in = whole_steps("data.burn_in", data.burn_in, flow.dt)?;
-        let stride = some_steps("data.interval", data.interval, flow.dt)?;
         // The end need be no multiple of the step: it is where nothing is kept any more.
         let end = (data.final_time / flow.dt).round() as usize;
         Ok(Self { burn_in, stride, count: end.saturating_sub(burn_in).div_ceil(stride).max(1) })
@@ -193,15 +198,27 @@ fn simulate(
     let jobs: Vec<usize> = (0..open.len()).collect();
     let run = |job: usize, done: &AtomicUsize| {
         let item = open[job];
-        let part = trajectory(config, snapshots, item, done).map_err(|error| of_trajectory(item.name(), error))?;
+        let seeds = seeds(config, item.split).child(item.index);
+        let part = trajectory(config, snapshots, &seeds, done).map_err(|error| of_trajectory(item.name(), error))?;
         part.write(&folder.join(item.file()))
     };
     run_all(&task, &jobs, run, |_, ()| Ok(()), progress)
 }
 
+/// Pairs `every` so many solver steps between burn-in and final time of a trajectory that is stored nowhere: number `index` of the
+/// node `data/stream`.
+///
+/// # Errors
+/// [`Error::Config`] for impossible settings, [`Error::BlowUp`] with the trajectory that failed.
+pub fn stream(config: &Config, every: usize, index: usize) -> Result<Pairs> {
+    let seeds = config.seeds().child("data").child("stream").child(index);
+    let part = trajectory(config, Snapshots::every(config, every)?, &seeds, &AtomicUsize::new(0));
+    let [w, h, _] = part.map_err(|error| of_trajectory(format!("stream/{index}"), error))?.fields;
+    Ok(Pairs { trajectories: 1, per_trajectory: w.dim().0, w, h })
+}
+
 /// Simulates one trajectory.
-fn trajectory(config: &Config, snapshots: Snapshots, item: Item, counter: &AtomicUsize) -> Result<Part> {
-    let seeds = seeds(config, item.split).child(item.index);
+fn trajectory(config: &Config, snapshots: Snapshots, seeds: &SeedTree, counter: &AtomicUsize) -> Result<Part> {
     let mut solver = Solver::new(&config.flow)?;
     solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
     let mut noise = (config.flow.noise.sigma > 0.0).then(|| seeds.child("noise").stream());

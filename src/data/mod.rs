@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array3;
 
 pub use fields::{FieldSet, start_field, start_pair};
-pub use generate::{Options, generate, parse_shard};
+pub use generate::{Options, generate, parse_shard, stream};
 pub use record::Recorder;
 pub use source::resolve;
 pub use split::Split;

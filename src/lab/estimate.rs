@@ -56,7 +56,7 @@ pub(super) fn trajectories(config: &Config) -> usize {
 /// The model of a training stage, and its training there; none where the weights are read or solved for.
 pub(super) fn train_of<'a>(config: &'a Config, stage: &Stage) -> Option<(&'a ModelConfig, &'a TrainConfig)> {
     let model = config.models.get(&stage.label)?;
-    if config.checkpoints.contains_key(&stage.label) || matches!(model.law, Law::Quadratic { .. }) {
+    if config.checkpoints.contains_key(&stage.label) || matches!(model.law, Law::Quadratic(_)) {
         return None;
     }
     let train = if stage.kind == StageKind::Autoencoder { model.latent.first_phase()? } else { &model.train };

@@ -1,6 +1,7 @@
 //! From pairs of fields to a trained model, whatever its latent space and its law.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 
 use ndarray::{Array3, ArrayView2};
 
@@ -10,12 +11,12 @@ use super::engine::{LOG_FILE, Outcome, Run, fit};
 use super::joint::Joint;
 use super::log::Log;
 use super::parallel::Workers;
-use super::quadratic::{self, Solution};
+use super::quadratic::{self, Solution, Source};
 use super::score::Score;
 use super::setup::Setup;
 use super::state::State;
 use super::terms::LossTerms;
-use crate::config::{Base, Law, ModelConfig, Precision, TrainConfig};
+use crate::config::{self, Base, Law, ModelConfig, Precision, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::latent::{Whitening, autoencoder, mode_std, networks};
@@ -43,6 +44,17 @@ pub struct TrainingJob<'a> {
     pub workers: &'a Workers,
     /// `cpu` or `cuda`.
     pub device: &'a str,
+    /// Pairs beyond the stored ones; none where nothing can be simulated.
+    pub stream: Option<Stream<'a>>,
+}
+
+/// Pairs from running solvers.
+#[derive(Clone, Copy)]
+pub struct Stream<'a> {
+    /// Trajectories.
+    pub trajectories: usize,
+    /// Pairs so many steps apart of the trajectory of an index ([`crate::data::stream`]).
+    pub simulate: &'a (dyn Fn(usize, usize) -> Result<Pairs> + Sync),
 }
 
 /// A trained model, and how its latent space is used.
@@ -81,14 +93,14 @@ impl TrainingJob<'_> {
         let samples = |pairs| self.reduced(model, pairs);
         let (train, validation) = (samples(self.train)?, samples(self.validation)?);
         let latents = diagnostics(&validation);
-        if let Law::Quadratic { isotropic } = model.law {
-            return self.quadratic(model, isotropic, [&train, &validation], latents, run);
+        if let Law::Quadratic(how) = model.law {
+            return self.quadratic(model, how, [&train, &validation], latents, run);
         }
-        let Some(Base::Quadratic { isotropic }) = model.base else {
+        let Some(Base::Quadratic(how)) = model.base else {
             return self.score(model, (&train, &validation), self.empty(model), latents, run);
         };
         // Solved again by a run that goes on: seconds.
-        let Some((base, _)) = self.solved(model, isotropic, [&train, &validation], run)? else { return Ok(None) };
+        let Some((base, _)) = self.solved(model, how, [&train, &validation], run)? else { return Ok(None) };
         let whitened = |samples, name: &str| self.whitened(&base, samples, &self.seeds.child("whitening").child(name));
         let samples = (&whitened(train, "train")?, &whitened(validation, "validation")?);
         self.score(model, samples, base, latents, run)
@@ -98,12 +110,12 @@ impl TrainingJob<'_> {
     fn quadratic(
         &self,
         model: &ModelConfig,
-        isotropic: bool,
+        how: config::Quadratic,
         [train, validation]: [&Samples; 2],
         latents: [LatentDiagnostics; 2],
         run: &mut Run,
     ) -> Result<Option<TrainedModel>> {
-        let Some((checkpoint, solution)) = self.solved(model, isotropic, [train, validation], run)? else {
+        let Some((checkpoint, solution)) = self.solved(model, how, [train, validation], run)? else {
             return Ok(None);
         };
         Log::resume(&run.folder.join(LOG_FILE), 0)?.solved(solution.loss, solution.ridge)?;
@@ -116,7 +128,7 @@ impl TrainingJob<'_> {
     fn solved(
         &self,
         model: &ModelConfig,
-        isotropic: bool,
+        how: config::Quadratic,
         [train, validation]: [&Samples; 2],
         run: &mut Run,
     ) -> Result<Option<(Checkpoint, Solution)>> {
@@ -124,7 +136,18 @@ impl TrainingJob<'_> {
         let Some(Network::Quadratic(desc)) = networks.get(&Role::Regression) else {
             return Err(Error::config("law", "the quadratic law is solved in a spectral latent"));
         };
-        let solution = quadratic::solve(desc, isotropic, [train, validation], self.workers, run)?;
+        let simulated = |every: NonZero<usize>, index: usize| {
+            let Some(stream) = &self.stream else {
+                return Err(Error::config("law.quadratic.every", format!("{every}; nothing is simulated here")));
+            };
+            self.reduced(model, &(stream.simulate)(every.get(), index)?)
+        };
+        let make = how.every.map(|every| move |index| simulated(every, index));
+        let source = match &make {
+            None => Source::Stored(train),
+            Some(make) => Source::Made(self.stream.map_or(1, |stream| stream.trajectories), make),
+        };
+        let solution = quadratic::solve(desc, how.isotropic, &source, validation, self.workers, run)?;
         let Some(solution) = solution else { return Ok(None) };
         let mut checkpoint = self.empty(model);
         let residuals = quadratic::residuals(desc, &solution.weights, train, self.workers)?;

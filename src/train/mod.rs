@@ -40,7 +40,7 @@ mod terms;
 
 pub use diagnostics::LatentDiagnostics;
 pub use engine::{LOG_FILE, Outcome, Run, STATE_FILE, fit, learning_rate};
-pub use learn::{TrainedModel, TrainingJob};
+pub use learn::{Stream, TrainedModel, TrainingJob};
 pub use objective::{Loss, Objective};
 pub(crate) use pace::time_steps;
 pub use parallel::{Workers, chunk_range};

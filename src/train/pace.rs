@@ -30,6 +30,8 @@ pub(crate) fn time_steps(
         (train.steps, train.validate_every, train.patience) = (usize::MAX / 2, usize::MAX / 2, 0);
     };
     forever(&mut model.train);
+    // What a network is trained on does not change its pace.
+    model.base = None;
     let first = model.latent.first_phase_mut().filter(|_| autoencoder).map(|train| {
         forever(train);
         train.batch
@@ -49,6 +51,7 @@ pub(crate) fn time_steps(
         seeds: SeedTree::new(0).child("bench"),
         workers: &workers,
         device: "cpu",
+        stream: None,
     };
     let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
     let mut marks = Vec::with_capacity(steps + 1);

@@ -31,8 +31,10 @@ const RIDGES: [f64; 7] = [1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2];
 /// Samples whose terms are multiplied at a time: some hundred rows that fit the cache.
 const BLOCK: usize = 32;
 
-/// Wavenumbers that are solved between two looks at whether to stop.
+/// Wavenumbers whose sums are made between two looks at whether to stop.
 const TOGETHER: usize = 16;
+/// Blocks of samples that are made and held in memory at a time.
+const AT_ONCE: usize = 4;
 
 /// A term of Ĥ_k: ω̂_k, or ω̂_p ω̂_q with p + q = k and p before q.
 type Term = (Wavenumber, Option<Wavenumber>);
@@ -76,12 +78,21 @@ pub(super) struct Solution {
     pub loss: [f64; 2],
 }
 
+/// Where the training samples come from.
+pub(super) enum Source<'a> {
+    /// All of them are there.
+    Stored(&'a Samples),
+    /// So many blocks, each made when it is its turn and forgotten.
+    Made(usize, &'a (dyn Fn(usize) -> Result<Samples> + Sync)),
+}
+
 /// Solves for the coefficients of `desc`, one wavenumber a thread, so that bits do not depend on their number; `None` where the run is
 /// asked to stop, with nothing to go on from: minutes at most.
 pub(super) fn solve(
     desc: &Quadratic,
     isotropic: bool,
-    [train, validation]: [&Samples; 2],
+    train: &Source,
+    validation: &Samples,
     workers: &Workers,
     run: &mut Run,
 ) -> Result<Option<Solution>> {
@@ -89,18 +100,34 @@ pub(super) fn solve(
     // With the symmetries of the square an eighth of the plane stands for all of it.
     let outputs = desc.outputs().filter(|&[x, y]| !isotropic || (0 <= y && y <= x));
     let systems: Vec<System> = outputs.map(|k| System::new(desc, k, symmetries)).collect();
-    let [train, validation] = [train, validation].map(|samples| Modes::of(desc, samples));
-    let mut solved = Vec::with_capacity(systems.len());
-    let mut meter = Meter::new(run.label, systems.len());
-    for some in systems.chunks(TOGETHER) {
-        if (run.stop)(0) {
-            return Ok(None);
-        }
-        solved.extend(workers.map(some.len(), |at| some[at].solve(&train, &validation))?);
-        if meter.due(solved.len(), true) {
-            (run.progress)(&meter.line(solved.len(), &format!(" {}/{} wavenumbers", solved.len(), systems.len())));
+    let blocks = if let Source::Made(blocks, _) = *train { blocks } else { 1 };
+    let mut sums: Vec<Sums> = systems.iter().map(|system| Sums::none(system.terms.len())).collect();
+    let all = systems.len() * blocks.div_ceil(AT_ONCE);
+    let (mut meter, mut done) = (Meter::new(run.label, all), 0);
+    for first in (0..blocks).step_by(AT_ONCE) {
+        let modes = match train {
+            Source::Stored(samples) => vec![Modes::of(desc, samples)],
+            Source::Made(_, make) => {
+                let count = AT_ONCE.min(blocks - first);
+                workers.map(count, |at| make(first + at).map(|samples| Modes::of(desc, &samples)))?
+            }
+        };
+        for (some, sums) in systems.chunks(TOGETHER).zip(sums.chunks_mut(TOGETHER)) {
+            if (run.stop)(0) {
+                return Ok(None);
+            }
+            for modes in &modes {
+                let more = workers.map(some.len(), |at| Ok(some[at].sums(modes)))?;
+                sums.iter_mut().zip(more).for_each(|(sums, more)| sums.add(&more));
+            }
+            done += some.len();
+            if meter.due(done, true) {
+                (run.progress)(&meter.line(done, &format!(" {done}/{all} sums of wavenumbers")));
+            }
         }
     }
+    let validation = Modes::of(desc, validation);
+    let solved = workers.map(systems.len(), |at| systems[at].solve(&sums[at], &systems[at].sums(&validation)))?;
     let loss = |ridge: usize, set: usize| solved.iter().map(|candidates| candidates[ridge].loss[set]).sum::<f64>();
     let best = (0..RIDGES.len()).min_by(|&a, &b| loss(a, 1).total_cmp(&loss(b, 1))).unwrap_or(0);
     let mut known: HashMap<Term, f64> = HashMap::new();
@@ -221,7 +248,7 @@ impl System {
 
     fn sums(&self, modes: &Modes) -> Sums {
         let count = self.terms.len();
-        let mut sums = Sums { gram: Mat::zeros(count, count), right: vec![0.0; count], square: 0.0, count: 0 };
+        let mut sums = Sums::none(count);
         // Where the factors of every term lie, and its sign, image by image.
         let images: Vec<(_, Vec<_>)> = self
             .images
@@ -262,8 +289,7 @@ impl System {
     }
 
     /// One candidate for each of [`RIDGES`].
-    fn solve(&self, train: &Modes, validation: &Modes) -> Result<Vec<Candidate>> {
-        let [train, validation] = [train, validation].map(|modes| self.sums(modes));
+    fn solve(&self, train: &Sums, validation: &Sums) -> Result<Vec<Candidate>> {
         let count = self.terms.len();
         // Terms in units of their root mean square; one that is always zero gets no coefficient.
         let scale: Vec<f64> =
@@ -281,7 +307,7 @@ impl System {
             let right = Mat::from_fn(count, 1, |i, _| train.right[i] * scale[i]);
             let solution = factors.solve(&right);
             let coefficients: Vec<f64> = (0..count).map(|i| solution[(i, 0)] * scale[i]).collect();
-            let loss = [&train, &validation].map(|sums| self.orbit as f64 * sums.error(&coefficients));
+            let loss = [train, validation].map(|sums| self.orbit as f64 * sums.error(&coefficients));
             Ok(Candidate { coefficients, loss })
         };
         RIDGES.iter().map(candidate).collect()
@@ -289,6 +315,17 @@ impl System {
 }
 
 impl Sums {
+    fn none(terms: usize) -> Self {
+        Self { gram: Mat::zeros(terms, terms), right: vec![0.0; terms], square: 0.0, count: 0 }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.gram += &other.gram;
+        self.right.iter_mut().zip(&other.right).for_each(|(sum, more)| *sum += more);
+        self.square += other.square;
+        self.count += other.count;
+    }
+
     /// Mean of |H − x·terms|².
     fn error(&self, x: &[f64]) -> f64 {
         let mut error = self.square;

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::engine::{Run, STATE_FILE};
-use super::learn::{TrainedModel, TrainingJob};
+use super::learn::{Stream, TrainedModel, TrainingJob};
 use super::parallel::Workers;
 use crate::artifact::{Artifact, Begun, Store, Work, write_atomically};
 use crate::config::{Config, SHORT, Stage, StageKind};
-use crate::data::{Dataset, Pairs};
+use crate::data::{self, Dataset, Pairs};
 use crate::error::{Error, Result, goes_on};
 use crate::nets::Checkpoint;
 use crate::rng::SeedTree;
@@ -106,6 +106,8 @@ impl Bench<'_, '_> {
             None => [self.data.train.load()?, self.data.validation.load()?],
         };
         let seeds = self.seeds(stage);
+        let simulate = |every, index| data::stream(self.config, every, index);
+        let simulated = self.config.data.source.is_none();
         let job = TrainingJob {
             train: &train,
             validation: &validation,
@@ -113,6 +115,7 @@ impl Bench<'_, '_> {
             seeds: seeds.clone(),
             workers: &self.workers,
             device: self.controls.device,
+            stream: simulated.then_some(Stream { trajectories: self.config.data.train, simulate: &simulate }),
         };
         let label = if stage.kind == StageKind::Autoencoder {
             format!("{} (autoencoder)", self.model)

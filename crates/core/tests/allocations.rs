@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use counting::ALLOCATIONS;
 use lacuna_core::closure::{Closure, Learned};
-use lacuna_core::config::{Base, Config, LatentConfig, Law, Padding, Preset, ProperScore, SamplerKind, Variant};
+use lacuna_core::config::{self, Base, Config, LatentConfig, Law, Padding, Preset, ProperScore, SamplerKind, Variant};
 use lacuna_core::latent::{self, Space};
 use lacuna_core::nets::{
     Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Quadratic, QuadraticProgram,
@@ -96,7 +96,7 @@ fn checkpoint(latent: &LatentConfig) -> Checkpoint {
 /// A generator of a whitened residual on 32² points.
 fn residual() -> Checkpoint {
     let mut made = checkpoint(&LatentConfig::Spectral { n: 16 });
-    made.model.base = Some(Base::Quadratic { isotropic: true });
+    made.model.base = Some(Base::Quadratic(config::Quadratic { isotropic: true, every: None }));
     made.model.law = Law::Generator { score: ProperScore::Energy };
     made.networks = latent::networks(&made.model, 32)
         .unwrap()

@@ -161,11 +161,13 @@ exhibits! {
     /// The draws of the models of `study.samplers` with other settings of the published sampler: the pseudo-time *tau_max* at which it
     /// starts, and its *steps*; scores as in [`Exhibit::Offline`].
     SamplerStudy => published::sampler_study, [table("sampler-study")], &[Need::ExactLaw, Need::Samplers];
-    /// One law by every transport, in few evaluations and in many, from `study.few_steps`, and by the models that need one: what a
-    /// draw costs (*ms/draw*, one thread) and how far its CRPS is above the exact law's. Columns of its table: *transport*, *steps*,
-    /// *evaluations* of the network for a draw; scores as in [`Exhibit::Offline`].
-    FewSteps => transports::few_steps, [chart("few-steps"), table("few-steps")], &[Need::ExactLaw, Need::FewSteps];
-    /// As [`Exhibit::FewSteps`]: the spread of the draws over the exact law's against the evaluations of a draw; 1 is right.
+    /// One law by every transport, in few evaluations and in many, from `study.few_steps`, and by the models that need one. Columns:
+    /// *transport*; *steps*; *evaluations* of the network for a draw, and *ms/draw*, what it costs on one thread; scores as in
+    /// [`Exhibit::Offline`].
+    FewSteps => transports::few_steps, [table("few-steps")], &[Need::ExactLaw, Need::FewSteps];
+    /// Of [`Exhibit::FewSteps`]: CRPS above the exact law's against the cost of a draw.
+    FewStepsCost => transports::few_steps_cost, [chart("few-steps-cost")], &[Need::ExactLaw, Need::FewSteps];
+    /// Of [`Exhibit::FewSteps`]: spread of the draws over the exact law's against the evaluations of a draw; 1 is right.
     FewStepsSpread => transports::few_steps_spread, [chart("few-steps-spread")], &[Need::ExactLaw, Need::FewSteps];
     /// What holds a jointly trained latent up: short trainings with other weights of the KL and of the score term
     /// (`study.weights`). Spread of the H latents against reconstruction error, one line for each weight of the score; to the left latents
@@ -288,6 +290,7 @@ impl<'a> Exhibit<'a> {
             Self::Frontier,
             Self::SamplerStudy,
             Self::FewSteps,
+            Self::FewStepsCost,
             Self::FewStepsSpread,
             Self::LossWeights,
             Self::Claim,

@@ -29,7 +29,7 @@ impl Point {
             Law::Diffusion => model.transport.name().replace('-', " "),
             Law::Generator { .. } => "generator".into(),
             Law::Mean => "mean".into(),
-            Law::Gaussian | Law::Quadratic { .. } => "mean + Gaussian noise".into(),
+            Law::Gaussian | Law::Quadratic(_) => "mean + Gaussian noise".into(),
         };
         let evaluations = steps.map_or(1, |steps| match model.sampler.kind {
             // Two a step, but one in the last.
@@ -74,12 +74,17 @@ pub(super) fn few_steps(lab: &Lab) -> Result<Made> {
     for metric in SCORES {
         columns.extend(eval::estimates(metric.name, points.iter().map(|point| point.scores.of(metric))));
     }
+    let caption = "Draws by every transport, in few steps and in many, and of models that need one evaluation, against the exact law.";
+    Ok(Made::table(Table::new("few-steps", caption, columns)?, parents))
+}
+
+pub(super) fn few_steps_cost(lab: &Lab) -> Result<Made> {
+    let (points, parents) = points(lab)?;
     let caption = "CRPS of draws above the exact law's against what a draw costs on one thread: diffusions along a line from few \
                    steps to many, one mark for what needs one evaluation.";
-    let chart = Chart::new("few-steps", "cost of a draw (ms, one thread)", "CRPS over the exact law's, less 1");
+    let chart = Chart::new("few-steps-cost", "cost of a draw (ms, one thread)", "CRPS over the exact law's, less 1");
     let excess = |point: &Point| (point.scores.ms_per_draw, point.scores.of(&CRPS_OVER_EXACT).value - 1.0);
-    let figure = chart.log_x().log_y().with(curves(&points, excess)).draw()?;
-    Ok(Made::figure(figure, caption, parents).beside(Table::new("few-steps", caption, columns)?))
+    Ok(Made::figure(chart.log_x().log_y().with(curves(&points, excess)).draw()?, caption, parents))
 }
 
 pub(super) fn few_steps_spread(lab: &Lab) -> Result<Made> {

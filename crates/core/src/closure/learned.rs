@@ -153,7 +153,7 @@ impl Learned {
                     start: SeedTree::new(0).child("closure").child("mean").stream(),
                 }
             }
-            law @ (Law::Mean | Law::Gaussian | Law::Quadratic { .. }) => {
+            law @ (Law::Mean | Law::Gaussian | Law::Quadratic(_)) => {
                 let noise = match law.has_residual() {
                     true => Some(Box::new(ModeNoise::new(spectrum_of_residual(checkpoint, n)?, n))),
                     false => None,
@@ -165,11 +165,11 @@ impl Learned {
             Law::Diffusion | Law::Generator { .. } => transport.name().replace('-', " "),
             Law::Mean => "regression".into(),
             Law::Gaussian => "regression + Gaussian noise".into(),
-            Law::Quadratic { .. } => "quadratic terms + Gaussian noise".into(),
+            Law::Quadratic(_) => "quadratic terms + Gaussian noise".into(),
         };
         let (law, base) = match model.base {
             None => (law, None),
-            Some(Base::Quadratic { .. }) => {
+            Some(Base::Quadratic(_)) => {
                 (format!("{law} of the quadratic closure's residual"), Some(Box::new(Whitened::new(checkpoint, n)?)))
             }
         };

@@ -26,7 +26,8 @@ use crate::file::hex;
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
 pub use latent::{LatentConfig, LatentLoss, LatentTraining, Padding, halvings};
 pub use model::{
-    Base, Law, LearningRate, ModelConfig, NetworkConfig, Precision, ProperScore, TrainConfig, TransportKind, Variant,
+    Base, Law, LearningRate, ModelConfig, NetworkConfig, Precision, ProperScore, Quadratic, TrainConfig, TransportKind,
+    Variant,
 };
 pub use presets::Preset;
 pub use sampler::{SamplerConfig, SamplerKind};

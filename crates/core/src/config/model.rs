@@ -1,5 +1,7 @@
 //! Models of p(H | ω): latent spaces, laws, networks, training and sampling.
 
+use std::num::NonZero;
+
 use serde::{Deserialize, Serialize};
 
 use super::{LatentConfig, SamplerConfig};
@@ -35,7 +37,7 @@ impl ModelConfig {
     pub fn quadratic(n: usize, isotropic: bool) -> Self {
         Self {
             latent: LatentConfig::Spectral { n },
-            law: Law::Quadratic { isotropic },
+            law: Law::Quadratic(Quadratic { isotropic, every: None }),
             network: NetworkConfig::default(),
             train: TrainConfig::default(),
             sampler: SamplerConfig::default(),
@@ -104,11 +106,20 @@ pub enum Law {
     },
     /// As [`Law::Gaussian`], the regression being the least-squares fit of all linear and quadratic terms in ω
     /// ([`crate::nets::Quadratic`]) that a spectral latent holds: solved in closed form, no network and no training.
-    Quadratic {
-        /// Whether the law commutes with rotations by 90° and with reflections (under which vorticity changes its sign), as those of
-        /// an isotropic filter or of advection do: every pair then counts four times.
-        isotropic: bool,
-    },
+    Quadratic(Quadratic),
+}
+
+/// How the quadratic closure is solved for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quadratic {
+    /// Whether the law commutes with rotations by 90° and with reflections (under which vorticity changes its sign), as those of
+    /// an isotropic filter or of advection do: every pair then counts four times.
+    pub isotropic: bool,
+    /// Learns from pairs so many solver steps apart, of as many further trajectories as there are for training, which are simulated
+    /// meanwhile and stored nowhere; without, from the stored pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<NonZero<usize>>,
 }
 
 /// Proper scores of draws x, x' of a latent against the truth z,
@@ -134,10 +145,7 @@ pub enum ProperScore {
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// The regression of [`Law::Quadratic`], in the model's spectral latent.
-    Quadratic {
-        /// As in [`Law::Quadratic`].
-        isotropic: bool,
-    },
+    Quadratic(Quadratic),
 }
 
 impl Law {
@@ -148,7 +156,7 @@ impl Law {
 
     /// Whether draws are a regression plus Gaussian noise of the residual's spectrum.
     pub fn has_residual(self) -> bool {
-        matches!(self, Self::Gaussian | Self::Quadratic { .. })
+        matches!(self, Self::Gaussian | Self::Quadratic(_))
     }
 }
 

@@ -5,8 +5,8 @@ use super::limits::{
     BATCH, CHANNELS, EMBEDDING, GRID, LAYERS, MEMBERS, SAMPLING_STEPS, STEPS, VALUES, WEIGHTS, name, product, within,
 };
 use super::{
-    Config, FilterConfig, FlowConfig, Hold, LatentConfig, Law, LearningRate, MissingTerm, ModelConfig, RolloutConfig,
-    TrainConfig, TransportKind, halvings,
+    Base, Config, FilterConfig, FlowConfig, Hold, LatentConfig, Law, LearningRate, MissingTerm, ModelConfig, Quadratic,
+    RolloutConfig, TrainConfig, TransportKind, halvings,
 };
 use crate::error::{Error, Result, shown};
 
@@ -192,12 +192,24 @@ impl Config {
             );
             return Err(Error::config(field("base"), what));
         }
+        let solved = match (model.law, model.base) {
+            (Law::Quadratic(quadratic), _) => Some(("law.quadratic", quadratic)),
+            (_, Some(Base::Quadratic(quadratic))) => Some(("base.quadratic", quadratic)),
+            _ => None,
+        };
+        if let Some((part, Quadratic { every: Some(every), .. })) = solved {
+            within(field(&format!("{part}.every")), every.get(), 1..=STEPS)?;
+            if self.data.source.is_some() {
+                let what = format!("{every}; pairs of one's own are not simulated, leave it out");
+                return Err(Error::config(field(&format!("{part}.every")), what));
+            }
+        }
         if let Law::Generator { .. } = model.law
             && model.sampler != Default::default()
         {
             return Err(Error::config(field("sampler"), "a generator is drawn by one evaluation, leave it out"));
         }
-        if let Law::Quadratic { .. } = model.law {
+        if let Law::Quadratic(_) = model.law {
             if model.latent.truncation().is_none() {
                 let what = format!("{}; the quadratic law is solved in a spectral latent", model.latent);
                 return Err(Error::config(field("latent"), what));
@@ -267,7 +279,7 @@ impl ModelConfig {
     pub fn check_sizes(&self, path: &str) -> Result<()> {
         let field = |rest: &str| format!("{path}.{rest}");
         within(field("latent.n"), self.latent.n(GRID), 2..=GRID)?;
-        if let Law::Quadratic { .. } = self.law {
+        if let Law::Quadratic(_) = self.law {
             return Ok(());
         }
         let network = &self.network;

@@ -51,7 +51,7 @@ pub fn autoencoder(latent: &LatentConfig, grid: usize) -> Result<Option<Conv>> {
 /// As [`autoencoder`].
 pub fn networks(model: &ModelConfig, grid: usize) -> Result<BTreeMap<Role, Network>> {
     let mut networks = BTreeMap::new();
-    let solved = matches!(model.law, Law::Quadratic { .. });
+    let solved = matches!(model.law, Law::Quadratic(_));
     if solved || model.base.is_some() {
         networks.insert(Role::Regression, Network::Quadratic(Quadratic { modes: model.latent.n(grid) / 2 - 1 }));
     }

@@ -36,7 +36,7 @@ impl Role {
         match law {
             Law::Diffusion => Self::Score,
             Law::Generator { .. } => Self::Generator,
-            Law::Mean | Law::Gaussian | Law::Quadratic { .. } => Self::Regression,
+            Law::Mean | Law::Gaussian | Law::Quadratic(_) => Self::Regression,
         }
     }
 

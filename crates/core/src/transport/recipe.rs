@@ -45,7 +45,7 @@ impl Recipe {
             normalised: !published,
             projection: match model.law {
                 // The residual says what the mean mode has: nothing of advection, a sixteenth of the variance of the published noise.
-                Law::Quadratic { .. } => Projection::DEALIASED,
+                Law::Quadratic(_) => Projection::DEALIASED,
                 _ if model.base.is_some() => Projection::DEALIASED,
                 _ if published => Projection::NONE,
                 _ => Projection::FULL,

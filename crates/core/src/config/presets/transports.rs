@@ -24,7 +24,7 @@ pub(super) fn transports() -> Config {
     // one finds no more: bias 0.0067 with width 8, 0.0072 with 12 and two layers, 0.0076 with 24 and three.
     let residual = ModelConfig {
         latent: LatentConfig::Spectral { n: 24 },
-        base: Some(Base::Quadratic { isotropic: true }),
+        base: Some(Base::Quadratic(Quadratic { isotropic: true, every: None })),
         network: NetworkConfig { width: 8, modes: 4, layers: 1, embed: 8, ..spectral.network.clone() },
         train: TrainConfig { steps: 600, learning_rate: 3e-3, ..spectral.train.clone() },
         sampler: SamplerConfig { steps: 20, ..SamplerConfig::default() },
