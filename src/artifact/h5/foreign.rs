@@ -21,7 +21,7 @@ use crate::stop;
 const PATIENCE: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 4 << 20;
 /// Address space of the reading process: for a small file, and for any. Beyond the former it has what a compressed file expands to.
-const MEMORY: [u64; 2] = [2 << 30, 8 << 30];
+const MEMORY: [u64; 2] = [1 << 30, 8 << 30];
 /// Bytes of numbers that it reads at once.
 const BLOCK: usize = 64 << 20;
 /// Name of the command that reads.
