@@ -81,7 +81,7 @@ fuzz: $(SYSTEM) ## Read 5,000 damaged or crafted inputs and kill 100 runs; `make
 	LACUNA_FUZZ_INPUTS=$(or $(INPUTS),5000) LACUNA_FUZZ_KILLS=$(or $(KILLS),100) \
 	  $(CARGO) test --release --workspace --test integration fuzz:: -- --nocapture --test-threads 1
 
-inject: $(SYSTEM) ## Run every command with an error at one file call after the other; `make test` does a few (TRIALS= of each command, ONLY=)
+inject: $(SYSTEM) ## Run every command with an error at one file call after the other; `make test` does a few (TRIALS= of each command, ONLY=data,run)
 	LACUNA_INJECT_TRIALS=$(or $(TRIALS),1000000) LACUNA_INJECT_ONLY="$(ONLY)" \
 	  $(CARGO) test --release --workspace --test integration inject:: -- --nocapture
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use lacuna::artifact::h5;
 use lacuna::config::Axes;
 use lacuna::data::{FieldSet, Split};
+use lacuna::import::pytorch::{Kind, import};
+use lacuna::nets::Checkpoint;
 use ndarray::{Array2, Array3};
 
 use crate::fields::rough;
@@ -276,5 +278,21 @@ fn files_at_which_the_hdf5_library_crashes_are_errors() {
         refused(&[&["simulate", "--init", file, "--dataset", "w"], &run[..]].concat());
         refused(&[&["simulate", "--restart", file], &run[..]].concat());
         refused(&["data", "--preset", "smoke", "--from", file]);
+    }
+}
+
+#[test]
+fn pointers_of_git_lfs_are_named_whatever_they_stand_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    std::fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3646\n").unwrap();
+    let said = [
+        h5::open(&path).unwrap_err(),
+        Checkpoint::load(&path).unwrap_err(),
+        Checkpoint::load(folder.path()).unwrap_err(),
+        import(&path, Kind::Score).unwrap_err(),
+    ];
+    for error in said.map(|error| error.to_string()) {
+        assert!(error.contains("model.safetensors") && error.contains("git lfs pull"), "{error}");
     }
 }

@@ -285,7 +285,6 @@ fn state_dicts_that_cannot_be_read_are_called_what_they_are() {
         let error = import(&path, Kind::Score).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains("score.pth") && error.len() < 1000, "{words}: {error}");
     };
-    refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3646\n", "git lfs pull");
     refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "before PyTorch 1.6");
     refused(b"\x89HDF\r\n\x1a\n", "neither a zip archive");
     let plain = arrays("score.pth", Kind::Score);

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ndarray::{Array3, Array4, Axis, s};
+use lacuna::spectral::{Grid, irfft2, rfft2};
+use ndarray::{Array2, Array3, Array4, Axis, s};
 
 use crate::fields::rough;
 
@@ -164,4 +165,27 @@ fn inputs_and_results_are_not_replaced_and_other_files_are_refused() {
     assert!(!folder.join("next.h5").exists());
     simulate(folder, "--init @odd.h5 --dataset matlab --axes xy --steps 1 --every 1 --no-noise --out @next.h5")
         .unwrap();
+}
+
+#[test]
+fn start_fields_beyond_the_mask_are_said_to_alias() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.h5");
+    let white = Array2::from_shape_fn((16, 16), |(i, j)| ((7 * i + 11 * j * j) % 13) as f64);
+    let (spectrum, grid) = (rfft2(white.view()), Grid::new(16, 1.0).unwrap());
+    let mut kept = spectrum.clone();
+    grid.dealias(&mut kept);
+    let file = hdf5::File::create(&path).unwrap();
+    for (name, field) in [("white", white), ("kept", irfft2(&kept, 16))] {
+        file.new_dataset_builder().with_data(&field.mapv(|w| w as f32)).create(name).unwrap();
+    }
+    file.close().unwrap();
+    for (name, aliases) in [("white", true), ("kept", false)] {
+        let out = folder.path().join(format!("{name}.h5"));
+        let line =
+            format!("simulate --init {} --dataset {name} --steps 2 --every 1 --out {}", path.display(), out.display());
+        let ended = crate::cli::lacuna(folder.path(), &line.split(' ').collect::<Vec<_>>());
+        let said = crate::cli::text(&ended.stderr);
+        assert!(ended.status.success() && said.contains("modes beyond 5") == aliases, "{name}: {said}");
+    }
 }

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
 
+pub(crate) use fields::aliasing;
 pub use fields::{FieldSet, start_field, start_pair};
 pub use generate::{Options, generate, parse_shard, stream};
 pub use record::Recorder;

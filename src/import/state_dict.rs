@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::pickle::{Id, Pickle, Value};
 use crate::error::{Error, Result, shown};
-use crate::file::{WEIGHT_BYTES, read};
+use crate::file::{WEIGHT_BYTES, lfs_pointer, read};
 
 /// Keys under which checkpoints of trainings keep the state dict.
 const WRAPPINGS: [&str; 3] = ["model_state_dict", "state_dict", "model"];
@@ -97,8 +97,8 @@ pub(super) fn state_dict(path: &Path) -> Result<Arrays> {
 fn what_else(bytes: &[u8]) -> &'static str {
     /// What `torch.save` began with before version 1.6: a pickled integer of ten bytes.
     const OLD: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9";
-    if bytes.starts_with(b"version https://git-lfs") {
-        "a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
+    if let Some(pointer) = lfs_pointer(bytes) {
+        pointer
     } else if bytes.starts_with(OLD) {
         "no zip archive but the format from before PyTorch 1.6; load and save it with a later one"
     } else {

@@ -16,7 +16,7 @@ use super::{Ensemble, Reference};
 use crate::artifact::{Artifact, Begun, Store, Work, h5};
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{ClosureRef, Config, FlowConfig, MissingTerm, RolloutConfig, hash, whole_steps};
-use crate::data::{Recorder, start_field, start_pair};
+use crate::data::{Recorder, aliasing, start_field, start_pair};
 use crate::error::{Error, Result};
 use crate::flow::{Reduced, Solver, initial_vorticity};
 use crate::pool::{Task, cores, run_all, with_spinning_pool};
@@ -64,7 +64,11 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
                 let what = format!("not known yet; it is {digest}, and `data::resolve` finds it");
                 return Err(Error::config("rollout.init.sha256", what));
             }
-            start_pair(config, init, field)?
+            let (full, start) = start_pair(config, init, field)?;
+            if let Some(what) = aliasing(full.view())? {
+                progress(&format!("start field: {what}"));
+            }
+            (full, start)
         }
         None => {
             let full = start_state(config, &work, &seeds, progress)?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hdf5::types::VarLenUnicode;
 
-use super::{Numbers, open};
+use super::{EXPANSION, Numbers, has, open};
 use crate::artifact::{keep_files, program};
 use crate::config::Axes;
 use crate::error::{Error, Result, shown};
@@ -20,8 +20,8 @@ use crate::stop;
 /// Longest that the reading takes, but for a second for each `SLOWEST` bytes of the file.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 4 << 20;
-/// Address space of the reading process.
-const MEMORY: u64 = 8 << 30;
+/// Address space of the reading process: for a small file, and for any. Beyond the former it has what a compressed file expands to.
+const MEMORY: [u64; 2] = [1 << 30, 8 << 30];
 /// Bytes of numbers that it reads at once.
 const BLOCK: usize = 64 << 20;
 /// Name of the command that reads.
@@ -89,30 +89,43 @@ fn survived(program: &Path, path: &Path, names: &[String], patience: Duration) -
     match status.code() {
         // 2: a program of an earlier version, which has no such command.
         Some(0 | 2) => Ok(()),
-        Some(1) => Err(wrong(shown(said.trim()))),
+        Some(1) => {
+            let said = said.trim().trim_start_matches("error: ");
+            Err(wrong(shown(said.strip_prefix(&format!("{}: ", path.display())).unwrap_or(said))))
+        }
         _ => Err(wrong(format!(
             "the HDF5 library does not survive reading it ({status}): it is damaged, or made for that"
         ))),
     }
 }
 
-/// What the reading process does. Errors of the library are left to whoever reads the file in earnest, and says more of them.
+/// What the reading process does. Errors of datasets are left to whoever reads the file in earnest, and says more of them.
 ///
 /// # Errors
-/// No memory.
+/// No memory, or what the file holds cannot be listed: that may be for want of memory, too, which nobody else lacks.
 pub fn read_all(path: &Path, names: &[String]) -> Result<()> {
-    limit();
+    limit(std::fs::metadata(path).map_or(0, |about| about.len()));
     let Ok(file) = open(path) else { return Ok(()) };
-    for name in file.attr_names().unwrap_or_default() {
+    let unlisted = |error: hdf5::Error| Error::Hdf5 {
+        path: path.into(),
+        what: format!("what it holds cannot be listed in limited memory: it is damaged, or made for that ({error})"),
+    };
+    for name in file.attr_names().map_err(unlisted)? {
         let _ = file.attr(&name).map(|value| (value.read_scalar::<VarLenUnicode>(), value.read_raw::<f64>()));
     }
-    for name in file.member_names().unwrap_or_default() {
+    for name in file.member_names().map_err(unlisted)? {
         let _ = file.dataset(&name).map(|data| (data.shape(), data.dtype()));
     }
-    names.iter().filter(|name| file.link_exists(name)).try_for_each(|name| {
-        let outcome = read(&file, path, name);
-        outcome.or_else(|error| if error.to_string().contains("memory") { Err(error) } else { Ok(()) })
+    names.iter().try_for_each(|name| {
+        let outcome = has(&file, path, name).and_then(|there| if there { read(&file, path, name) } else { Ok(()) });
+        outcome.or_else(|error| if is_starved(&error) { Err(error) } else { Ok(()) })
     })
+}
+
+/// Whether memory has run out, of which the library may lack what it takes to say so.
+fn is_starved(error: &Error) -> bool {
+    let text = error.to_string();
+    text.contains("memory") || text.contains("Could not get errorstack")
 }
 
 fn read(file: &hdf5::File, path: &Path, name: &str) -> Result<()> {
@@ -137,10 +150,12 @@ fn read(file: &hdf5::File, path: &Path, name: &str) -> Result<()> {
     })
 }
 
-/// Limits the memory of this process.
-fn limit() {
+/// Limits the memory of this process, which reads a file of so many bytes.
+fn limit(length: u64) {
+    let [least, most] = MEMORY;
+    let memory = length.saturating_mul(EXPANSION).saturating_add(least).min(most);
     #[cfg(unix)]
-    for (what, most) in [(libc::RLIMIT_AS, MEMORY), (libc::RLIMIT_CORE, 0)] {
+    for (what, most) in [(libc::RLIMIT_AS, memory), (libc::RLIMIT_CORE, 0)] {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: both calls take one structure, which is there. Where they are refused, there is no limit.
         unsafe {

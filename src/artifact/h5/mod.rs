@@ -3,6 +3,7 @@
 mod foreign;
 mod numbers;
 
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub(crate) use foreign::{COMMAND, read_all};
 pub use numbers::Numbers;
 
 use crate::error::{Error, Result, listed, shown};
-use crate::file::{persist, temporary};
+use crate::file::{LFS_POINTER, lfs_pointer, persist, temporary};
 
 /// How often, and after what pause, a locked file is tried again: a child process takes some milliseconds to start, some hundred
 /// where compilers keep the machine busy.
@@ -94,7 +95,9 @@ pub fn open(path: &Path) -> Result<hdf5::File> {
                  HDF5_USE_FILE_LOCKING=FALSE: {text}"
             )
         } else {
-            format!("not a whole HDF5 file: {text}")
+            let mut start = Vec::new();
+            let _ = std::fs::File::open(path).and_then(|file| file.take(LFS_POINTER as u64).read_to_end(&mut start));
+            lfs_pointer(&start).map_or_else(|| format!("not a whole HDF5 file: {text}"), String::from)
         };
         Error::Hdf5 { path: path.into(), what }
     })

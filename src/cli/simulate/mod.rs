@@ -14,7 +14,7 @@ use super::output::Output;
 use crate::artifact::{h5, netcdf};
 use crate::config::limits::{STEPS, VALUES, product, within};
 use crate::config::{Axes, FlowConfig, NoiseConfig, Stepper};
-use crate::data::FieldSet;
+use crate::data::{FieldSet, aliasing};
 use crate::error::{Error, Result};
 use crate::flow::{Trajectory, run_numbered};
 use crate::pool::cores;
@@ -255,9 +255,15 @@ impl Job {
         product("--steps", &[members, snapshots, n, n], VALUES, "values")?;
         let data = file.new_dataset::<f64>().shape((members, snapshots, n, n)).create("vorticity").map_err(wrong)?;
         // The initial fields as given, not after a round trip through Fourier space; all of them before any run can fail.
+        let mut said = None;
         for i in 0..members {
-            data.write_slice(&self.field(i)?, s![i, 0, .., ..]).map_err(wrong)?;
+            let field = self.field(i)?;
+            if said.is_none() && matches!(self.from, From::Fields(..)) {
+                said = aliasing(field.view())?.map(|what| format!("simulate: field {}: {what}", self.streams[i]));
+            }
+            data.write_slice(&field, s![i, 0, .., ..]).map_err(wrong)?;
         }
+        said.as_deref().inspect(|line| warn(line));
         // Looked at often enough for progress, and at every snapshot.
         let period = (1..=LOOK.min(args.every)).rev().find(|period| args.every.is_multiple_of(*period)).unwrap_or(1);
         let state = Mutex::new((vec![1; members], 0, Meter::new("simulate", members * args.steps)));

@@ -47,6 +47,17 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
         .map_err(|error| Error::Artifact { path: path.into(), what: format!("not a text: {error}") })
 }
 
+/// What stands at the beginning of a file that Git LFS has not fetched.
+const LFS: &[u8] = b"version https://git-lfs";
+/// As many bytes of a file tell [`lfs_pointer`] enough.
+pub const LFS_POINTER: usize = LFS.len();
+
+/// What is to be said of a file that begins so if it is a pointer of Git LFS.
+pub fn lfs_pointer(bytes: &[u8]) -> Option<&'static str> {
+    let what = "a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned";
+    bytes.starts_with(LFS).then_some(what)
+}
+
 /// A digest in hexadecimal digits.
 pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -11,7 +11,7 @@ use super::{Conv, Fno, Network, Role};
 use crate::config::ModelConfig;
 use crate::config::limits::{GRID, within};
 use crate::error::{Error, Result, shown};
-use crate::file::{hex, parts, write_atomically};
+use crate::file::{hex, lfs_pointer, parts, write_atomically};
 
 /// First bytes of every checkpoint; the version follows.
 const MAGIC: &[u8] = b"lacuna checkpoint ";
@@ -303,7 +303,8 @@ impl Checkpoint {
             return Self::assemble(header.as_bytes(), |name, shape| tensors.array(name, shape)).map_err(wrong);
         }
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            return Err(wrong("not a lacuna checkpoint, nor safetensors (its first bytes are others)".into()));
+            let other = "not a lacuna checkpoint, nor safetensors (its first bytes are others)";
+            return Err(wrong(lfs_pointer(bytes).unwrap_or(other).into()));
         };
         let version: String = rest.iter().take_while(|&&b| b != b'\n').take(16).map(|&b| char::from(b)).collect();
         if version != VERSION {
