@@ -14,6 +14,7 @@ mod sampler;
 mod source;
 mod stage;
 mod study;
+mod training;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -25,15 +26,13 @@ use crate::file::hex;
 
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
 pub use latent::{LatentConfig, LatentLoss, LatentTraining, Padding, halvings};
-pub use model::{
-    Base, Law, LearningRate, ModelConfig, NetworkConfig, Precision, ProperScore, Quadratic, TrainConfig, TransportKind,
-    Variant,
-};
+pub use model::{Base, Law, ModelConfig, NetworkConfig, ProperScore, Quadratic, TransportKind, Variant};
 pub use presets::Preset;
 pub use sampler::{SamplerConfig, SamplerKind};
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, StudyConfig};
+pub use training::{LearningRate, Precision, TrainConfig};
 pub use validate::{check_grid, some_steps, whole_steps};
 
 /// Everything that determines a run's numbers.
