@@ -444,7 +444,10 @@ mod tests {
             Config::load(preset, None, &[]).unwrap();
         }
         assert!(
-            Config::load("huge", None, &[]).unwrap_err().to_string().contains("known: smoke, desk, published, paper")
+            Config::load("huge", None, &[])
+                .unwrap_err()
+                .to_string()
+                .contains("known: smoke, desk, published, transports, paper")
         );
     }
 }
