@@ -1,7 +1,6 @@
 //! From pairs of fields to a trained model, whatever its latent space and its law.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 
 use ndarray::{Array3, ArrayView2};
 
@@ -136,16 +135,12 @@ impl TrainingJob<'_> {
         let Some(Network::Quadratic(desc)) = networks.get(&Role::Regression) else {
             return Err(Error::config("law", "the quadratic law is solved in a spectral latent"));
         };
-        let simulated = |every: NonZero<usize>, index: usize| {
-            let Some(stream) = &self.stream else {
-                return Err(Error::config("law.quadratic.every", format!("{every}; nothing is simulated here")));
-            };
-            self.reduced(model, &(stream.simulate)(every.get(), index)?)
-        };
-        let make = how.every.map(|every| move |index| simulated(every, index));
-        let source = match &make {
-            None => Source::Stored(train),
-            Some(make) => Source::Made(self.stream.map_or(1, |stream| stream.trajectories), make),
+        let streamed = how.every.zip(self.stream);
+        let make =
+            streamed.map(|(every, stream)| move |index| self.reduced(model, &(stream.simulate)(every.get(), index)?));
+        let source = match (&make, self.stream) {
+            (Some(make), Some(stream)) => Source::Made(stream.trajectories, make),
+            _ => Source::Stored(train),
         };
         let solution = quadratic::solve(desc, how.isotropic, &source, validation, self.workers, run)?;
         let Some(solution) = solution else { return Ok(None) };

@@ -116,7 +116,7 @@ pub struct Quadratic {
     /// an isotropic filter or of advection do: every pair then counts four times.
     pub isotropic: bool,
     /// Learns from pairs so many solver steps apart, of as many further trajectories as there are for training, which are simulated
-    /// meanwhile and stored nowhere; without, from the stored pairs.
+    /// meanwhile and stored nowhere; without, and where the pairs are one's own, from the stored pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZero<usize>>,
 }

@@ -199,10 +199,6 @@ impl Config {
         };
         if let Some((part, Quadratic { every: Some(every), .. })) = solved {
             within(field(&format!("{part}.every")), every.get(), 1..=STEPS)?;
-            if self.data.source.is_some() {
-                let what = format!("{every}; pairs of one's own are not simulated, leave it out");
-                return Err(Error::config(field(&format!("{part}.every")), what));
-            }
         }
         if let Law::Generator { .. } = model.law
             && model.sampler != Default::default()
