@@ -143,7 +143,10 @@ def gallery():
         path, stem, kind = f"{FIGURES}/{name}", *name.rsplit(".", 1)
         if not (ROOT / path).is_file():
             continue
-        source = f'<a href="notebooks/{entry["notebook"]}.ipynb">{entry["notebook"]}</a>, <code>{html.escape(entry["call"])}</code>'
+        # What `lacuna run` makes comes from no notebook.
+        name = entry.get("notebook")
+        source = f'<a href="notebooks/{name}.ipynb">{name}</a>, ' if name else ""
+        source += f'<code>{html.escape(entry["call"])}</code>'
         words = html.escape(entry["caption"])
         # A curve is there twice; the page shows the one that scales.
         if kind == "svg" or (kind == "png" and f"{stem}.svg" not in entries):
