@@ -221,7 +221,7 @@ pub fn stream(config: &Config, every: usize, index: usize) -> Result<Pairs> {
 fn trajectory(config: &Config, snapshots: Snapshots, seeds: &SeedTree, counter: &AtomicUsize) -> Result<Part> {
     let mut solver = Solver::new(&config.flow)?;
     solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
-    let mut noise = (config.flow.noise.sigma > 0.0).then(|| seeds.child("noise").stream());
+    let mut noise = config.flow.is_random().then(|| seeds.child("noise").stream());
     let mut recorder = Recorder::new(config)?;
     let mut part = Part::new(snapshots.count, config.data.n);
     let advance = |solver: &mut Solver, noise: &mut Option<_>, mut steps: usize| -> Result<()> {

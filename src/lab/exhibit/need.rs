@@ -70,7 +70,7 @@ impl Need {
 fn draws(config: &Config, closure: &ClosureRef) -> bool {
     let random = match closure.kind() {
         ClosureKind::None | ClosureKind::Subgrid(_) => false,
-        ClosureKind::Exact => config.flow.noise.sigma > 0.0 && config.flow.noise.kappa > 0.0,
+        ClosureKind::Exact => config.flow.is_random(),
         ClosureKind::Learned(model) => config.model(model).is_ok_and(|model| model.law != Law::Mean),
     };
     random && !closure.mean_only()

@@ -39,6 +39,10 @@ impl<C: Closure> Closure for Deterministic<C> {
         Ok(())
     }
 
+    fn forget(&mut self) {
+        self.0.forget();
+    }
+
     fn timing(&self) -> Option<Timing> {
         self.0.timing()
     }
@@ -86,6 +90,11 @@ impl<A: Closure, B: Closure> Closure for Sum<A, B> {
         self.scratch = scratch;
         Ok(known)
     }
+
+    fn forget(&mut self) {
+        self.first.forget();
+        self.second.forget();
+    }
 }
 
 /// A closure times a constant: mean and fluctuation alike.
@@ -117,6 +126,10 @@ impl<C: Closure> Closure for Scaled<C> {
         let known = self.closure.mean(w, t, h.view_mut())?;
         h *= self.factor;
         Ok(known)
+    }
+
+    fn forget(&mut self) {
+        self.closure.forget();
     }
 }
 
@@ -185,6 +198,10 @@ impl Closure for AnyClosure {
         h: ArrayViewMut2<f64>,
     ) -> Result<()> {
         self.inner.fluctuation(w, t, mean, rng, h)
+    }
+
+    fn forget(&mut self) {
+        self.inner.forget();
     }
 
     fn timing(&self) -> Option<Timing> {

@@ -40,7 +40,7 @@ mod subgrid;
 
 pub use crate::transport::Projection;
 pub use combine::{AnyClosure, Deterministic, Scaled, Sum};
-pub use exact::ExactLaw;
+pub use exact::{Decoder, ExactDenoiser, ExactLaw};
 pub use learned::Learned;
 pub use subgrid::Subgrid;
 
@@ -56,6 +56,9 @@ pub const NO_CLOSURE: &str = "no closure";
 
 /// Name of the exact law, by which tables find the best possible result.
 pub const EXACT_LAW: &str = "exact law";
+
+/// Name of the Gaussian that shares mean and covariance with the exact law at every ω, where that is no Gaussian.
+pub const MATCHED_GAUSSIAN: &str = "matched Gaussian";
 
 /// Where the time of the draws of a latent closure went, added up over its calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,6 +115,9 @@ pub trait Closure {
         h -= &mean;
         Ok(())
     }
+
+    /// Forgets earlier draws: the next one is the first of a sequence. Nothing where no draw depends on those before.
+    fn forget(&mut self) {}
 
     /// Where the time of all calls so far went; `None` for closures without a latent space.
     fn timing(&self) -> Option<Timing> {

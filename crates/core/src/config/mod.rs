@@ -5,6 +5,7 @@
 //! the SHA-256 of the canonical JSON of exactly the parts it depends on ([`hash`]).
 
 mod closure;
+mod hidden;
 mod latent;
 pub mod limits;
 mod load;
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::file::hex;
 
 pub use closure::{ClosureKind, ClosureRef, SubgridModel};
+pub use hidden::{CellsConfig, HiddenConfig, RingConfig};
 pub use latent::{LatentConfig, LatentLoss, LatentTraining, Padding, halvings};
 pub use model::{Base, Law, ModelConfig, NetworkConfig, ProperScore, Quadratic, TransportKind, Variant};
 pub use presets::Preset;
@@ -96,10 +98,20 @@ pub struct FlowConfig {
     pub forcing: f64,
     /// Stochastic forcing.
     pub noise: NoiseConfig,
+    /// Random forcing whose law is no Gaussian, beside the noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<HiddenConfig>,
     /// Initial field.
     pub initial: InitialConfig,
     /// A run stops with an error when the Courant number (max|u| + max|v|)·dt/dx exceeds this.
     pub max_courant: f64,
+}
+
+impl FlowConfig {
+    /// Whether anything in the flow is random.
+    pub fn is_random(&self) -> bool {
+        self.hidden.is_some() || (self.noise.sigma > 0.0 && self.noise.kappa > 0.0)
+    }
 }
 
 /// Time-stepping schemes, all with the linear terms implicit or exact.

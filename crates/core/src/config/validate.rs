@@ -104,7 +104,8 @@ impl FlowConfig {
         }
         check("flow.forcing", self.forcing, true, "must be finite")?;
         check("flow.initial.alpha", self.initial.alpha, true, "must be finite")?;
-        within("flow.viscosity_order", self.viscosity_order as usize, 1..=16)
+        within("flow.viscosity_order", self.viscosity_order as usize, 1..=16)?;
+        self.hidden.as_ref().map_or(Ok(()), |hidden| hidden.validate(self))
     }
 }
 

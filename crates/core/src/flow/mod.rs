@@ -72,6 +72,7 @@
 
 mod batch;
 mod core;
+mod hidden;
 mod linear;
 mod noise;
 mod reduced;
@@ -81,6 +82,7 @@ mod solver;
 pub use batch::of_trajectory;
 pub use batch::{Trajectory, run_batch, run_numbered};
 pub use core::Real;
+pub use hidden::{Cells, Hidden, Patterns};
 pub use noise::QWiener;
 pub use reduced::{Advection, Reduced, initial_vorticity};
 pub use reduced::{Linear, linear};

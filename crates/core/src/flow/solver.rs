@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2};
 use num_complex::{Complex, Complex64};
 
 use super::core::{Core, Real, narrowed};
+use super::hidden::Hidden;
 use super::linear::damping;
 use super::noise::Modes;
 use super::scheme::{Scheme, evaluate};
@@ -37,7 +38,8 @@ pub struct Solver<T: Real = f64> {
     /// f, as (index l·N + i, value).
     forcing: Vec<(usize, Complex64)>,
     noise: Modes,
-    /// Largest |n| that the noise excites.
+    hidden: Option<Hidden>,
+    /// Largest |n| that noise and hidden forcing excite.
     reach: usize,
     // State.
     /// ω̂, a transposed half spectrum, index l·N + i.
@@ -85,6 +87,7 @@ impl<T: Real> Solver<T> {
         let n = grid.n;
         let damping = damping(config, &grid)?;
         let noise = Modes::new(config, &grid)?;
+        let hidden = Hidden::new(config)?;
         let zeros = || vec![Complex::new(T::zero(), T::zero()); n * (n / 2 + 1)];
         Ok(Self {
             core: Core::new(grid),
@@ -95,8 +98,9 @@ impl<T: Real> Solver<T> {
             fresh: false,
             speed: 0.0,
             forcing: forcing(config),
-            reach: noise.reach(n),
+            reach: noise.reach(n).max(hidden.as_ref().map_or(0, |hidden| hidden.patterns.reach())),
             noise,
+            hidden,
             draw: Vec::new(),
             pending: false,
             pruned: true,
@@ -173,6 +177,8 @@ pub struct SolverState {
     pub previous: Option<Vec<f64>>,
     /// Whether `modes` is zero outside the mask of the 2/3 rule.
     pub pruned: bool,
+    /// Amplitudes and states of the hidden forcing, where there is one and it has been drawn.
+    pub hidden: Vec<f64>,
     /// Steps taken.
     pub steps: usize,
     /// Time at step 0.
@@ -187,6 +193,7 @@ impl Solver {
             modes: flat(&self.w),
             previous: self.scheme.history().map(flat),
             pruned: self.pruned,
+            hidden: self.hidden.as_ref().map_or_else(Vec::new, Hidden::state),
             steps: self.steps,
             origin: self.origin - self.counted as f64 * self.config.dt,
         }
@@ -204,6 +211,11 @@ impl Solver {
             Ok(modes.chunks_exact(2).map(|pair| Complex64::new(pair[0], pair[1])).collect())
         };
         let (modes, previous) = (wide(&state.modes)?, state.previous.as_deref().map(wide).transpose()?);
+        match &mut self.hidden {
+            Some(hidden) => hidden.restore(&state.hidden)?,
+            None if state.hidden.is_empty() => {}
+            None => return Err(Error::shape("states of a hidden forcing that this flow lacks", "(0)", &[state.hidden.len()])),
+        }
         self.scheme.remember(previous)?;
         self.w = modes;
         self.pruned = state.pruned;
@@ -260,12 +272,18 @@ impl<T: Real> Solver<T> {
         if let Some(rng) = rng
             && !self.pending
         {
-            self.noise.draw(rng, &mut self.draw);
+            self.draw(rng);
         }
         let n = self.config.n;
         let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
         if noisy {
             self.noise.accumulate(&self.draw, n, gain, &mut self.w);
+            if let Some(hidden) = &self.hidden {
+                hidden.each(|i, j, value| {
+                    let index = j * n + i;
+                    self.w[index] = self.w[index] + narrowed(value) * gain[index];
+                });
+            }
         }
         self.conclude();
         Ok(())
@@ -291,6 +309,19 @@ impl<T: Real> Solver<T> {
         }
         self.conclude();
         Ok(())
+    }
+
+    /// Draws what is random in the next step: the hidden forcing where it is due, then the noise.
+    fn draw(&mut self, rng: &mut Stream) {
+        let n = self.config.n;
+        if let Some(hidden) = &mut self.hidden
+            && hidden.is_due(self.steps)
+        {
+            let w = &self.w;
+            let mode = |i: usize, j: usize| Complex64::new(w[j * n + i].re.wide(), w[j * n + i].im.wide());
+            hidden.draw(mode, rng);
+        }
+        self.noise.draw(rng, &mut self.draw);
     }
 
     /// What precedes a step: the form of the advection, for a forcing with modes up to `reach`, its value, and the check of
@@ -352,12 +383,14 @@ impl<T: Real> Solver<T> {
         let mut closure = self.advection.clone();
         if let Some(rng) = rng {
             if !self.pending {
-                self.noise.draw(rng, &mut self.draw);
+                self.draw(rng);
                 self.pending = true;
             }
-            self.noise.each(&self.draw, |i, j, value| {
-                closure[j * n + i] = closure[j * n + i] + narrowed(value);
-            });
+            let mut add = |i: usize, j: usize, value| closure[j * n + i] = closure[j * n + i] + narrowed(value);
+            self.noise.each(&self.draw, &mut add);
+            if let Some(hidden) = &self.hidden {
+                hidden.each(add);
+            }
         }
         let mut known: Vec<_> = self.w.iter().zip(&self.damping).map(|(&w, &rate)| w * T::of(-rate)).collect();
         for &(index, value) in &self.forcing {

@@ -69,6 +69,7 @@ impl Default for FlowConfig {
             stepper: Stepper::CnEuler,
             forcing: 0.1,
             noise: NoiseConfig { alpha: 0.005, kappa: 10.0, sigma: 5e-5 },
+            hidden: None,
             initial: InitialConfig { alpha: 2.5, tau: 7.0 },
             max_courant: 1.0,
         }
