@@ -4,7 +4,8 @@ use ndarray::Array2;
 use polars::prelude::Column;
 
 use super::table::Table;
-use crate::config::Config;
+use crate::closure::ExactLaw;
+use crate::config::{Config, FlowConfig};
 use crate::error::Result;
 use crate::flow::{QWiener, Solver, initial_vorticity};
 use crate::rng::SeedTree;
@@ -12,6 +13,8 @@ use crate::spectral::{Field, Grid, rfft2};
 
 /// Time over which the budget is taken, in simulated time units: a few turnovers.
 const WINDOW: f64 = 4.0;
+/// The row of the hidden forcing, where there is one.
+const HIDDEN: &str = "hidden forcing";
 
 /// Mean rates (1/time³) in dZ/dt = ⟨ωf⟩ − ν⟨|∇ω|²⟩ − 2rZ + ½κσ²Σq_n/L², Z = ½⟨ω²⟩, of a developed flow over a few turnovers.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +27,8 @@ pub struct EnstrophyBudget {
     pub friction: f64,
     /// ½κσ²Σq_n/L², the mean of what the noise gives.
     pub noise: f64,
+    /// The same of the hidden forcing at the start of the window; 0 without.
+    pub hidden: f64,
     /// Measured dZ/dt.
     pub change: f64,
 }
@@ -55,6 +60,7 @@ pub fn enstrophy_budget(config: &Config, seeds: &SeedTree) -> Result<EnstrophyBu
         flow.viscosity * sum / (flow.n as f64).powi(4)
     };
     let start = solver.vorticity();
+    let hidden = injected(flow, &start)?;
     let steps = (WINDOW / flow.dt).round() as usize;
     let (mut forced, mut dissipated, mut drag) = (0.0, 0.0, 0.0);
     for _ in 0..steps {
@@ -71,8 +77,19 @@ pub fn enstrophy_budget(config: &Config, seeds: &SeedTree) -> Result<EnstrophyBu
         viscosity: -dissipated * per_step,
         friction: -drag * per_step,
         noise: 0.5 * QWiener::new(flow)?.std().powi(2) * flow.dt,
+        hidden: hidden / 2.0,
         change: 0.5 * (mean(&end, &end) - mean(&start, &start)) / (steps as f64 * flow.dt),
     })
+}
+
+/// Variance of the hidden forcing at vorticity `w` times twice its correlation time: what a term that is held for the time Δ and then
+/// remembers the share κ = e^{−Δ/τ} of itself adds to ⟨ω²⟩ per unit time, Δ(1 + κ)/(1 − κ) times its variance.
+fn injected(flow: &FlowConfig, w: &Field) -> Result<f64> {
+    let Some(hidden) = &flow.hidden else { return Ok(0.0) };
+    let variance = ExactLaw::new(flow, flow.n)?.std(w.view())?.powi(2) - QWiener::new(flow)?.std().powi(2);
+    let held = hidden.every() as f64 * flow.dt;
+    let kept = hidden.kept(flow.dt);
+    Ok(variance * held * (1.0 + kept) / (1.0 - kept))
 }
 
 impl EnstrophyBudget {
@@ -82,16 +99,18 @@ impl EnstrophyBudget {
     /// # Errors
     /// None in practice.
     pub fn table(&self) -> Result<Table> {
-        let terms = [self.forcing, self.viscosity, self.friction, self.noise];
-        let rows = [
+        let terms = [self.forcing, self.viscosity, self.friction, self.noise, self.hidden];
+        let mut rows = vec![
             ("steady forcing ⟨ωf⟩", terms[0]),
             ("viscosity −ν⟨|∇ω|²⟩", terms[1]),
             ("friction −r⟨ω²⟩", terms[2]),
             ("noise ½κσ²Σq/L²", terms[3]),
+            (HIDDEN, terms[4]),
             ("sum of the terms", terms.iter().sum()),
             ("measured dZ/dt", self.change),
             ("unexplained", self.change - terms.iter().sum::<f64>()),
         ];
+        rows.retain(|(name, rate)| *name != HIDDEN || *rate != 0.0);
         let largest = terms.iter().fold(0.0_f64, |most, term| most.max(term.abs()));
         let share = |(_, rate): &(&str, f64)| 100.0 * rate / largest;
         Table::new(

@@ -66,7 +66,7 @@ pub fn gaussian_crps_floor(std: f64) -> f64 {
 }
 
 /// Σ_{m,m'} |x_m − x_m'| / (2M(M−1)), in O(M log M) through the order statistics.
-fn half_mean_difference(members: &mut [f64]) -> f64 {
+pub(super) fn half_mean_difference(members: &mut [f64]) -> f64 {
     members.sort_unstable_by(f64::total_cmp);
     let m = members.len() as f64;
     let sum: f64 = members.iter().enumerate().map(|(i, x)| (2.0 * i as f64 - m + 1.0) * x).sum();
@@ -74,12 +74,17 @@ fn half_mean_difference(members: &mut [f64]) -> f64 {
 }
 
 /// E|d − s ξ| for standard normal ξ: the mean of the folded normal distribution.
-fn folded_normal_mean(d: f64, s: f64) -> f64 {
+pub(super) fn folded_normal_mean(d: f64, s: f64) -> f64 {
     if s == 0.0 {
         return d.abs();
     }
     let z = d / s;
     s * (2.0 / PI).sqrt() * (-0.5 * z * z).exp() + d * erf(z / 2.0_f64.sqrt())
+}
+
+/// Φ(z).
+pub(super) fn normal_cdf(z: f64) -> f64 {
+    0.5 * (1.0 + erf(z * std::f64::consts::FRAC_1_SQRT_2))
 }
 
 /// Error function by its series of positive terms, erf x = 2/√π e^(−x²) Σ 2ⁿ x^(2n+1) / (2n+1)!!.

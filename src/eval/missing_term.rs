@@ -8,7 +8,7 @@ use crate::closure::ExactLaw;
 use crate::config::FlowConfig;
 use crate::data::{Pairs, Stats};
 use crate::error::Result;
-use crate::flow::{Advection, QWiener};
+use crate::flow::Advection;
 use crate::spectral::shell_spectrum;
 
 /// Most test snapshots that are split. No draws of the exact law are needed: the residual H − E\[H|ω\] is the noise itself.
@@ -25,7 +25,7 @@ pub struct MissingTermSplit {
     pub exact: Vec<f64>,
     /// Standard deviation of the rest.
     pub rest_std: f64,
-    /// That of the exact law's noise at the flow's own resolution.
+    /// That of the exact law, its square averaged over the pairs.
     pub exact_std: f64,
 }
 
@@ -35,15 +35,20 @@ pub struct MissingTermSplit {
 /// Impossible values.
 pub fn missing_term(flow: &FlowConfig, test: &Pairs) -> Result<MissingTermSplit> {
     let (count, n, _) = test.w.dim();
-    let law = ExactLaw::new(flow, n)?;
+    let mut law = ExactLaw::new(flow, n)?;
     let mut advection = Advection::new(n, flow.length)?;
     let mut mean = Array2::zeros((n, n));
-    let (mut of_mean, mut of_rest, mut square) = (vec![0.0; n / 2 + 1], vec![0.0; n / 2 + 1], 0.0);
+    let zeros = || vec![0.0; n / 2 + 1];
+    let (mut of_mean, mut of_rest, mut exact) = (zeros(), zeros(), zeros());
+    let (mut square, mut variance) = (0.0, 0.0);
     let chosen = (0..count).step_by(count.div_ceil(CONDITIONS));
     let used = chosen.len() as f64;
     let add = |sums: &mut [f64], values: Vec<f64>| sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
     for k in chosen {
-        advection.eval(test.w.slice(s![k, .., ..]).mapv(f64::from).view(), mean.view_mut());
+        let w = test.w.slice(s![k, .., ..]).mapv(f64::from);
+        advection.eval(w.view(), mean.view_mut());
+        add(&mut exact, law.spectrum(w.view())?);
+        variance += law.std(w.view())?.powi(2);
         let rest = test.h.slice(s![k, .., ..]).mapv(f64::from) - &mean;
         add(&mut of_mean, shell_spectrum(mean.view()));
         add(&mut of_rest, shell_spectrum(rest.view()));
@@ -53,9 +58,9 @@ pub fn missing_term(flow: &FlowConfig, test: &Pairs) -> Result<MissingTermSplit>
     Ok(MissingTermSplit {
         mean: average(of_mean),
         rest: average(of_rest),
-        exact: law.spectrum().to_vec(),
+        exact: average(exact),
         rest_std: (square / used).sqrt(),
-        exact_std: QWiener::new(flow)?.std(),
+        exact_std: (variance / used).sqrt(),
     })
 }
 

@@ -2,18 +2,20 @@
 //!
 //! Configurations, files and frames have keys (`two-phase`); what is shown has names (two-phase L-CDM).
 
-use crate::closure::{EXACT_LAW, NO_CLOSURE};
+use crate::closure::{EXACT_LAW, MATCHED_GAUSSIAN, NO_CLOSURE};
 
 /// What the true flow is called in tables.
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 21] = [
+const NAMES: [(&str, &str); 23] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
     ("exact", EXACT_LAW),
     (EXACT_LAW, EXACT_LAW),
+    ("matched-gaussian", MATCHED_GAUSSIAN),
+    (MATCHED_GAUSSIAN, MATCHED_GAUSSIAN),
     ("p-cdm", "P-CDM"),
     ("joint", "joint L-CDM"),
     ("two-phase", "two-phase L-CDM"),

@@ -9,10 +9,11 @@ use super::estimate::Estimate;
 use super::metric::{Against, Condition, LawAt, OFFLINE, OfflineMetric, Pool, Terms};
 use super::metrics::{half_mean_distance, jackknife};
 use super::quantity::UNCERTAINTY;
+use super::shape::{Shape, Shapes};
 use super::sampling::{THINNING, check_pairs, draw, evenly_spaced, milliseconds};
 use super::shells::{NoiseSpectrum, ShellSums, Transfers, transfers};
 use super::table::{Table, estimates};
-use crate::closure::{AnyClosure, Closure, EXACT_LAW, ExactLaw};
+use crate::closure::{AnyClosure, Closure, Decoder, EXACT_LAW, ExactLaw};
 use crate::config::Config;
 use crate::data::Pairs;
 use crate::error::Result;
@@ -29,6 +30,8 @@ pub struct Offline {
     pub noise: Option<NoiseSpectrum>,
     /// Enstrophy and energy that the mean closure term moves, by shell, where the exact law is known.
     pub transfers: Option<Transfers>,
+    /// Decoded amplitudes, where the flow has a hidden forcing.
+    pub shapes: Option<Shapes>,
     caption: String,
 }
 
@@ -51,6 +54,10 @@ impl OfflineScores {
 
 /// What one trajectory says about one closure.
 struct Block {
+    /// Decoded amplitudes, where there is a hidden forcing.
+    shape: Option<Shape>,
+    /// Spectrum of the exact law's fluctuation; of the first closure only.
+    exact: ShellSums<1>,
     /// Terms of every metric, summed over conditions.
     terms: Vec<[f64; 3]>,
     /// Shell spectrum of the fluctuation.
@@ -78,12 +85,20 @@ impl Offline {
             }
             None => (None, closures.to_vec()),
         };
-        let left_out = if law.is_some() { Against::Data } else { Against::Law };
-        let metrics: Vec<&OfflineMetric> =
-            OFFLINE.iter().copied().filter(|metric| metric.rule.against != left_out).collect();
+        let decoder = if law.is_some() { Decoder::new(&config.flow, n)? } else { None };
+        let measured = |metric: &&OfflineMetric| match metric.rule.against {
+            Against::Both => true,
+            Against::Law => law.is_some(),
+            Against::Data => law.is_none(),
+            Against::Hidden => decoder.is_some(),
+        };
+        let metrics: Vec<&OfflineMetric> = OFFLINE.iter().copied().filter(measured).collect();
         let trajectories: Vec<Vec<Block>> = (0..test.trajectories)
             .into_par_iter()
-            .map(|trajectory| Conditions::new(config, test, trajectory, seeds).measure(&metrics, law.as_ref(), &all))
+            .map(|trajectory| {
+                let known = law.as_ref().map(|law| (law.clone(), decoder.clone()));
+                Conditions::new(config, test, trajectory, seeds).measure(&metrics, known, &all)
+            })
             .collect::<Result<_>>()?;
         let w = test.w.index_axis(Axis(0), 0).mapv(f64::from);
         let mut rows = Vec::with_capacity(all.len());
@@ -100,13 +115,20 @@ impl Offline {
         let by_closure = || rows.iter().map(|row| row.closure.as_str()).enumerate();
         let blocks = |c: usize| trajectories.iter().map(move |blocks| &blocks[c]);
         Ok(Self {
-            noise: law.as_ref().map(|law| {
+            noise: law.as_ref().map(|_| {
                 let sums = by_closure().map(|(c, name)| (name, blocks(c).map(|block| &block.fluctuation).collect()));
-                NoiseSpectrum::new(law.spectrum(), sums)
+                let exact: Vec<&ShellSums<1>> = blocks(0).map(|block| &block.exact).collect();
+                NoiseSpectrum::new(&ShellSums::mean_spectrum(&exact), sums)
             }),
             transfers: law.as_ref().map(|_| {
                 Transfers::new(by_closure().map(|(c, name)| (name, blocks(c).map(|block| &block.transfer).collect())))
             }),
+            shapes: match &decoder {
+                Some(_) => Some(Shapes::new(
+                    by_closure().map(|(c, name)| (name, blocks(c).filter_map(|block| block.shape.as_ref()).collect())),
+                )?),
+                None => None,
+            },
             caption: caption(config, conditions, test.trajectories),
             rows,
         })
@@ -119,8 +141,11 @@ impl Offline {
     pub fn summary(&self) -> Result<Table> {
         let names: Vec<&str> = self.rows.iter().map(|row| row.closure.as_str()).collect();
         let mut columns = vec![Column::new("closure".into(), names)];
-        // Those that were not measured, too: tables of both problems have the same columns.
-        for metric in OFFLINE {
+        // Those that were not measured, too: tables of both problems have the same columns. Hidden forcing is another matter.
+        let there = |metric: &&&OfflineMetric| {
+            metric.rule.against != Against::Hidden || self.rows.iter().any(|row| !row.of(metric).value.is_nan())
+        };
+        for metric in OFFLINE.iter().filter(there) {
             columns.extend(estimates(metric.name, self.rows.iter().map(|row| row.of(metric))));
         }
         let costs: Vec<f64> = self.rows.iter().map(|row| row.ms_per_draw).collect();
@@ -151,6 +176,7 @@ impl Offline {
                 .collect(),
             noise: None,
             transfers: None,
+            shapes: None,
             caption: table.caption.clone(),
         })
     }
@@ -162,7 +188,8 @@ impl Offline {
     pub fn tables(&self) -> Result<Vec<Table>> {
         let noise = self.noise.iter().map(NoiseSpectrum::table);
         let transfers = self.transfers.iter().map(Transfers::table);
-        std::iter::once(self.summary()).chain(noise).chain(transfers).collect()
+        let shapes = self.shapes.iter().flat_map(Shapes::tables).map(Ok);
+        std::iter::once(self.summary()).chain(noise).chain(transfers).chain(shapes).collect()
     }
 }
 
@@ -210,12 +237,15 @@ impl<'a> Conditions<'a> {
     fn measure(
         &self,
         metrics: &[&OfflineMetric],
-        law: Option<&ExactLaw>,
+        law: Option<(ExactLaw, Option<Decoder>)>,
         closures: &[AnyClosure],
     ) -> Result<Vec<Block>> {
-        let (mut law, mut closures) = (law.cloned(), closures.to_vec());
+        let (mut law, mut decoder) = law.map_or((None, None), |(law, decoder)| (Some(law), decoder));
+        let mut closures = closures.to_vec();
         let (count, n) = (self.config.eval.samples, self.test.w.shape()[1]);
         let empty = || Block {
+            shape: decoder.as_ref().map(Shape::new),
+            exact: ShellSums::new(n),
             terms: vec![[0.0; 3]; metrics.len()],
             fluctuation: ShellSums::new(n),
             transfer: ShellSums::new(n),
@@ -236,11 +266,20 @@ impl<'a> Conditions<'a> {
                 law.mean(w.view(), t, mean.view_mut())?;
                 outcomes = draw(law, w.view(), t, count, &mut seeds.child("outcome").stream())?;
                 exact_values.extend(outcomes.iter().flat_map(thinned));
-                std = Some(law.std());
+                std = Some(law.std(w.view())?);
+                blocks[0].exact.add(1.0, [law.spectrum(w.view())?]);
+            }
+            let gaussian = law.as_ref().is_some_and(ExactLaw::is_homogeneous_gaussian);
+            let mut amplitudes = None;
+            if let (Some(law), Some(decoder)) = (&mut law, &mut decoder) {
+                let probabilities = law.probabilities(w.view())?.to_vec();
+                let decoded = decode(decoder, &probabilities, &mean, &outcomes);
+                amplitudes = Some((probabilities, decoded));
             }
             let mut exact = std.map(|std| LawAt {
                 mean: &mean,
                 std,
+                gaussian,
                 outcomes: &outcomes,
                 half_mean_distance: half_mean_distance(&outcomes),
                 published: [f64::NAN; 4],
@@ -261,6 +300,12 @@ impl<'a> Conditions<'a> {
                     condition.add_fluctuation(&mut blocks[c].fluctuation);
                 }
                 condition.law = exact;
+                if let (Some(decoder), Some((probabilities, outcomes)), Some(shape)) =
+                    (&mut decoder, &amplitudes, &mut blocks[c].shape)
+                {
+                    let decoded = decode(decoder, probabilities, &mean, &samples);
+                    shape.add(decoder, probabilities, &decoded, outcomes);
+                }
                 for (sums, metric) in blocks[c].terms.iter_mut().zip(metrics) {
                     if let Terms::Condition(terms) = metric.rule.terms {
                         add(sums, terms(&condition));
@@ -276,13 +321,26 @@ impl<'a> Conditions<'a> {
             values.sort_unstable_by(f64::total_cmp);
             let pool = Pool { conditions: self.at.len() as f64, h2, values: &values, exact: &exact_values };
             for (sums, metric) in block.terms.iter_mut().zip(metrics) {
-                if let Terms::Pool(terms) = metric.rule.terms {
-                    add(sums, terms(&pool));
+                match (&metric.rule.terms, &block.shape) {
+                    (Terms::Pool(terms), _) => add(sums, terms(&pool)),
+                    (Terms::Shape(terms), Some(shape)) => add(sums, terms(shape)),
+                    _ => {}
                 }
             }
         }
         Ok(blocks)
     }
+}
+
+/// Decoded amplitudes of fields about the mean, (field, cell).
+fn decode(decoder: &mut Decoder, probabilities: &[f64], mean: &Field, fields: &[Field]) -> Vec<Vec<f64>> {
+    let decode = |field: &Field| {
+        let mut y = Vec::new();
+        decoder.decode((field - mean).view(), &mut y);
+        y.iter_mut().zip(probabilities).for_each(|(y, p)| *y += p);
+        y
+    };
+    fields.iter().map(decode).collect()
 }
 
 fn add(sums: &mut [f64; 3], terms: [f64; 3]) {

@@ -59,6 +59,8 @@ pub(super) fn draw(
     (0..count)
         .map(|_| {
             let mut h = Array2::zeros(w.dim());
+            // Each is a first draw.
+            closure.forget();
             closure.sample(w, t, rng, h.view_mut())?;
             Ok(h)
         })

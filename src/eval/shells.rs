@@ -58,6 +58,15 @@ impl<const K: usize> ShellSums<K> {
     }
 }
 
+impl ShellSums<1> {
+    /// The mean spectrum over the conditions of all trajectories.
+    pub fn mean_spectrum(trajectories: &[&Self]) -> Vec<f64> {
+        let shells = trajectories.first().map_or(0, |t| t.by_shell[0].len());
+        let conditions: f64 = trajectories.iter().map(|t| t.conditions).sum();
+        (0..shells).map(|k| trajectories.iter().map(|t| t.by_shell[0][k]).sum::<f64>() / conditions).collect()
+    }
+}
+
 /// The mean over conditions of what `sum` picks from the sums of each trajectory, ± jackknife over trajectories.
 fn mean<const K: usize>(trajectories: &[&ShellSums<K>], sum: impl Fn(&[Vec<f64>; K]) -> f64) -> Estimate {
     let sums: Vec<[f64; 2]> = trajectories.iter().map(|t| [sum(&t.by_shell), t.conditions]).collect();

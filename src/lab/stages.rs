@@ -228,6 +228,7 @@ impl Lab {
         let law = match kind {
             ClosureKind::None => AnyClosure::new(NoClosure),
             ClosureKind::Exact => AnyClosure::new(ExactLaw::new(flow, n)?),
+            ClosureKind::MatchedGaussian => AnyClosure::new(ExactLaw::new(flow, n)?.matched_gaussian()),
             ClosureKind::Subgrid(model) => {
                 AnyClosure::new(Subgrid::standard(*model, n, flow.length)?).named(kind.to_string())
             }

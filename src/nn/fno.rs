@@ -8,7 +8,7 @@ use burn::tensor::activation::{gelu, silu};
 use super::Weights;
 use super::ops::{Fourier, Product, constant, conv3, pointwise};
 use crate::config::{Padding, Variant};
-use crate::nets::{Fno, HEAD};
+use crate::nets::{Fno, HEAD, PLACES, places};
 
 /// The raw network: for noisy networks F(x, s | ω), else the regression F(ω).
 ///
@@ -56,6 +56,9 @@ pub(crate) struct Prepared {
     fourier: Fourier,
     /// Of the noise-level embedding (gated), (1, half).
     noise_frequencies: Option<Tensor<2>>,
+    n: usize,
+    /// Features of the place (switching), (features, points).
+    places: Option<Tensor<2>>,
     /// x and y at every point (paper), (1, 2, n, n).
     coordinates: Option<Tensor<4>>,
 }
@@ -64,7 +67,7 @@ impl Prepared {
     /// Prepares the network for n × n fields.
     pub(crate) fn new(desc: &Fno, weights: &Weights, n: usize) -> Self {
         let device = weights.device();
-        let gated = desc.variant == Variant::Gated;
+        let gated = desc.variant != Variant::Paper;
         let at = |i: usize| i as f32 / (n - 1) as f32;
         let coordinates = || (0..n * n).map(|k| at(k / n)).chain((0..n * n).map(|k| at(k % n))).collect();
         Self {
@@ -73,6 +76,8 @@ impl Prepared {
             product: weights.product(),
             fourier: Fourier::new(weights.product(), n, desc.modes, device),
             noise_frequencies: gated.then(|| constant(desc.frequencies(), [1, desc.embed / 2], device)),
+            n,
+            places: (desc.variant == Variant::Switching).then(|| constant(places(n), [PLACES, n * n], device)),
             coordinates: (!gated).then(|| constant(coordinates(), [1, 2, n, n], device)),
         }
     }
@@ -80,7 +85,7 @@ impl Prepared {
     /// What the ω branch makes of `w` (batch, n, n), (batch, width, n, n).
     pub(crate) fn condition(&self, w: Tensor<3>) -> Tensor<4> {
         match self.desc.variant {
-            Variant::Gated => self.gated_condition(w),
+            Variant::Gated | Variant::Switching => self.gated_condition(w),
             Variant::Paper => self.branch("w", self.lift("fc0_w", w), None),
         }
     }
@@ -88,7 +93,7 @@ impl Prepared {
     /// The network after [`Prepared::condition`], for noisy networks at (x, level).
     pub(crate) fn evaluate(&self, condition: Tensor<4>, noisy: Option<(Tensor<3>, Tensor<1>)>) -> Tensor<3> {
         match self.desc.variant {
-            Variant::Gated => self.gated(condition, noisy),
+            Variant::Gated | Variant::Switching => self.gated(condition, noisy),
             Variant::Paper => self.paper(condition, noisy),
         }
     }
@@ -97,6 +102,10 @@ impl Prepared {
         let c = self.desc.width;
         let channel = |name: &str| self.weights.get(name, [1, c, 1, 1]);
         let mut h = w.unsqueeze_dim::<4>(1) * channel("lift_w.weight") + channel("lift_w.bias");
+        if let Some(places) = &self.places {
+            let weight: Tensor<2> = self.weights.get("places.weight", [PLACES, c]);
+            h = h + weight.transpose().matmul(places.clone()).reshape([1, c, self.n, self.n]);
+        }
         for i in 0..self.desc.layers {
             let r = h.clone() + self.spectral(&format!("w{i}"), h.clone());
             let kernel = self.weights.operand(&format!("w{i}.gate.weight"), [2 * c, c, 3, 3]);
@@ -133,7 +142,8 @@ impl Prepared {
         let half = |at: usize, bias: &str| {
             ab.clone().narrow(1, at, c) + self.weights.get(&format!("{name}.gate.{bias}"), [1, c, 1, 1])
         };
-        let gated = half(0, "bias_a") * half(c, "bias_b");
+        let b = half(c, "bias_b");
+        let gated = half(0, "bias_a") * if self.desc.variant == Variant::Switching { b.tanh() } else { b };
         let out = self.weights.operand(&format!("{name}.out.weight"), [c, c]);
         h + pointwise(self.product, gated, out, Some(self.weights.get(&format!("{name}.out.bias"), [c])))
     }

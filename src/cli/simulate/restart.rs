@@ -174,6 +174,8 @@ impl Ended {
             modes: modes(&self.modes)?,
             previous: self.previous.as_ref().map(modes).transpose()?,
             pruned: self.pruned[i],
+            // No option of the command makes one.
+            hidden: Vec::new(),
             steps: self.settings.from,
             origin: self.settings.origin,
         };

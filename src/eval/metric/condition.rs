@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::Metric;
 use crate::eval::metrics::{d_mse, d_re};
+use crate::eval::shape::Shape;
 use crate::eval::shells::ShellSums;
 use crate::spectral::{Field, shell_spectrum};
 
@@ -19,6 +20,8 @@ pub enum Against {
     Data,
     /// The stored H alone; always shown.
     Both,
+    /// The exact law of the hidden forcing, where the flow has one.
+    Hidden,
 }
 
 /// How an offline score comes about: three terms, summed over a trajectory's conditions, and a statistic of the sums. Its
@@ -40,6 +43,8 @@ pub enum Terms {
     Condition(fn(&Condition) -> [f64; 3]),
     /// Of the pointwise values of all conditions of a trajectory.
     Pool(fn(&Pool) -> [f64; 3]),
+    /// Of the decoded amplitudes of all conditions of a trajectory.
+    Shape(fn(&Shape) -> [f64; 3]),
 }
 
 /// Draws of a closure at one condition, beside what the data hold and what the exact law says. Squares are means over the grid.
@@ -72,8 +77,10 @@ pub struct Condition<'a> {
 pub struct LawAt<'a> {
     /// Its mean.
     pub mean: &'a Field,
-    /// Its pointwise standard deviation.
+    /// Its pointwise standard deviation; of a hidden forcing, whose differs from point to point, the root of the mean square.
     pub std: f64,
+    /// Whether it is a Gaussian of that standard deviation at every point.
+    pub gaussian: bool,
     /// M outcomes drawn from it.
     pub outcomes: &'a [Field],
     /// Half the mean distance of two of them: its own energy score.

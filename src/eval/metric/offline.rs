@@ -1,11 +1,13 @@
 //! Scores on test conditions.
 
 use super::Metric;
-use super::condition::{Against, Condition, OfflineMetric, OfflineRule, Terms};
+use super::condition::{Against, Condition, LawAt, OfflineMetric, OfflineRule, Terms};
 use crate::eval::metrics::{
-    coverage, crps, d_mse, expected_crps, gaussian_crps_floor, half_mean_distance, mean_distance, wasserstein,
+    coverage, crps, d_mse, expected_crps, gaussian_crps_floor, half_mean_difference, half_mean_distance, mean_distance,
+    wasserstein,
 };
-use crate::eval::sampling::thinned_mean;
+use crate::eval::sampling::{thinned_mean, thinned_points};
+use crate::eval::shape::Shape;
 use crate::eval::shells::transfers;
 use crate::spectral::Field;
 
@@ -141,16 +143,17 @@ metrics! {
     }
     CRPS_OVER_EXACT {
         name: "CRPS/exact",
-        caption: "fair, expectation over outcomes of the exact law in closed form, over the exact law's own std/√π; 1 is perfect",
+        caption: "fair, expectation over outcomes of the exact law in closed form (over drawn ones where it is no Gaussian), over the exact law's own; 1 is perfect",
         unit: "",
         headline: true,
         rule: of(
             Against::Law,
             |c| match &c.law {
-                Some(law) => {
+                Some(law) if law.gaussian => {
                     let score = thinned_mean(c.samples, |members, at| expected_crps(members, law.mean[at], law.std));
                     [score, gaussian_crps_floor(law.std), 0.0]
                 }
+                Some(law) => against_outcomes(c, law),
                 None => [f64::NAN; 3],
             },
             ratio,
@@ -204,6 +207,69 @@ metrics! {
         headline: false,
         rule: of(Against::Both, |c| covered(c, 0.95), ratio),
     }
+    CELLS_W1 {
+        name: "W1 decoded",
+        caption: "Wasserstein-1 distance of decoded amplitudes of the hidden forcing from their law, in bins of a tenth of a cell's probability and averaged over trajectories; cells in units of their amplitude, whose states are 0 and 1; the exact law's own value is the sampling floor",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::wasserstein, ratio),
+    }
+    CELLS_KS {
+        name: "KS decoded",
+        caption: "Kolmogorov–Smirnov distance in the same bins; the exact law's own value is the sampling floor",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::kolmogorov, ratio),
+    }
+    CELLS_CRPS {
+        name: "CRPS decoded/exact",
+        caption: "fair CRPS of decoded amplitudes, expectation over outcomes of the exact law in closed form, over the exact law's own; 1 is perfect",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::crps, ratio),
+    }
+    VALLEY_MASS {
+        name: "valley mass",
+        caption: "share of decoded amplitudes farther than three standard deviations of the noise from every mode; 0.003 of the exact law",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::valley, ratio),
+    }
+    PROBABILITY {
+        name: "probability error",
+        caption: "root mean square error of the probability with which draws have a cell switched on (decoded above ½), less the sampling variance of its estimate, clipped at zero",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::probability, root_ratio),
+    }
+    BRIER {
+        name: "Brier/exact",
+        caption: "expected Brier score of that probability over the exact law's own, Σp(1 − p); 1 is perfect",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::probability, |[error, _, own]| (error + own) / own),
+    }
+    PAIRS {
+        name: "correlation of cells",
+        caption: "mean correlation of two decoded cells given ω, 0 of the exact law",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::pairs, ratio),
+    }
+    SURPRISE {
+        name: "surprise",
+        caption: "mean of −ln p of the decoded draws under the exact law less that of its own draws: how untypical draws are",
+        unit: "nats",
+        headline: false,
+        rule: shape(Shape::surprise, difference),
+    }
+    THIRD {
+        name: "third cumulant",
+        caption: "slope of the third cumulants of decoded cells on the exact law's: 1 is right, 0 is a Gaussian's",
+        unit: "",
+        headline: false,
+        rule: shape(Shape::third, ratio),
+    }
     ENSTROPHY {
         name: "enstrophy",
         caption: "what the mean of the samples gives to the resolved enstrophy over what the stored term gives: 1 is right, negative has the wrong sign",
@@ -223,6 +289,25 @@ metrics! {
 /// The rule of a score that is made from terms of single conditions.
 const fn of(against: Against, terms: fn(&Condition) -> [f64; 3], statistic: fn(&[f64; 3]) -> f64) -> OfflineRule {
     OfflineRule { against, terms: Terms::Condition(terms), statistic }
+}
+
+/// The rule of a score that is made from decoded amplitudes.
+const fn shape(terms: fn(&Shape) -> [f64; 3], statistic: fn(&[f64; 3]) -> f64) -> OfflineRule {
+    OfflineRule { against: Against::Hidden, terms: Terms::Shape(terms), statistic }
+}
+
+/// Fair CRPS over drawn outcomes of the exact law, and its own.
+fn against_outcomes(condition: &Condition, law: &LawAt) -> [f64; 3] {
+    let count = law.outcomes.len() as f64;
+    let mut own = vec![0.0; law.outcomes.len()];
+    let mut floor = 0.0;
+    let score = thinned_mean(condition.samples, |members, at| {
+        own.iter_mut().zip(law.outcomes).for_each(|(own, outcome)| *own = outcome[at]);
+        floor += half_mean_difference(&mut own);
+        own.iter().map(|&outcome| crps(members, outcome)).sum::<f64>() / count
+    });
+    let points = thinned_points(condition.h.nrows()).count() as f64;
+    [score, floor / points, 0.0]
 }
 
 /// √(a/b), 0 where sampling leaves a negative a.

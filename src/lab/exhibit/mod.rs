@@ -9,6 +9,7 @@ mod need;
 mod published;
 mod rollouts;
 mod run;
+mod shape;
 mod shown;
 mod studies;
 mod training;
@@ -115,6 +116,15 @@ exhibits! {
     Offline => draws::offline, [table("offline")], &[];
     /// Variance of the sampled fluctuation by shell, relative to the exact law's.
     NoiseSpectra => draws::noise_spectra, [chart("noise"), table("noise-spectrum")], &[Need::ExactLaw];
+    /// How well draws have the shape of a law of several modes: scores of the amplitudes of the hidden forcing that they decode to.
+    /// Columns: *std/exact*, *CRPS/exact* of the fields, which hardly see it; *W1* and *KS*, distance of the decoded amplitudes from
+    /// their law; their *CRPS*; *valley mass*, share in no mode; *probability error* and *Brier*, of the states; *correlation of cells*;
+    /// *surprise*, how untypical draws are; *third cumulant*, 0 of a Gaussian.
+    Shape => shape::scores, [table("shape")], &[Need::Hidden];
+    /// Density of decoded amplitudes of the hidden forcing, where the two states of a cell are about equally probable.
+    Decoded => shape::decoded, [chart("decoded"), table("decoded")], &[Need::Hidden];
+    /// Frequency with which draws have a cell switched on, against its probability given ω.
+    Reliability => shape::reliability, [chart("reliability"), table("reliability")], &[Need::Cells];
     /// Rates at which every closure's mean term changes enstrophy and energy by shell, and the flux that this makes.
     Transfers => draws::transfers, [table("transfers")], &[Need::ExactLaw];
     /// What a draw of every closure costs, in milliseconds on one thread. Columns: *encode*, *denoise*, *decode*, the parts of a
@@ -269,6 +279,9 @@ impl<'a> Exhibit<'a> {
             Self::Samples,
             Self::Offline,
             Self::NoiseSpectra,
+            Self::Shape,
+            Self::Decoded,
+            Self::Reliability,
             Self::Transfers,
             Self::Cost,
         ]);

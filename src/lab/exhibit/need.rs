@@ -1,7 +1,7 @@
 //! What exhibits need of a configuration.
 
 use super::{NONE, latents};
-use crate::config::{ClosureKind, ClosureRef, Config, Law};
+use crate::config::{ClosureKind, ClosureRef, Config, HiddenConfig, Law};
 use crate::lab::variations;
 
 /// What a figure or table cannot be made without.
@@ -9,6 +9,10 @@ use crate::lab::variations;
 pub enum Need {
     /// The missing term is the missing physics, whose exact law is known.
     ExactLaw,
+    /// The flow has a hidden forcing, and its law is known.
+    Hidden,
+    /// The hidden forcing is one of cells.
+    Cells,
     /// A model.
     Model,
     /// A latent space smaller than the grid: a truncation or a trained one.
@@ -38,6 +42,14 @@ impl Need {
             Self::ExactLaw => (
                 config.exact_law().is_some(),
                 "the exact law is not known, neither of a subgrid term nor of pairs of one's own",
+            ),
+            Self::Hidden => (
+                config.flow.hidden.is_some() && config.exact_law().is_some(),
+                "the flow has no hidden forcing whose law is known",
+            ),
+            Self::Cells => (
+                matches!(config.flow.hidden, Some(HiddenConfig::Cells(_))) && config.exact_law().is_some(),
+                "the flow has no cells whose law is known",
             ),
             Self::Model => (!config.models.is_empty(), "there is no model"),
             Self::LatentSpace => (
@@ -70,7 +82,7 @@ impl Need {
 fn draws(config: &Config, closure: &ClosureRef) -> bool {
     let random = match closure.kind() {
         ClosureKind::None | ClosureKind::Subgrid(_) => false,
-        ClosureKind::Exact => config.flow.is_random(),
+        ClosureKind::Exact | ClosureKind::MatchedGaussian => config.flow.is_random(),
         ClosureKind::Learned(model) => config.model(model).is_ok_and(|model| model.law != Law::Mean),
     };
     random && !closure.mean_only()

@@ -12,10 +12,11 @@ const MEAN: &str = "/mean";
 /// Names of the closures that are neither subgrid models nor trained.
 const NONE: &str = "none";
 const EXACT: &str = "exact";
+const MATCHED_GAUSSIAN: &str = "matched-gaussian";
 
 /// A closure that exists for a configuration's problem; only [`Config::closure`] makes one.
 ///
-/// It is shown, and stored, as the name it was made of: `none`, `exact`, a subgrid model, or a model of `models`, each with
+/// It is shown, and stored, as the name it was made of: `none`, `exact`, `matched-gaussian`, a subgrid model, or a model of `models`, each with
 /// `/mean` for its conditional mean alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosureRef {
@@ -30,6 +31,8 @@ pub enum ClosureKind {
     None,
     /// The true law, which is known for the missing physics only.
     Exact,
+    /// The Gaussian of its mean and covariance, where the exact law is none: the flow has a hidden forcing.
+    MatchedGaussian,
     /// A classical model, for subgrid terms only.
     Subgrid(SubgridModel),
     /// The model of that name in [`Config::models`].
@@ -80,6 +83,7 @@ impl fmt::Display for ClosureKind {
         f.write_str(match self {
             Self::None => NONE,
             Self::Exact => EXACT,
+            Self::MatchedGaussian => MATCHED_GAUSSIAN,
             Self::Subgrid(model) => model.name(),
             Self::Learned(model) => model,
         })
@@ -123,11 +127,11 @@ impl SubgridModel {
 
 /// Whether a name is that of a closure that needs no training, whatever the problem.
 pub(super) fn is_reserved(name: &str) -> bool {
-    [NONE, EXACT].contains(&name) || SubgridModel::ALL.iter().any(|model| model.name() == name)
+    [NONE, EXACT, MATCHED_GAUSSIAN].contains(&name) || SubgridModel::ALL.iter().any(|model| model.name() == name)
 }
 
 impl Config {
-    /// The closure of that name: `none`, `exact` (missing physics only), a [`SubgridModel`] (subgrid terms only), or a model of
+    /// The closure of that name: `none`, `exact` (missing physics only), `matched-gaussian` (with a hidden forcing only), a [`SubgridModel`] (subgrid terms only), or a model of
     /// `models`, each with or without `/mean`.
     ///
     /// # Errors
@@ -202,6 +206,9 @@ impl Config {
     pub(super) fn closure_at(&self, field: &str, name: &str) -> Result<ClosureRef> {
         let (base, mean_only) = name.strip_suffix(MEAN).map_or((name, false), |base| (base, true));
         let mut known = self.baselines();
+        if self.flow.hidden.is_some() && self.exact_law().is_some() {
+            known.push(ClosureRef { kind: ClosureKind::MatchedGaussian, mean_only: false });
+        }
         if matches!(self.data.term, MissingTerm::Subgrid { .. }) {
             let subgrid = SubgridModel::ALL.map(ClosureKind::Subgrid);
             known.extend(subgrid.map(|kind| ClosureRef { kind, mean_only: false }));

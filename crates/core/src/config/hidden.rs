@@ -86,9 +86,12 @@ impl HiddenConfig {
         }
     }
 
-    /// Whether a draw depends on the one before.
-    pub fn remembers(&self) -> bool {
-        matches!(self, Self::Cells(cells) if cells.memory > 0.0)
+    /// Share of a state that survives from draw to draw, e^{−Δ/τ}, with steps of `dt`.
+    pub fn kept(&self, dt: f64) -> f64 {
+        match self {
+            Self::Cells(cells) if cells.memory > 0.0 => (-(cells.every as f64) * dt / cells.memory).exp(),
+            _ => 0.0,
+        }
     }
 
     /// Refuses impossible values.

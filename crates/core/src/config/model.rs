@@ -196,4 +196,6 @@ pub enum Variant {
     Paper,
     /// Periodic, residual, gated FNO layers; unit-variance data; preconditioned denoiser; matched noise levels.
     Gated,
+    /// As gated, for laws of several modes that depend on the place: gates that saturate, and waves of the place beside ω.
+    Switching,
 }

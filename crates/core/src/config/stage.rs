@@ -277,7 +277,7 @@ impl Config {
     /// What a closure's draws depend on: its training and its sampler, or its constant.
     fn law(&self, closure: &ClosureRef) -> Result<Value> {
         let law = match closure.kind() {
-            ClosureKind::None | ClosureKind::Exact => Value::Null,
+            ClosureKind::None | ClosureKind::Exact | ClosureKind::MatchedGaussian => Value::Null,
             ClosureKind::Subgrid(model) => json!(model.constant()),
             ClosureKind::Learned(model) => self.learned_law(model)?,
         };

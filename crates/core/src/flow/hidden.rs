@@ -49,17 +49,16 @@ impl Hidden {
     pub fn new(config: &FlowConfig) -> Result<Option<Self>> {
         let Some(hidden) = &config.hidden else { return Ok(None) };
         config.validate()?;
-        let (patterns, memory) = match hidden {
-            HiddenConfig::Cells(cells) => (Patterns::Cells(Cells::new(config, cells)), cells.memory),
-            HiddenConfig::Ring(ring) => (Patterns::Ring(Ring::new(config, ring)), 0.0),
+        let patterns = match hidden {
+            HiddenConfig::Cells(cells) => Patterns::Cells(Cells::new(config, cells)),
+            HiddenConfig::Ring(ring) => Patterns::Ring(Ring::new(config, ring)),
         };
-        let interval = hidden.every() as f64 * config.dt;
         Ok(Some(Self {
             patterns,
             every: hidden.every(),
             amplitudes: Vec::new(),
             states: Vec::new(),
-            kept: if memory > 0.0 { (-interval / memory).exp() } else { 0.0 },
+            kept: hidden.kept(config.dt),
             probabilities: Vec::new(),
         }))
     }

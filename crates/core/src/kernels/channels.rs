@@ -1,5 +1,6 @@
 //! Loops over fields with channels, (point, channel), each followed by what its adjoint needs.
 
+use super::activation::exp;
 use crate::simd::vectorised;
 
 /// Channels summed together.
@@ -160,6 +161,48 @@ vectorised! {
                     let (left, right) = (a[k] + bias_a[k], b[k] + bias_b[k]);
                     a[k] = d[k] * right;
                     b[k] = d[k] * left;
+                    d[k] = left * right;
+                }
+            }
+        });
+    }
+}
+
+/// tanh(x) = 1 − 2/(1 + e^{2x}), to 2e-7.
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (1.0 + exp(2.0 * x))
+}
+
+vectorised! {
+    /// [`gate`] with (a + bias_a) ⊙ tanh(b + bias_b).
+    pub(crate) fn saturating_gate(ab: &[f32], bias_ab: &[f32], bias_h: &[f32], product: &mut [f32], h: &mut [f32]) {
+        let c = bias_h.len();
+        known!(c, {
+            let ((bias_a, bias_b), bias_h) = (bias_ab[..2 * c].split_at(c), &bias_h[..c]);
+            for ((ab, product), h) in ab.chunks_exact(2 * c).zip(product.chunks_exact_mut(c)).zip(h.chunks_exact_mut(c)) {
+                let (a, b) = ab.split_at(c);
+                for k in 0..c {
+                    product[k] = (a[k] + bias_a[k]) * tanh(b[k] + bias_b[k]);
+                    h[k] += bias_h[k];
+                }
+            }
+        });
+    }
+}
+
+vectorised! {
+    /// Backwards through [`saturating_gate`], as [`gate_back`].
+    pub(crate) fn saturating_gate_back(ab: &mut [f32], bias_ab: &[f32], d: &mut [f32]) {
+        let c = bias_ab.len() / 2;
+        known!(c, {
+            let (bias_a, bias_b) = bias_ab[..2 * c].split_at(c);
+            for (ab, d) in ab.chunks_exact_mut(2 * c).zip(d.chunks_exact_mut(c)) {
+                let (a, b) = ab.split_at_mut(c);
+                for k in 0..c {
+                    let (left, right) = (a[k] + bias_a[k], tanh(b[k] + bias_b[k]));
+                    a[k] = d[k] * right;
+                    b[k] = d[k] * left * (1.0 - right * right);
                     d[k] = left * right;
                 }
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Init, Param};
+use super::{Init, PLACES, Param};
 use crate::config::limits::{CHANNELS, EMBEDDING, GRID, LAYERS, WEIGHTS, product, within};
 use crate::config::{Law, NetworkConfig, Variant};
 use crate::error::{Error, Result};
@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub const HEAD: usize = 128;
 /// Standard deviation of the published Fourier time features.
 const TIME_SCALE: f32 = 30.0;
+/// Of the weights of the place before training: the sum over all waves, of mean square a quarter to a half, is of order one.
+const PLACE_STD: f32 = 0.2;
 
 /// The two-branch conditional FNO: a branch for the condition ω, and one for the noisy field x at noise level s.
 ///
@@ -32,6 +34,10 @@ const TIME_SCALE: f32 = 30.0;
 ///   fixed frequencies f_j = 2(j + ½)/(embed/2).
 ///
 /// Everything is periodic and translation-equivariant; input and output have unit variance.
+///
+/// **Switching.** As gated, with a ⊙ tanh b in place of a ⊙ b, and with a linear map of [`places`] added to lift ω. Products make
+/// polynomials only, and the mean of a law of two modes given a noisy draw, m + tanh(m y/σ²) in the simplest case, is none; where
+/// modes belong to places a translation-equivariant network cannot tell them.
 ///
 /// Without `noisy` there is no x branch: a regression of the target on ω by the ω branch and the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +66,7 @@ impl Fno {
         let &NetworkConfig { width, modes, layers, embed, variant } = config;
         let layers_x = match variant {
             Variant::Paper => layers,
-            Variant::Gated => (layers - 1).max(1),
+            Variant::Gated | Variant::Switching => (layers - 1).max(1),
         };
         Self { variant, width, modes, layers, layers_x, embed, noisy: law.is_noisy() }
     }
@@ -102,7 +108,7 @@ impl Fno {
         // Two transforms along x and two along y, and a complex matrix for each mode.
         let spectral = 2 * rows * n * n * c + 2 * rows * 2 * m * n * c + 4 * 2 * m * m * c * c;
         match self.variant {
-            Variant::Gated => {
+            Variant::Gated | Variant::Switching => {
                 let condition = points * c + self.layers * (spectral + points * (18 + 1) * c * c);
                 let noise = embed * (embed + self.modulations());
                 let x = points * c + self.layers_x * (spectral + points * 3 * c * c) + noise;
@@ -124,7 +130,7 @@ impl Fno {
     pub(super) fn params(&self) -> Vec<Param> {
         match self.variant {
             Variant::Paper => self.paper(),
-            Variant::Gated => self.gated(),
+            Variant::Gated | Variant::Switching => self.gated(),
         }
     }
 
@@ -181,6 +187,9 @@ impl Fno {
             Param::new("lift_w.weight", &[width], Init::Normal(1.0)),
             Param::new("lift_w.bias", &[width], Init::Constant(0.0)),
         ];
+        if self.variant == Variant::Switching {
+            out.push(Param::new("places.weight", &[PLACES, width], Init::Normal(PLACE_STD)));
+        }
         for (branch, layers) in self.branches() {
             for i in 0..layers {
                 let name = |part: &str| format!("{branch}{i}.{part}");

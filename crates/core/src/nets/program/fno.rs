@@ -48,7 +48,7 @@ impl FnoLayers {
         let named = Named::new(&network, weights)?;
         let grid = Arc::new(Transforms::new(n, desc.modes, c));
         let body: Box<dyn Body> = match desc.variant {
-            Variant::Gated => Box::new(Gated::new(desc, &named, &grid, adjoint)),
+            Variant::Gated | Variant::Switching => Box::new(Gated::new(desc, &named, &grid, adjoint)),
             Variant::Paper => Box::new(Paper::new(desc, &named, &grid, adjoint)),
         };
         Ok(Self { grid, noisy: desc.noisy, body })

@@ -9,6 +9,8 @@
 //! head:      F = wᵀ((1 + γ(s)) ⊙ h + β(s)) + bias
 //! ```
 //!
+//! The switching variant has tanh(b + β) in place of b + β, and lift ω holds a linear map of the place, too.
+//!
 //! γ and β are the [`NoiseEmbedding`] of s. [`Fno`] says how the layers begin and why; the variant is this project's own.
 
 use std::ops::Range;
@@ -17,24 +19,27 @@ use std::sync::Arc;
 use super::super::linear::{Linear, Place, add_outer, multiply, multiply_back};
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
 use super::layers::{Body, Coefficients, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral};
-use crate::config::Padding;
+use crate::config::{Padding, Variant};
 use crate::kernels::border::{frame, grow, inside};
 use crate::kernels::channels::{
-    add_scaled, affine, channel_sums, gate, gate_back, lift, outer, product_sums, project, weighted_sums,
+    add_scaled, affine, channel_sums, gate, gate_back, lift, outer, product_sums, project, saturating_gate,
+    saturating_gate_back, weighted_sums,
 };
 use crate::kernels::conv3::{Adjoint, Kernel};
 use crate::kernels::fork_join;
 use crate::kernels::matrix::transposed;
 use crate::kernels::spectral::Transforms;
-use crate::nets::Fno;
 use crate::nets::network::Named;
+use crate::nets::{Fno, places};
 
 #[derive(Debug)]
 pub(super) struct Gated {
     grid: Arc<Transforms>,
     lift_w: Lift,
-    /// `lift_w.bias` at every point.
+    /// `lift_w.bias`, and what the place adds, at every point.
     base_w: Vec<f32>,
+    /// [`places`], and where their weights lie, of the switching variant.
+    places: Option<(Vec<f32>, Range<usize>)>,
     bias_w: Range<usize>,
     w: Vec<GatedLayer>,
     /// The x branch.
@@ -66,6 +71,7 @@ struct GatedLayer {
     /// α, then β.
     bias_ab: Vec<f32>,
     bias_place: Range<usize>,
+    saturating: bool,
     out: Linear,
 }
 
@@ -102,13 +108,24 @@ impl Gated {
                 mixing_place,
                 bias_ab: named.at(&bias_place).to_vec(),
                 bias_place,
+                saturating: desc.variant == Variant::Switching,
                 out: Linear::new(named, Place::new(named, &format!("{letter}{i}.out")), c),
             }
         };
+        let mut base_w = named.get("lift_w.bias").repeat(n * n);
+        let places = (desc.variant == Variant::Switching).then(|| (places(n), named.range("places.weight")));
+        if let Some((features, place)) = &places {
+            for (feature, weight) in features.chunks_exact(n * n).zip(named.at(place).chunks_exact(c)) {
+                for (base, feature) in base_w.chunks_exact_mut(c).zip(feature) {
+                    base.iter_mut().zip(weight).for_each(|(base, weight)| *base += feature * weight);
+                }
+            }
+        }
         Self {
             grid: Arc::clone(grid),
             lift_w: per_channel("lift_w.weight"),
-            base_w: named.get("lift_w.bias").repeat(n * n),
+            base_w,
+            places,
             bias_w: named.range("lift_w.bias"),
             w: (0..desc.layers).map(|i| layer("w", i)).collect(),
             noisy: desc.noisy.then(|| Noisy {
@@ -140,10 +157,33 @@ impl Gated {
         }
         weighted_sums(&d, w, 1, &mut gradient[self.lift_w.place.clone()]);
         channel_sums(&d, &mut gradient[self.bias_w.clone()]);
+        if let Some((features, place)) = &self.places {
+            self.places_back(&d, features, &mut gradient[place.clone()], ws);
+        }
         let mut d_w = ws.acquire(w.len());
         project(&d, &self.lift_w.weight, &[0.0], &mut d_w);
         ws.release(d);
         d_w
+    }
+}
+
+impl Gated {
+    /// The gradient of the weights of the place, given that of the lifted ω.
+    fn places_back(&self, d: &[f32], features: &[f32], gradient: &mut [f32], ws: &mut Workspace) {
+        let (points, c) = (self.grid.n * self.grid.n, self.grid.channels);
+        let mut sums = ws.acquire(points * c);
+        for (sum, d) in sums.chunks_exact_mut(c).zip(d.chunks_exact(d.len() / points)) {
+            sum.fill(0.0);
+            for d in d.chunks_exact(c) {
+                sum.iter_mut().zip(d).for_each(|(sum, d)| *sum += d);
+            }
+        }
+        for (feature, gradient) in features.chunks_exact(points).zip(gradient.chunks_exact_mut(c)) {
+            for (sum, feature) in sums.chunks_exact(c).zip(feature) {
+                gradient.iter_mut().zip(sum).for_each(|(gradient, sum)| *gradient += feature * sum);
+            }
+        }
+        ws.release(sums);
     }
 }
 
@@ -334,6 +374,7 @@ impl GatedLayer {
                 block.add(0, r);
                 multiply(r, weight, 2 * c, ab, false);
             }
+            let gate = if self.saturating { saturating_gate } else { gate };
             gate(ab, &self.bias_ab, &self.out.bias, product, h);
             multiply(product, &self.out.weight, c, h, true);
         });
@@ -349,6 +390,7 @@ impl GatedLayer {
         let (mut ab, r) = (tape.pop(), tape.pop());
         let (mut gated, mut d_r) = (ws.acquire(d.len()), ws.acquire(d.len()));
         self.out.backward(d, &mut gated);
+        let gate_back = if self.saturating { saturating_gate_back } else { gate_back };
         gate_back(&mut ab, &self.bias_ab, &mut gated);
         self.out.add_gradient(d, &gated, gradient);
         let sums = zeros(&mut ws.channels[0], 2 * c);
