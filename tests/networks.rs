@@ -121,8 +121,14 @@ pub fn small(variant: Variant, noisy: bool) -> Fno {
 }
 
 /// The variants with and without a noisy input.
-pub const VARIANTS: [(Variant, bool); 4] =
-    [(Variant::Gated, true), (Variant::Gated, false), (Variant::Paper, true), (Variant::Paper, false)];
+pub const VARIANTS: [(Variant, bool); 6] = [
+    (Variant::Gated, true),
+    (Variant::Gated, false),
+    (Variant::Switching, true),
+    (Variant::Switching, false),
+    (Variant::Paper, true),
+    (Variant::Paper, false),
+];
 
 /// f32 sums of up to a few thousand terms, relative to the largest value.
 pub const SINGLE: f32 = 1e-5;
@@ -201,6 +207,18 @@ fn gated_networks_commute_with_translations() {
     let moved = eval(&shifted(&w), &shifted(&x));
     // Up to the Nyquist column, which the kept modes do not hold.
     assert!(distance(&moved, &shifted(&eval(&w, &x))) < SINGLE);
+    // What knows its place does not.
+    let desc = small(Variant::Switching, true);
+    let flat = randomised(&Network::Fno(desc.clone()), 6);
+    let mut program = FnoProgram::new(&desc, &flat, n).unwrap();
+    let mut eval = |w: &[f32], x: &[f32]| {
+        let mut out = vec![0.0; n * n];
+        program.condition(w);
+        program.forward(x, -0.4, &mut out);
+        out
+    };
+    let moved = eval(&shifted(&w), &shifted(&x));
+    assert!(distance(&moved, &shifted(&eval(&w, &x))) > 0.01);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Naive<'_> {
 
     pub fn eval(&self, x: Option<(&[f32], f32)>, w: &[f32]) -> Vec<f32> {
         let out = match self.desc.variant {
-            Variant::Gated => self.gated(x, w),
+            Variant::Gated | Variant::Switching => self.gated(x, w),
             Variant::Paper => self.paper(x, w),
         };
         out[0].iter().map(|&v| v as f32).collect()
@@ -110,8 +110,9 @@ impl Naive<'_> {
     fn gate(&self, name: &str, h: &Channels, ab: &Channels) -> Channels {
         let c = self.desc.width;
         let (bias_a, bias_b) = (self.get(&format!("{name}.gate.bias_a")), self.get(&format!("{name}.gate.bias_b")));
+        let saturate = |b: f64| if self.desc.variant == Variant::Switching { b.tanh() } else { b };
         let product: Channels = (0..c)
-            .map(|k| ab[k].iter().zip(&ab[c + k]).map(|(a, b)| (a + bias_a[k]) * (b + bias_b[k])).collect())
+            .map(|k| ab[k].iter().zip(&ab[c + k]).map(|(a, b)| (a + bias_a[k]) * saturate(b + bias_b[k])).collect())
             .collect();
         add(h, &self.dense(&format!("{name}.out"), &product))
     }
@@ -141,10 +142,29 @@ impl Naive<'_> {
         (0..to).map(|o| (0..n * n).map(|p| value(o, p)).collect()).collect()
     }
 
+    /// Products of 1, cos 2πkx, sin 2πkx (k = 1 … 4) along x and y at point `p`, without the constant.
+    fn place(&self, p: usize) -> Vec<f64> {
+        let along = |i: usize| -> Vec<f64> {
+            let turn = std::f64::consts::TAU * i as f64 / self.n as f64;
+            let waves = (1..=4).flat_map(|k| [(turn * f64::from(k)).cos(), (turn * f64::from(k)).sin()]);
+            std::iter::once(1.0).chain(waves).collect()
+        };
+        let (x, y) = (along(p / self.n), along(p % self.n));
+        x.iter().flat_map(|x| y.iter().map(move |y| x * y)).skip(1).collect()
+    }
+
     fn gated(&self, x: Option<(&[f32], f32)>, w: &[f32]) -> Channels {
         let c = self.desc.width;
         let (scale, shift) = (self.get("lift_w.weight"), self.get("lift_w.bias"));
         let mut h: Channels = (0..c).map(|k| w.iter().map(|&w| scale[k] * f64::from(w) + shift[k]).collect()).collect();
+        if self.desc.variant == Variant::Switching {
+            let weight = self.get("places.weight");
+            for (k, h) in h.iter_mut().enumerate() {
+                for (p, h) in h.iter_mut().enumerate() {
+                    *h += self.place(p).iter().enumerate().map(|(f, place)| weight[f * c + k] * place).sum::<f64>();
+                }
+            }
+        }
         for i in 0..self.desc.layers {
             let r = add(&h, &self.gated_spectral(&format!("w{i}"), &h));
             h = self.gate(&format!("w{i}"), &h, &self.periodic(&self.get(&format!("w{i}.gate.weight")), &r));

@@ -96,7 +96,12 @@ fn learn_from(
     let seeds = SeedTree::new(1).child("train");
     let job = TrainingJob { train, validation: &validation, stats, seeds, workers: &workers, device: "cpu", stream };
     let mut run = Run { label: "model", folder, progress: &mut |_| (), stop: &mut |step| step >= stop };
-    job.learn(model, None, &mut run).unwrap()
+    let base = model.base_model().map(|base| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Run { label: "base", folder: folder.path(), progress: &mut |_| (), stop: &mut |_| false };
+        job.learn(&base, None, &mut run).unwrap().unwrap().checkpoint
+    });
+    job.learn(model, base.as_ref(), &mut run).unwrap()
 }
 
 /// Largest difference between the law's mean and advection over new fields, relative to rms H.

@@ -157,7 +157,7 @@ fn check_gradient(network: &Network, forward: impl Fn(&Weights) -> Tensor<3>) {
 #[test]
 fn gradients_of_fourier_networks_are_finite_differences() {
     let n = 6;
-    for variant in [Variant::Gated, Variant::Paper] {
+    for variant in [Variant::Gated, Variant::Switching, Variant::Paper] {
         let desc = small(variant, true);
         check_gradient(&Network::Fno(desc.clone()), |weights| {
             let input = |seed| tensor(&[field(n, seed), field(n, seed + 1)].concat(), 2, n, weights.device());

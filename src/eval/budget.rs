@@ -86,7 +86,7 @@ pub fn enstrophy_budget(config: &Config, seeds: &SeedTree) -> Result<EnstrophyBu
 /// remembers the share κ = e^{−Δ/τ} of itself adds to ⟨ω²⟩ per unit time, Δ(1 + κ)/(1 − κ) times its variance.
 fn injected(flow: &FlowConfig, w: &Field) -> Result<f64> {
     let Some(hidden) = &flow.hidden else { return Ok(0.0) };
-    let variance = ExactLaw::new(flow, flow.n)?.std(w.view())?.powi(2) - QWiener::new(flow)?.std().powi(2);
+    let variance = ExactLaw::new(flow, flow.n)?.std_at(w.view())?.powi(2) - QWiener::new(flow)?.std().powi(2);
     let held = hidden.every() as f64 * flow.dt;
     let kept = hidden.kept(flow.dt);
     Ok(variance * held * (1.0 + kept) / (1.0 - kept))

@@ -47,8 +47,8 @@ pub fn missing_term(flow: &FlowConfig, test: &Pairs) -> Result<MissingTermSplit>
     for k in chosen {
         let w = test.w.slice(s![k, .., ..]).mapv(f64::from);
         advection.eval(w.view(), mean.view_mut());
-        add(&mut exact, law.spectrum(w.view())?);
-        variance += law.std(w.view())?.powi(2);
+        add(&mut exact, law.spectrum_at(w.view())?);
+        variance += law.std_at(w.view())?.powi(2);
         let rest = test.h.slice(s![k, .., ..]).mapv(f64::from) - &mean;
         add(&mut of_mean, shell_spectrum(mean.view()));
         add(&mut of_rest, shell_spectrum(rest.view()));

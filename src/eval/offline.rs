@@ -266,8 +266,8 @@ impl<'a> Conditions<'a> {
                 law.mean(w.view(), t, mean.view_mut())?;
                 outcomes = draw(law, w.view(), t, count, &mut seeds.child("outcome").stream())?;
                 exact_values.extend(outcomes.iter().flat_map(thinned));
-                std = Some(law.std(w.view())?);
-                blocks[0].exact.add(1.0, [law.spectrum(w.view())?]);
+                std = Some(law.std_at(w.view())?);
+                blocks[0].exact.add(1.0, [law.spectrum_at(w.view())?]);
             }
             let gaussian = law.as_ref().is_some_and(ExactLaw::is_homogeneous_gaussian);
             let mut amplitudes = None;

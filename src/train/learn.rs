@@ -15,7 +15,7 @@ use super::score::Score;
 use super::setup::Setup;
 use super::state::State;
 use super::terms::LossTerms;
-use crate::config::{self, Base, Law, ModelConfig, Precision, TrainConfig};
+use crate::config::{self, Law, ModelConfig, Precision, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::latent::{Whitening, autoencoder, mode_std, networks};
@@ -68,26 +68,26 @@ pub struct TrainedModel {
 }
 
 impl TrainingJob<'_> {
-    /// Trains `model` in the run's folder; `None` where the run was asked to stop before the end. `autoencoder` is the
-    /// result of [`TrainingJob::autoencoder`] for two-phase latents.
+    /// Trains `model` in the run's folder; `None` where the run was asked to stop before the end. `first` is what was trained before
+    /// it: the result of [`TrainingJob::autoencoder`] for two-phase latents, that of [`ModelConfig::base_model`] for models with a base.
     ///
     /// # Errors
     /// Divergence, a state file of another model, I/O, and sizes that do not fit each other.
     pub fn learn(
         &self,
         model: &ModelConfig,
-        autoencoder: Option<&Checkpoint>,
+        first: Option<&Checkpoint>,
         run: &mut Run,
     ) -> Result<Option<TrainedModel>> {
         self.check()?;
         if model.latent.is_joint() {
             return self.joint(model, run);
         }
-        if let Some(first) = model.latent.first_phase() {
-            let autoencoder = autoencoder.ok_or_else(|| {
+        if let Some(phase) = model.latent.first_phase() {
+            let autoencoder = first.ok_or_else(|| {
                 Error::config("latent.training", "two-phase training needs its autoencoder trained first")
             })?;
-            return self.on_frozen(model, first, autoencoder, run);
+            return self.on_frozen(model, phase, autoencoder, run);
         }
         let samples = |pairs| self.reduced(model, pairs);
         let (train, validation) = (samples(self.train)?, samples(self.validation)?);
@@ -95,11 +95,12 @@ impl TrainingJob<'_> {
         if let Law::Quadratic(how) = model.law {
             return self.quadratic(model, how, [&train, &validation], latents, run);
         }
-        let Some(Base::Quadratic(how)) = model.base else {
+        if model.base.is_none() {
             return self.score(model, (&train, &validation), self.empty(model), latents, run);
-        };
-        // Solved again by a run that goes on: seconds.
-        let Some((base, _)) = self.solved(model, how, [&train, &validation], run)? else { return Ok(None) };
+        }
+        let solved = first.ok_or_else(|| Error::config("base", "a model with a base needs that solved first"))?;
+        let networks = solved.networks.clone();
+        let base = Checkpoint { networks, residual: solved.residual.clone(), ..self.empty(model) };
         let whitened = |samples, name: &str| self.whitened(&base, samples, &self.seeds.child("whitening").child(name));
         let samples = (&whitened(train, "train")?, &whitened(validation, "validation")?);
         self.score(model, samples, base, latents, run)

@@ -28,7 +28,7 @@ pub struct Controls<'a> {
     pub progress: &'a mut dyn FnMut(&str),
 }
 
-/// Finds or makes a trained model, and before it the autoencoders of a two-phase latent.
+/// Finds or makes a trained model, and before it the autoencoders of a two-phase latent or the base of its law.
 ///
 /// # Errors
 /// As [`train_until`].
@@ -63,6 +63,12 @@ pub fn train_until(
     if let Some(found) = store.find(&stage)? {
         return Ok(Some(found));
     }
+    if let Some((base, config)) = config.base_of(model)? {
+        let Some(solved) = train_until(&config, &base, data, store, data_artifact, controls)? else { return Ok(None) };
+        let workers = Workers::new(controls.threads)?;
+        let mut bench = Bench { config: &config, model, store, data_artifact, controls, pairs: None, data, workers };
+        return bench.make(&stage, Some(&solved));
+    }
     let workers = Workers::new(controls.threads)?;
     let mut bench = Bench { config, model, store, data_artifact, controls, pairs: None, data, workers };
     let autoencoder = match config.autoencoder_stage(model)? {
@@ -93,8 +99,8 @@ struct Bench<'a, 'c> {
 }
 
 impl Bench<'_, '_> {
-    /// Makes a stage: the autoencoder's or the model's.
-    fn make(&mut self, stage: &Stage, autoencoder: Option<&Artifact>) -> Result<Option<Artifact>> {
+    /// Makes a stage: the autoencoder's or the model's, which goes on from what was trained first.
+    fn make(&mut self, stage: &Stage, first: Option<&Artifact>) -> Result<Option<Artifact>> {
         let deadline = self.controls.deadline;
         let work = match self.store.begin_before(stage, deadline, self.controls.progress)? {
             None => return Ok(None),
@@ -132,7 +138,7 @@ impl Bench<'_, '_> {
         let trained = if stage.kind == StageKind::Autoencoder {
             job.autoencoder(model, &mut run)?
         } else {
-            let weights = autoencoder.map(|found| Checkpoint::load(&found.path(CHECKPOINT_FILE))).transpose()?;
+            let weights = first.map(|found| Checkpoint::load(&found.path(CHECKPOINT_FILE))).transpose()?;
             job.learn(model, weights.as_ref(), &mut run)?
         };
         self.pairs = Some([train, validation]);
@@ -141,7 +147,7 @@ impl Bench<'_, '_> {
             return stop::check().map(|()| None).map_err(|error| error.keeping(kept));
         };
         self.write(&work, trained)?;
-        let parents: Vec<&Artifact> = std::iter::once(self.data_artifact).chain(autoencoder).collect();
+        let parents: Vec<&Artifact> = std::iter::once(self.data_artifact).chain(first).collect();
         work.finish(&[seeds.label()], &parents, self.controls.device).map(Some)
     }
 

@@ -45,6 +45,12 @@ impl ModelConfig {
         }
     }
 
+    /// The model that has to be there before one with a base: the base as a law of its own.
+    pub fn base_model(&self) -> Option<Self> {
+        let Base::Quadratic(how) = self.base?;
+        Some(Self { law: Law::Quadratic(how), latent: self.latent.clone(), ..Self::quadratic(2, how.isotropic) })
+    }
+
     /// Whether draws need the spectrum of a residual, to add noise of it or to whiten by it.
     pub fn has_residual(&self) -> bool {
         self.law.has_residual() || self.base.is_some()

@@ -61,6 +61,9 @@ impl std::fmt::Display for StageKind {
     }
 }
 
+/// What a base that is no model of the configuration is called, with its size.
+const BASE: &str = "quadratic-base";
+
 /// One computation of the pipeline: what it is called, and exactly the settings that its result depends on.
 ///
 /// Its folder is `KIND-HASH`, HASH being the first [`SHORT`] digits of the SHA-256 of the settings: equal settings are
@@ -152,6 +155,24 @@ impl Config {
             model,
             json!({ "data": self.data_stage().hash, "name": model, "model": settings }),
         ))
+    }
+
+    /// The base of a model's law as a model of its own: its name, and this configuration with it. Models with the same base share it, and
+    /// a model that is this base and nothing else serves; `None` for models without.
+    ///
+    /// # Errors
+    /// No model of that name.
+    pub fn base_of(&self, model: &str) -> Result<Option<(String, Self)>> {
+        let Some(base) = self.model(model)?.base_model().filter(|_| !self.checkpoints.contains_key(model)) else {
+            return Ok(None);
+        };
+        let same = |other: &ModelConfig| (&other.law, &other.latent) == (&base.law, &base.latent);
+        let given = |name: &str| self.checkpoints.contains_key(name);
+        let there = self.models.iter().find(|(name, other)| same(other) && !given(name));
+        let name = there.map_or_else(|| format!("{BASE}-{}", base.latent.n(self.data.n)), |(name, _)| name.clone());
+        let mut config = self.clone();
+        config.models.entry(name.clone()).or_insert(base);
+        Ok(Some((name, config)))
     }
 
     /// Start state and true flow of the closed loop.

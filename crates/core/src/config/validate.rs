@@ -159,9 +159,18 @@ impl Config {
         check("data.burn_in", data.burn_in, data.burn_in >= 0.0, "must not be negative")?;
         let later = format!("must be later than data.burn_in = {}", data.burn_in);
         check("data.final_time", data.final_time, data.final_time > data.burn_in, &later)?;
-        whole_steps("data.burn_in", data.burn_in, flow.dt)?;
+        let burn_in = whole_steps("data.burn_in", data.burn_in, flow.dt)?;
         check("data.interval", data.interval, data.interval > 0.0, "must be positive")?;
-        some_steps("data.interval", data.interval, flow.dt)?;
+        let stride = some_steps("data.interval", data.interval, flow.dt)?;
+        if let Some(hidden) = &flow.hidden {
+            // In between a term is known from the pair before.
+            for (field, steps) in [("data.burn_in", burn_in), ("data.interval", stride)] {
+                if !steps.is_multiple_of(hidden.every()) {
+                    let what = format!("{steps} steps; must be a multiple of flow.hidden.every = {}", hidden.every());
+                    return Err(Error::config(field, what));
+                }
+            }
+        }
         // Where it ends need be no multiple of the step.
         within("data.final_time", (data.final_time / flow.dt).round() as usize, 1..=STEPS)?;
         let snapshots = ((data.final_time - data.burn_in) / data.interval).ceil() as usize;

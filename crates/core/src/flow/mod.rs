@@ -69,6 +69,25 @@
 //!
 //! The energy and enstrophy that the noise injects follow from Itô's formula: per unit time and area, enstrophy ½⟨ω²⟩ grows by
 //! ½κσ²Σqₙ/L², energy by ½κσ²Σqₙ/(|k|²L²).
+//!
+//! # Hidden forcing
+//! With [`HiddenConfig`](crate::config::HiddenConfig) the equation has one more term, whose law given ω is known and no Gaussian.
+//! K² cells at the centres x_c of a lattice, each on (b_c = 1) or off (b_c = 0):
+//!
+//! ```text
+//! a Σ_c [b_c − p_c(ω)] G_c(x),    G_c = D[g_c − ⟨g_c⟩],    g_c(x) = Σ_images exp(−|x − x_c|²/2ℓ²)
+//! p_c(ω) = 1/(1 + exp(−β(z_c − θ))),    z_c = ⟨g_c ω⟩/⟨g_c⟩
+//! ```
+//!
+//! At every m-th step (`every`), counted from the solver's first, the states are drawn from the noise's stream, cell by cell and before
+//! the noise, and the term is held until the next draw, p_c(ω) with it: like the noise it is evaluated at the beginning of the step
+//! (Itô). Without memory b_c is on with probability p_c(ω), so that the conditional mean of H is the advection still, its
+//! covariance C + a²Σp_c(1 − p_c)G_cG_cᵀ depends on ω and on the place, and its third cumulant is a³Σp_c(1 − p_c)(1 − 2p_c)G_c³. With a
+//! memory τ each cell is a two-state chain, P(b_c' = 1 | b_c, ω) = p_c + (b_c − p_c)e^{−mh/τ}; the first states are drawn from p_c.
+//! The idea of cells that switch with their environment is the stochastic multicloud model's (Khouider, Biello & Majda 2010).
+//!
+//! A ring, a cos(2πkx/L + φ) with a phase φ drawn anew, has the mean, the covariance and the spectrum of a homogeneous Gaussian; its
+//! amplitude has Rice's law where the Gaussian's has Rayleigh's.
 
 mod batch;
 mod core;

@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn every_name_has_one_transport_for_each_variant() {
         for transport in ALL {
-            for variant in [Variant::Gated, Variant::Paper] {
+            for variant in [Variant::Gated, Variant::Switching, Variant::Paper] {
                 let serving = ALL.iter().filter(|other| other.kind() == transport.kind() && other.serves(variant));
                 assert_eq!(serving.count(), 1, "{} {variant:?}", transport.name());
             }

@@ -140,12 +140,22 @@ impl ExactLaw {
         self.hidden.is_none()
     }
 
-    /// Standard deviation of the fluctuation at vorticity `w`, its square averaged over the grid. Without hidden forcing it is the same
-    /// everywhere and for every ω.
+    /// Pointwise standard deviation of the noise, the same everywhere and for every ω.
+    pub fn std(&self) -> f64 {
+        self.noise.std()
+    }
+
+    /// Expected [`crate::spectral::shell_spectrum`] of the noise, [`QWiener::shell_spectrum`].
+    pub fn spectrum(&self) -> &[f64] {
+        &self.shells
+    }
+
+    /// Standard deviation of the fluctuation at vorticity `w`, its square averaged over the grid; that of the noise where
+    /// there is no hidden forcing.
     ///
     /// # Errors
     /// [`Error::Shape`].
-    pub fn std(&mut self, w: ArrayView2<f64>) -> Result<f64> {
+    pub fn std_at(&mut self, w: ArrayView2<f64>) -> Result<f64> {
         let noise = self.noise.std().powi(2);
         let cells = 2.0 * self.hidden_shells(w)?.iter().sum::<f64>();
         Ok((noise + cells).sqrt())
@@ -156,7 +166,7 @@ impl ExactLaw {
     ///
     /// # Errors
     /// [`Error::Shape`].
-    pub fn spectrum(&mut self, w: ArrayView2<f64>) -> Result<Vec<f64>> {
+    pub fn spectrum_at(&mut self, w: ArrayView2<f64>) -> Result<Vec<f64>> {
         let hidden = self.hidden_shells(w)?;
         Ok(self.shells.iter().zip(hidden).map(|(noise, hidden)| noise + hidden).collect())
     }

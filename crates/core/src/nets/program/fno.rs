@@ -220,7 +220,7 @@ mod tests {
     fn threads_inside_an_evaluation_change_no_bit() {
         // Fields large enough to be spread.
         let (n, points) = (64, 64 * 64);
-        for variant in [Variant::Paper, Variant::Gated] {
+        for variant in [Variant::Paper, Variant::Gated, Variant::Switching] {
             for noisy in [true, false] {
                 let desc = Fno { variant, width: 12, modes: 4, layers: 2, layers_x: 2, embed: 16, noisy };
                 let mut weights = Network::Fno(desc.clone()).init(&mut SeedTree::new(5).stream());
