@@ -2,9 +2,7 @@
 
 use lacuna::SeedTree;
 use lacuna::closure::{AnyClosure, Closure, Decoder, ExactDenoiser, ExactLaw, MATCHED_GAUSSIAN};
-use lacuna::config::{
-    CellsConfig, Config, FlowConfig, HiddenConfig, Preset, RingConfig, SamplerKind, Stepper,
-};
+use lacuna::config::{CellsConfig, Config, FlowConfig, HiddenConfig, Preset, RingConfig, SamplerKind, Stepper};
 use lacuna::eval::Offline;
 use lacuna::eval::metric::{
     BIAS, BRIER, CELLS_CRPS, CELLS_KS, CELLS_W1, CRPS_OVER_EXACT, OfflineMetric, PROBABILITY, STD_OVER_EXACT, SURPRISE,
@@ -37,7 +35,7 @@ fn vorticity() -> Field {
     let tau = std::f64::consts::TAU;
     Array2::from_shape_fn((N, N), |(i, j)| {
         let (x, y) = (i as f64 / N as f64, j as f64 / N as f64);
-        (tau * (x + y)).sin() + 0.7 * (tau * x).cos() + 0.3 * (tau * 2.0 * y).sin() + 0.4
+        (tau * (x + y) + 0.4).sin() + 0.7 * (tau * x + 0.9).cos() + 0.5 * (tau * y + 0.3).sin() + 0.4
     })
 }
 
@@ -349,7 +347,8 @@ fn the_exact_denoiser_is_the_mean_over_all_states() {
             denoiser.denoise(y.as_slice().unwrap(), sigma, &mut out);
             let fields = y.mapv(|y| f64::from(y) * scale);
             let exact = naive_denoiser(&config, &flow, &w, &fields, f64::from(sigma) * scale);
-            let error = exact.iter().zip(&out).fold(0.0_f64, |most, (a, b)| most.max((a / scale - f64::from(*b)).abs()));
+            let error =
+                exact.iter().zip(&out).fold(0.0_f64, |most, (a, b)| most.max((a / scale - f64::from(*b)).abs()));
             assert!(error < SINGLE, "σ = {sigma}: {error}");
             unsure += usize::from(exact.iter().zip(&h).any(|(a, b)| (a - b).abs() > 0.05));
         }
@@ -364,8 +363,10 @@ fn samplers_reach_all_states_of_the_exact_denoiser() {
     let flow = flow(HiddenConfig::Cells(config.clone()));
     let p = probabilities(&config, &w);
     let mut law = ExactLaw::new(&flow, N).unwrap();
-    let (scale, mut mean) = (0.3, Array2::zeros((N, N)));
+    let mut mean = Array2::zeros((N, N));
     law.mean(w.view(), 0.0, mean.view_mut()).unwrap();
+    // Of unit mean square: at a noise level of 20 nothing is left of where a field lies.
+    let scale = (&mean * &mean).mean().unwrap().sqrt() + law.std_at(w.view()).unwrap();
     let mut decoder = Decoder::new(&flow, N).unwrap().unwrap();
     let mut denoiser = ExactDenoiser::new(&mut law, &flow, w.view(), scale).unwrap();
     let mut shares = |kind: SamplerKind, steps: usize| {
@@ -457,8 +458,9 @@ fn a_ring_differs_from_its_gaussian_in_the_amplitude_alone() {
     // 720 amplitudes: four standard errors of a distribution function are 0.075.
     assert!(of(0, &CELLS_KS) < 0.075 && of(0, &VALLEY_MASS) < 0.015, "{}", of(0, &CELLS_KS));
     assert!((of(0, &CELLS_CRPS) - 1.0).abs() < 0.1, "{}", of(0, &CELLS_CRPS));
-    // The Rayleigh law of the Gaussian about Rice's: 0.45 by quadrature.
-    assert!((of(1, &CELLS_KS) - 0.45).abs() < 0.1 && of(1, &CELLS_CRPS) > 2.0 && of(1, &VALLEY_MASS) > 0.7);
+    // The largest difference of Rayleigh's distribution function from Rice's is 0.571 by quadrature; pools of 240 leave 0.03.
+    let found = [&CELLS_KS, &CELLS_CRPS, &VALLEY_MASS].map(|metric| of(1, metric));
+    assert!((found[0] - 0.571).abs() < 0.06 && found[1] > 5.0 && found[2] > 0.7, "{found:?}");
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl AmplitudeLaw {
     fn own_score(&self, p: f64) -> f64 {
         match self {
             Self::States { std } => {
-                let (same, other) = (folded_normal_mean(0.0, std / FRAC_1_SQRT_2), folded_normal_mean(1.0, std / FRAC_1_SQRT_2));
+                let (same, other) =
+                    (folded_normal_mean(0.0, std / FRAC_1_SQRT_2), folded_normal_mean(1.0, std / FRAC_1_SQRT_2));
                 0.5 * ((p * p + (1.0 - p) * (1.0 - p)) * same + 2.0 * p * (1.0 - p) * other)
             }
             // ∫ F(1 − F).
@@ -125,7 +126,8 @@ fn scaled_bessel(x: f64) -> f64 {
     }
     // Periodic integrands: the sum converges faster than any power.
     let count = 64;
-    (0..count).map(|k| (x * ((TAU * f64::from(k) / f64::from(count)).cos() - 1.0)).exp()).sum::<f64>() / f64::from(count)
+    (0..count).map(|k| (x * ((TAU * f64::from(k) / f64::from(count)).cos() - 1.0)).exp()).sum::<f64>()
+        / f64::from(count)
 }
 
 impl Shape {
@@ -349,7 +351,8 @@ impl Shapes {
             Column::new("amplitude".into(), at),
             Column::new("density".into(), density),
         ];
-        let caption_of = "Frequency with which draws have a cell switched on, against its probability given ω, in ten bins.";
+        let caption_of =
+            "Frequency with which draws have a cell switched on, against its probability given ω, in ten bins.";
         let reliability = (!of.is_empty()).then(|| {
             let columns = vec![
                 Column::new("closure".into(), of),

@@ -5,8 +5,8 @@ use polars::prelude::Column;
 use super::Made;
 use crate::error::Result;
 use crate::eval::metric::{
-    BRIER, CELLS_CRPS, CELLS_KS, CELLS_W1, CRPS_OVER_EXACT, OfflineMetric, PAIRS, PROBABILITY, STD_OVER_EXACT, SURPRISE,
-    THIRD, VALLEY_MASS,
+    BRIER, CELLS_CRPS, CELLS_KS, CELLS_W1, CRPS_OVER_EXACT, OfflineMetric, PAIRS, PROBABILITY, STD_OVER_EXACT,
+    SURPRISE, THIRD, VALLEY_MASS,
 };
 use crate::eval::{self, Offline, Shapes, Table};
 use crate::lab::Lab;
@@ -41,7 +41,8 @@ pub(super) fn scores(lab: &Lab) -> Result<Made> {
             columns.extend(eval::estimates(metric.name, values.into_iter()));
         }
     }
-    let caption = format!("Shape of the laws: amplitudes of the hidden forcing that draws decode to. {}", table.caption);
+    let caption =
+        format!("Shape of the laws: amplitudes of the hidden forcing that draws decode to. {}", table.caption);
     Ok(Made::table(Table::new("shape", caption, columns)?, [artifact]))
 }
 

@@ -58,15 +58,7 @@ fn is_zero(value: &f64) -> bool {
 impl Default for CellsConfig {
     /// Sixteen cells that hold a third of rms H, drawn anew at every fifth step of preset `desk`.
     fn default() -> Self {
-        Self {
-            per_side: 4,
-            amplitude: 0.4,
-            radius: 0.0625,
-            steepness: 2.0,
-            threshold: 0.5,
-            every: 5,
-            memory: 0.0,
-        }
+        Self { per_side: 4, amplitude: 0.4, radius: 0.0625, steepness: 2.0, threshold: 0.5, every: 5, memory: 0.0 }
     }
 }
 
@@ -100,10 +92,13 @@ impl HiddenConfig {
         if self.every() == 0 {
             return refuse("every", "0; at least 1 is needed".into());
         }
-        let (cutoff, amplitude) = (flow.n / 3, match self {
-            Self::Cells(cells) => cells.amplitude,
-            Self::Ring(ring) => ring.amplitude,
-        });
+        let (cutoff, amplitude) = (
+            flow.n / 3,
+            match self {
+                Self::Cells(cells) => cells.amplitude,
+                Self::Ring(ring) => ring.amplitude,
+            },
+        );
         if !(amplitude > 0.0 && amplitude.is_finite()) {
             return refuse("amplitude", format!("{amplitude}; must be positive and finite"));
         }
@@ -118,7 +113,10 @@ impl HiddenConfig {
                 }
                 if !(cells.radius > 0.0 && cells.radius <= flow.length / cells.per_side as f64) {
                     let spacing = flow.length / cells.per_side as f64;
-                    return refuse("radius", format!("{}; must be positive and at most the spacing {spacing}", cells.radius));
+                    return refuse(
+                        "radius",
+                        format!("{}; must be positive and at most the spacing {spacing}", cells.radius),
+                    );
                 }
                 for (field, value) in [("steepness", cells.steepness), ("memory", cells.memory)] {
                     if !(value >= 0.0 && value.is_finite()) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Config, Precision, Preset};
+use super::{Config, HiddenConfig, Precision, Preset};
 use crate::error::{Error, Result, shown};
 use crate::file::read_text;
 
@@ -97,6 +97,10 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("study", "samplers", json!(config.study.samplers));
     say("study", "few_steps", json!(config.study.few_steps));
     say("study", "weights", json!(config.study.weights));
+    say("flow", "hidden", json!(config.flow.hidden));
+    if let Some(HiddenConfig::Cells(cells)) = &config.flow.hidden {
+        say("flow.hidden", "memory", cells.memory.into());
+    }
     say("data", "source", serde_json::to_value(&config.data.source).map_err(unreadable)?);
     for (name, model) in &config.models {
         let path = format!("models.{name}");

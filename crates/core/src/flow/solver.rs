@@ -214,7 +214,13 @@ impl Solver {
         match &mut self.hidden {
             Some(hidden) => hidden.restore(&state.hidden)?,
             None if state.hidden.is_empty() => {}
-            None => return Err(Error::shape("states of a hidden forcing that this flow lacks", "(0)", &[state.hidden.len()])),
+            None => {
+                return Err(Error::shape(
+                    "states of a hidden forcing that this flow lacks",
+                    "(0)",
+                    &[state.hidden.len()],
+                ));
+            }
         }
         self.scheme.remember(previous)?;
         self.w = modes;

@@ -7,26 +7,31 @@ use super::*;
 pub(super) fn cells() -> Config {
     let desk = desk();
     let spectral = &desk.models["spectral"];
-    let network = NetworkConfig { variant: Variant::Switching, ..spectral.network.clone() };
     let diffusion = ModelConfig {
-        latent: LatentConfig::Spectral { n: 20 },
-        network: network.clone(),
+        network: NetworkConfig { variant: Variant::Switching, ..spectral.network.clone() },
         ..spectral.clone()
     };
-    let one_step = |base: &ModelConfig, score| ModelConfig {
+    let steps = |model: &ModelConfig, steps| ModelConfig {
+        train: TrainConfig { steps, ..model.train.clone() },
+        ..model.clone()
+    };
+    let switching =
+        |name: &str, count| ModelConfig { network: diffusion.network.clone(), ..steps(&desk.models[name], count) };
+    let residual = ModelConfig { base: Some(Base::Quadratic(STREAMED)), ..diffusion.clone() };
+    let one_step = |score| ModelConfig {
         law: Law::Generator { score },
         sampler: SamplerConfig::default(),
-        ..base.clone()
+        ..steps(&residual, 1000)
     };
-    let residual = ModelConfig { base: Some(Base::Quadratic(STREAMED)), ..diffusion.clone() };
     let models = BTreeMap::from([
-        ("quadratic".to_string(), desk.models["quadratic"].clone()),
-        ("regression".to_string(), desk.models["regression"].clone()),
+        // In the latent of the models that it is the base of.
+        ("quadratic".to_string(), ModelConfig { latent: residual.latent.clone(), ..desk.models["quadratic"].clone() }),
+        ("p-cdm".to_string(), switching("p-cdm", 1500)),
+        ("joint".to_string(), switching("joint", 2000)),
         ("spectral".to_string(), diffusion.clone()),
-        ("residual-diffusion".to_string(), residual.clone()),
-        ("generator".to_string(), one_step(&diffusion, ProperScore::SpectralCrps)),
-        ("residual-generator".to_string(), one_step(&residual, ProperScore::SpectralCrps)),
-        ("residual-generator-energy".to_string(), one_step(&residual, ProperScore::Energy)),
+        ("residual-generator".to_string(), one_step(ProperScore::SpectralCrps)),
+        ("residual-generator-energy".to_string(), one_step(ProperScore::Energy)),
+        ("residual-diffusion".to_string(), residual),
     ]);
     Config {
         preset: "cells".into(),
@@ -34,19 +39,21 @@ pub(super) fn cells() -> Config {
         rollout: RolloutConfig {
             // The cells' own: they are held for five steps.
             hold: Hold::Held,
-            closures: names(&["none", "exact", "matched-gaussian", "quadratic", "spectral", "residual-diffusion"]),
+            closures: names(&[
+                "none",
+                "exact",
+                "matched-gaussian",
+                "quadratic",
+                "joint",
+                "residual-generator",
+                "residual-diffusion",
+            ]),
             ..desk.rollout.clone()
         },
         eval: EvalConfig {
             conditions: 20,
             samples: 32,
-            offline_only: names(&[
-                "exact/mean",
-                "regression",
-                "generator",
-                "residual-generator",
-                "residual-generator-energy",
-            ]),
+            offline_only: names(&["exact/mean", "p-cdm", "spectral", "residual-generator-energy"]),
         },
         study: StudyConfig {
             frontier: FrontierConfig { models: Vec::new(), ..desk.study.frontier.clone() },
