@@ -24,6 +24,13 @@ TABLES = {
     "les-closed-loop.md": ("closure", "members", "failures", "error of mean", "spread", "spread/skill"),
     "horizon-closed-loop.md": LOOP,
 }
+# Whose valley mass is shown of preset `cells`, and what they are called.
+CELLS = {
+    "exact law": "the exact law",
+    "residual-diffusion": "a diffusion of 10 evaluations",
+    "matched Gaussian": "the Gaussian of the exact mean and covariance",
+    "residual-generator": "a generator trained on CRPS",
+}
 # What is to be said of the rows of the ledger that carry the story, which are its first ones.
 LEDGER = {
     ("no closure", "error at t = 50", "own"): "Reproduced: the reduced model alone loses the flow; how far depends on the start state.",
@@ -73,6 +80,8 @@ def numbers(tables):
 
     classical = [les(closure) for closure in ("smagorinsky", "leith", "hyperviscosity")]
     learned = min(("spectral", "two-phase", "joint", "regression", "quadratic"), key=lambda c: tables.value("closed-loop", c, "error_of_mean"))
+    cells = Tables(tables.folder.parent / "cells")
+    valley = [short(cells.value("shape", closure, "valley_mass")) for closure in CELLS]
     draw = {closure: tables.value("cost", closure, "draw") for closure in ("p-cdm", "spectral", "regression", "quadratic")}
     return "\n".join(
         (
@@ -82,6 +91,7 @@ def numbers(tables):
             f"{error('no closure')} → {error(learned)}; {error('exact law')} |",
             f"| large-eddy case, 10 time units: no model → learned (`p-cdm`); classical models have | {short(les('no closure'))} → "
             f"{short(les('p-cdm'))}; {short(min(classical))} to {short(max(classical))} |",
+            f"| hidden cells, a law of many modes: share of draws in none of them, of {', '.join(CELLS.values())} | {', '.join(valley)} |",
             f"| bias of the learned law (`joint`) relative to rms H, and its spread over the exact one | "
             f"{short(tables.value('offline', 'joint', 'bias'))}, {tables.value('offline', 'joint', 'std_over_exact'):.3f} |",
             f"| cost of a draw on one thread, ms: P-CDM, spectral-latent diffusion, regression with noise, quadratic law | "

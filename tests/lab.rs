@@ -114,7 +114,7 @@ fn expected(lab: &Lab, study: Option<Study>, exhibits: &[Exhibit]) -> BTreeSet<S
 /// Everything that a run leaves, from the list of exhibits.
 fn expected_of_a_run(lab: &Lab) -> BTreeSet<String> {
     let mut all = expected(lab, None, &Exhibit::all(lab.config()));
-    for study in [Study::Horizon, Study::LargeEnsemble] {
+    for study in lab.studies() {
         all.extend(expected(&lab.study(study).unwrap(), Some(study), study.exhibits()));
     }
     all.extend(["index.md", "manifest.jsonl"].map(String::from));

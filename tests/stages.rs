@@ -29,7 +29,7 @@ fn stages(config: &Config) -> Vec<Stage> {
             }
         }
     }
-    for study in [config.horizon(), config.large_ensemble()] {
+    for study in config.closed_loops() {
         stages.push(study.reference_stage());
         stages.extend(study.rollout.closures.iter().map(|closure| rollout(&study, closure)));
     }

@@ -237,7 +237,7 @@ fn attached(preset: &str) -> Result<Config> {
 pub struct Rollout {
     #[command(flatten)]
     computing: Computing,
-    /// The closure: none, exact or, for a subgrid term, smagorinsky, dynamic-smagorinsky, leith or hyperviscosity; a model; or a
+    /// The closure: none, exact, with hidden cells matched-gaussian or memoryless, or, for a subgrid term, smagorinsky, dynamic-smagorinsky, leith or hyperviscosity; a model; or a
     /// checkpoint's file, as `checkpoints.NAME` by the name of the file; each with /mean for its conditional mean alone. All of the
     /// configuration by default.
     #[arg(long)]
@@ -248,6 +248,9 @@ pub struct Rollout {
     /// The rollouts of the long-horizon study (`study.horizon`).
     #[arg(long)]
     horizon: bool,
+    /// The rollouts of the study of cells that remember (`study.memory`).
+    #[arg(long, conflicts_with_all = ["horizon", "large"])]
+    memory: bool,
     /// Only members i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, once the reference is there.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
@@ -297,9 +300,10 @@ impl Rollout {
             Some(members) => lab.in_batches(members.get())?,
             None => lab,
         };
-        let lab = match (self.horizon, self.large) {
-            (true, _) => lab.study(Study::Horizon)?,
-            (_, true) => lab.study(Study::LargeEnsemble)?,
+        let lab = match (self.horizon, self.large, self.memory) {
+            (true, ..) => lab.study(Study::Horizon)?,
+            (_, true, _) => lab.study(Study::LargeEnsemble)?,
+            (.., true) => lab.study(Study::Memory)?,
             _ => lab,
         };
         let all = &lab.config().rollout.closures;

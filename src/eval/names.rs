@@ -2,13 +2,13 @@
 //!
 //! Configurations, files and frames have keys (`two-phase`); what is shown has names (two-phase L-CDM).
 
-use crate::closure::{EXACT_LAW, MATCHED_GAUSSIAN, NO_CLOSURE};
+use crate::closure::{EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS, NO_CLOSURE};
 
 /// What the true flow is called in tables.
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 23] = [
+const NAMES: [(&str, &str); 25] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
@@ -16,6 +16,8 @@ const NAMES: [(&str, &str); 23] = [
     (EXACT_LAW, EXACT_LAW),
     ("matched-gaussian", MATCHED_GAUSSIAN),
     (MATCHED_GAUSSIAN, MATCHED_GAUSSIAN),
+    ("memoryless", MEMORYLESS),
+    (MEMORYLESS, MEMORYLESS),
     ("p-cdm", "P-CDM"),
     ("joint", "joint L-CDM"),
     ("two-phase", "two-phase L-CDM"),

@@ -159,7 +159,7 @@ impl Lab {
             let stage = varied.rollout_stage(&varied.closure(&closure)?)?;
             all.push((varied, stage));
         }
-        for study in [config.horizon(), config.large_ensemble()] {
+        for study in config.closed_loops() {
             all.push((study.clone(), study.reference_stage()));
             for closure in study.closures()? {
                 all.push((study.clone(), study.rollout_stage(&closure)?));

@@ -229,6 +229,7 @@ impl Lab {
             ClosureKind::None => AnyClosure::new(NoClosure),
             ClosureKind::Exact => AnyClosure::new(ExactLaw::new(flow, n)?),
             ClosureKind::MatchedGaussian => AnyClosure::new(ExactLaw::new(flow, n)?.matched_gaussian()),
+            ClosureKind::Memoryless => AnyClosure::new(ExactLaw::new(flow, n)?.memoryless()),
             ClosureKind::Subgrid(model) => {
                 AnyClosure::new(Subgrid::standard(*model, n, flow.length)?).named(kind.to_string())
             }

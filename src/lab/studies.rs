@@ -3,7 +3,7 @@
 use super::Lab;
 use super::scores::Runs;
 use crate::config::{Config, Preset};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A study that has a [`Lab`] of its own, with another closed loop or another problem and the same folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Study {
     Horizon,
     /// The spread of larger ensembles: `study.ensemble`.
     LargeEnsemble,
+    /// Hidden cells that remember their states: `study.memory`.
+    Memory,
     /// Large-eddy simulation: preset `les`.
     Les,
 }
@@ -22,6 +24,7 @@ impl Study {
         match self {
             Self::Horizon => "horizon",
             Self::LargeEnsemble => "large",
+            Self::Memory => "memory",
             Self::Les => "les",
         }
     }
@@ -31,6 +34,7 @@ impl Study {
         match self {
             Self::Horizon => ", long horizon",
             Self::LargeEnsemble => ", large ensembles",
+            Self::Memory => ", cells with memory",
             Self::Les => "",
         }
     }
@@ -45,9 +49,18 @@ impl Lab {
         let config = match study {
             Study::Horizon => self.config.horizon(),
             Study::LargeEnsemble => self.config.large_ensemble(),
+            Study::Memory => self.config.memory().ok_or_else(|| {
+                Error::config("study.memory", "this configuration has no study of cells that remember")
+            })?,
             Study::Les => Config::preset(Preset::Les),
         };
         Ok(Self { study: Some(study), ..self.with(config)? })
+    }
+
+    /// The studies of this configuration that are closed loops of its problem.
+    pub fn studies(&self) -> Vec<Study> {
+        let memory = self.config.study.memory.as_ref().map(|_| Study::Memory);
+        [Study::Horizon, Study::LargeEnsemble].into_iter().chain(memory).collect()
     }
 
     /// This lab with another configuration and the same folders.

@@ -1,6 +1,6 @@
 //! Several labs beside each other: seeds of one configuration, or presets.
 
-use super::{Exhibit, Gallery, Lab, Shown, Study};
+use super::{Exhibit, Gallery, Lab, Shown};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::eval::Table;
@@ -101,7 +101,7 @@ pub fn tidy(lab: &Lab) -> Result<Table> {
         Ok(())
     };
     collect(lab, &Exhibit::all(lab.config()))?;
-    for study in [Study::Horizon, Study::LargeEnsemble] {
+    for study in lab.studies() {
         collect(&lab.study(study)?, study.exhibits())?;
     }
     Table::concat(&tables)

@@ -36,7 +36,7 @@ const DOTS: Dash = &[1.5, 2.5];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper, and three more for the classical models, which are told apart by their dashes.
-const ROLES: [(&str, Rgb, Dash); 53] = [
+const ROLES: [(&str, Rgb, Dash); 55] = [
     ("true flow", TRUTH, SOLID),
     ("truth", TRUTH, SOLID),
     ("data", TRUTH, SOLID),
@@ -49,6 +49,8 @@ const ROLES: [(&str, Rgb, Dash); 53] = [
     ("right", TRUTH, SOLID),
     ("matched-gaussian", GREY, SOLID),
     ("matched Gaussian", GREY, SOLID),
+    ("memoryless", VIOLET, &[7.0, 3.0]),
+    ("law without memory", VIOLET, &[7.0, 3.0]),
     ("p-cdm", BLUE, &[7.0, 3.0]),
     ("joint", GREEN, &[2.0, 2.5]),
     ("two-phase", PURPLE, &[9.0, 2.5, 2.0, 2.5]),

@@ -6,7 +6,6 @@ use super::Made;
 use crate::closure::{Closure, ExactLaw};
 use crate::error::Result;
 use crate::eval::{self, NoiseSpectrum, Offline, Transfers, names};
-use crate::flow::QWiener;
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::{Lab, wide};
 use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Series};
@@ -34,7 +33,8 @@ pub(super) fn samples(lab: &Lab) -> Result<Made> {
     let k = test.per_trajectory - 1;
     let (w, h) = (wide(test.w.slice(s![k, .., ..])), wide(test.h.slice(s![k, .., ..])));
     let mut mean = Array2::zeros((n, n));
-    ExactLaw::new(&lab.config.flow, n)?.mean(w.view(), 0.0, mean.view_mut())?;
+    let mut law = ExactLaw::new(&lab.config.flow, n)?;
+    law.mean(w.view(), 0.0, mean.view_mut())?;
     let (mut columns, mut draws) = (vec!["data".to_string()], vec![h]);
     let mut parents = vec![data];
     let models = lab.config.rollout.closures.iter().filter(|name| lab.config.models.contains_key(*name));
@@ -59,8 +59,8 @@ pub(super) fn samples(lab: &Lab) -> Result<Made> {
             },
             FieldGroup {
                 label: "H − E[H|ω]".into(),
-                // Four standard deviations of the noise: what a good draw fills.
-                limit: Some(plot::round_up(4.0 * QWiener::new(&lab.config.flow)?.std())),
+                // Four standard deviations of the law: what a good draw fills.
+                limit: Some(plot::round_up(4.0 * law.std_at(w.view())?)),
                 rows: vec![("minus mean".into(), differences)],
             },
         ],

@@ -351,6 +351,9 @@ impl Study {
         match self {
             Self::Horizon => &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Statistics],
             Self::LargeEnsemble => &[Exhibit::ClosedLoop, Exhibit::SpreadCurves, Exhibit::Ranks],
+            Self::Memory => {
+                &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Ranks, Exhibit::Vorticity]
+            }
             Self::Les => &[
                 Exhibit::Fields,
                 Exhibit::Offline,

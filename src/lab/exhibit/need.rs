@@ -82,7 +82,7 @@ impl Need {
 fn draws(config: &Config, closure: &ClosureRef) -> bool {
     let random = match closure.kind() {
         ClosureKind::None | ClosureKind::Subgrid(_) => false,
-        ClosureKind::Exact | ClosureKind::MatchedGaussian => config.flow.is_random(),
+        ClosureKind::Exact | ClosureKind::MatchedGaussian | ClosureKind::Memoryless => config.flow.is_random(),
         ClosureKind::Learned(model) => config.model(model).is_ok_and(|model| model.law != Law::Mean),
     };
     random && !closure.mean_only()

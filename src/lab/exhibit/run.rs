@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Exhibit, Shown};
 use crate::error::{Error, Result};
-use crate::lab::{Lab, Study};
+use crate::lab::Lab;
 use crate::progress::say;
 use crate::stop;
 
@@ -26,7 +26,7 @@ impl Lab {
         let lab = Self { failed: Some(Arc::default()), ..self.clone() };
         let mut failures = Vec::new();
         lab.show_all(Exhibit::all(&self.config), shown, &mut failures)?;
-        for study in [Study::Horizon, Study::LargeEnsemble] {
+        for study in lab.studies() {
             lab.study(study)?.show_all(study.exhibits().to_vec(), &mut |_, _| (), &mut failures)?;
         }
         if failures.is_empty() {

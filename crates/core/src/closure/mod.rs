@@ -60,6 +60,9 @@ pub const EXACT_LAW: &str = "exact law";
 /// Name of the Gaussian that shares mean and covariance with the exact law at every ω, where that is no Gaussian.
 pub const MATCHED_GAUSSIAN: &str = "matched Gaussian";
 
+/// Name of the exact law without its memory, where it has one.
+pub const MEMORYLESS: &str = "law without memory";
+
 /// Where the time of the draws of a latent closure went, added up over its calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timing {

@@ -13,6 +13,7 @@ const MEAN: &str = "/mean";
 const NONE: &str = "none";
 const EXACT: &str = "exact";
 const MATCHED_GAUSSIAN: &str = "matched-gaussian";
+const MEMORYLESS: &str = "memoryless";
 
 /// A closure that exists for a configuration's problem; only [`Config::closure`] makes one.
 ///
@@ -33,6 +34,8 @@ pub enum ClosureKind {
     Exact,
     /// The Gaussian of its mean and covariance, where the exact law is none: the flow has a hidden forcing.
     MatchedGaussian,
+    /// The exact law without its memory, where it has one.
+    Memoryless,
     /// A classical model, for subgrid terms only.
     Subgrid(SubgridModel),
     /// The model of that name in [`Config::models`].
@@ -84,6 +87,7 @@ impl fmt::Display for ClosureKind {
             Self::None => NONE,
             Self::Exact => EXACT,
             Self::MatchedGaussian => MATCHED_GAUSSIAN,
+            Self::Memoryless => MEMORYLESS,
             Self::Subgrid(model) => model.name(),
             Self::Learned(model) => model,
         })
@@ -127,7 +131,8 @@ impl SubgridModel {
 
 /// Whether a name is that of a closure that needs no training, whatever the problem.
 pub(super) fn is_reserved(name: &str) -> bool {
-    [NONE, EXACT, MATCHED_GAUSSIAN].contains(&name) || SubgridModel::ALL.iter().any(|model| model.name() == name)
+    [NONE, EXACT, MATCHED_GAUSSIAN, MEMORYLESS].contains(&name)
+        || SubgridModel::ALL.iter().any(|model| model.name() == name)
 }
 
 impl Config {
@@ -206,8 +211,10 @@ impl Config {
     pub(super) fn closure_at(&self, field: &str, name: &str) -> Result<ClosureRef> {
         let (base, mean_only) = name.strip_suffix(MEAN).map_or((name, false), |base| (base, true));
         let mut known = self.baselines();
-        if self.flow.hidden.is_some() && self.exact_law().is_some() {
-            known.push(ClosureRef { kind: ClosureKind::MatchedGaussian, mean_only: false });
+        if let (Some(hidden), Some(_)) = (&self.flow.hidden, self.exact_law()) {
+            let memoryless = (hidden.kept(self.flow.dt) > 0.0).then_some(ClosureKind::Memoryless);
+            let kinds = std::iter::once(ClosureKind::MatchedGaussian).chain(memoryless);
+            known.extend(kinds.map(|kind| ClosureRef { kind, mean_only: false }));
         }
         if matches!(self.data.term, MissingTerm::Subgrid { .. }) {
             let subgrid = SubgridModel::ALL.map(ClosureKind::Subgrid);

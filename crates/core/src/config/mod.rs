@@ -33,7 +33,9 @@ pub use presets::Preset;
 pub use sampler::{SamplerConfig, SamplerKind};
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
-pub use study::{EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, StudyConfig};
+pub use study::{
+    EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, MemoryConfig, StudyConfig,
+};
 pub use training::{LearningRate, Precision, TrainConfig};
 pub use validate::{check_grid, some_steps, whole_steps};
 

@@ -298,7 +298,9 @@ impl Config {
     /// What a closure's draws depend on: its training and its sampler, or its constant.
     fn law(&self, closure: &ClosureRef) -> Result<Value> {
         let law = match closure.kind() {
-            ClosureKind::None | ClosureKind::Exact | ClosureKind::MatchedGaussian => Value::Null,
+            ClosureKind::None | ClosureKind::Exact | ClosureKind::MatchedGaussian | ClosureKind::Memoryless => {
+                Value::Null
+            }
             ClosureKind::Subgrid(model) => json!(model.constant()),
             ClosureKind::Learned(model) => self.learned_law(model)?,
         };

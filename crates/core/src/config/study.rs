@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{MEMBERS, SAMPLING_STEPS, STEPS, VALUES, name, product, within};
 use super::{
-    Config, EvalConfig, LatentConfig, LatentTraining, Law, ModelConfig, RolloutConfig, SamplerConfig, SamplerKind,
+    ClosureRef, Config, EvalConfig, HiddenConfig, LatentConfig, LatentTraining, Law, ModelConfig, RolloutConfig,
+    SamplerConfig, SamplerKind,
 };
 use crate::error::{Error, Result};
 
@@ -34,6 +35,21 @@ pub struct StudyConfig {
     /// What holds a jointly trained latent up.
     #[serde(default, skip_serializing_if = "LossWeightsConfig::is_none")]
     pub weights: LossWeightsConfig,
+    /// What it is worth to remember the draw before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryConfig>,
+}
+
+/// The closed loop of a flow whose hidden cells remember their states, with closures that need no training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// The cells' correlation time τ.
+    pub time: f64,
+    /// Ensemble members.
+    pub members: usize,
+    /// Closures to compare, named as in `rollout.closures`.
+    pub closures: Vec<String>,
 }
 
 /// Cost against accuracy: every model with every number of sampling steps and every redraw interval, each a rollout of its own
@@ -195,6 +211,7 @@ impl Config {
                 samplers: Vec::new(),
                 few_steps: FewStepsConfig::default(),
                 weights: LossWeightsConfig::default(),
+                memory: None,
             },
             ..self.clone()
         }
@@ -213,6 +230,22 @@ impl Config {
         let rollout =
             RolloutConfig { duration, snapshots, members, closures: closures.clone(), ..self.rollout.clone() };
         Self { rollout, ..self.clone() }
+    }
+
+    /// This configuration with cells that remember and the closed loop of that study, if there are any.
+    pub fn memory(&self) -> Option<Self> {
+        let MemoryConfig { time, members, closures } = self.study.memory.clone()?;
+        let mut config = self.clone();
+        if let Some(HiddenConfig::Cells(cells)) = &mut config.flow.hidden {
+            cells.memory = time;
+        }
+        config.rollout = RolloutConfig { members, closures, ..config.rollout };
+        Some(config)
+    }
+
+    /// The studies that are closed loops of their own.
+    pub fn closed_loops(&self) -> Vec<Self> {
+        [self.horizon(), self.large_ensemble()].into_iter().chain(self.memory()).collect()
     }
 
     /// This configuration with the closed loop of one point of the frontier: `model` drawn in `steps` sampling steps every
@@ -250,6 +283,18 @@ impl Config {
         product("study.frontier.members", &values, VALUES, "values")?;
         self.large_ensemble().validate_rollout("study.ensemble")?;
         self.horizon().validate_rollout("study.horizon")?;
+        if let Some(varied) = self.memory() {
+            varied.flow.validate()?;
+            varied.validate_rollout("study.memory")?;
+            if varied.flow.hidden.as_ref().is_none_or(|hidden| hidden.kept(varied.flow.dt) == 0.0) {
+                let what = format!("{:?}; it is a positive time, of a flow with cells", self.study.memory);
+                return Err(Error::config("study.memory.time", what));
+            }
+            if let Some(model) = varied.closures()?.iter().find_map(ClosureRef::model) {
+                let what = format!("`{model}`; models are trained on a flow without this memory");
+                return Err(Error::config("study.memory.closures", what));
+            }
+        }
         for (name, _, varied) in self.sampler_points()? {
             varied.model(name)?.check_sampler(&format!("study.samplers.{name}"))?;
         }

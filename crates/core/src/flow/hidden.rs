@@ -109,6 +109,11 @@ impl Hidden {
         self.kept > 0.0
     }
 
+    /// Makes draws independent of those before.
+    pub fn without_memory(&mut self) {
+        self.kept = 0.0;
+    }
+
     /// Forgets the last draw.
     pub fn forget(&mut self) {
         self.amplitudes.clear();

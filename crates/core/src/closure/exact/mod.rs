@@ -11,7 +11,7 @@ use states::States;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Closure, EXACT_LAW, MATCHED_GAUSSIAN};
+use super::{Closure, EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS};
 use crate::config::FlowConfig;
 use crate::error::{Error, Result};
 use crate::flow::{Advection, Hidden, Patterns, QWiener};
@@ -49,6 +49,8 @@ struct HiddenLaw {
     forcing: Hidden,
     /// Drawn as a Gaussian of the same mean and covariance.
     gaussian: bool,
+    /// Its memory was taken away.
+    memoryless: bool,
     amplitudes: Vec<f64>,
     w: Spectrum,
     term: Spectrum,
@@ -112,7 +114,15 @@ impl ExactLaw {
         let zeros = || Array2::zeros((n, n / 2 + 1));
         let hidden = Hidden::new(&reduced)?.map(|forcing| {
             let (w, term) = (zeros(), zeros());
-            Box::new(HiddenLaw { forcing, gaussian: false, amplitudes: Vec::new(), w, term, fft: Fft2::new(n) })
+            Box::new(HiddenLaw {
+                forcing,
+                gaussian: false,
+                memoryless: false,
+                amplitudes: Vec::new(),
+                w,
+                term,
+                fft: Fft2::new(n),
+            })
         });
         Ok(Self {
             n,
@@ -131,6 +141,16 @@ impl ExactLaw {
         if let Some(hidden) = &mut self.hidden {
             hidden.gaussian = true;
             hidden.forcing.forget();
+        }
+        self
+    }
+
+    /// The law that forgets: every cell is drawn from p_c(ω), whatever it was before. What the best closure that sees ω alone would do.
+    #[must_use]
+    pub fn memoryless(mut self) -> Self {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.forcing.without_memory();
+            hidden.memoryless = true;
         }
         self
     }
@@ -236,6 +256,7 @@ impl Closure for ExactLaw {
     fn name(&self) -> String {
         match &self.hidden {
             Some(hidden) if hidden.gaussian => MATCHED_GAUSSIAN.into(),
+            Some(hidden) if hidden.memoryless => MEMORYLESS.into(),
             _ => EXACT_LAW.into(),
         }
     }

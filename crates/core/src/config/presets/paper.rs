@@ -133,6 +133,7 @@ pub(super) fn published() -> Config {
             samplers: names(&["two-phase", "joint"]),
             few_steps: FewStepsConfig::default(),
             weights,
+            memory: None,
         },
         ..paper
     }
