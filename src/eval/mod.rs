@@ -22,6 +22,7 @@ mod reconstruction;
 mod samplers;
 mod sampling;
 mod shape;
+mod shapes;
 mod shells;
 mod spectra;
 mod study;
@@ -44,7 +45,8 @@ pub use quantity::{BETWEEN, Kind, Quantity, Role, UNCERTAINTY, machine, quantity
 pub use ranks::{RankHistogram, rank_histogram};
 pub use reconstruction::{LatentSpace, Reconstruction, ReconstructionRow, reconstruction, reconstruction_spectra};
 pub use samplers::{SamplerBias, SamplerRow, sampler_bias};
-pub use shape::{Shape, Shapes};
+pub use shape::Shape;
+pub use shapes::Shapes;
 pub use shells::{NoiseRow, NoiseSpectrum, TransferRow, Transfers, transfers};
 pub use spectra::{Spectra, Spectrum, Statistics, StatisticsRow, spectra, spectra_at, statistics};
 pub use study::{Study, hold_settings, study};

@@ -10,7 +10,8 @@ use super::metric::{Against, Condition, LawAt, OFFLINE, OfflineMetric, Pool, Ter
 use super::metrics::{half_mean_distance, jackknife};
 use super::quantity::UNCERTAINTY;
 use super::sampling::{THINNING, check_pairs, draw, evenly_spaced, milliseconds};
-use super::shape::{Shape, Shapes};
+use super::shape::Shape;
+use super::shapes::Shapes;
 use super::shells::{NoiseSpectrum, ShellSums, Transfers, transfers};
 use super::table::{Table, estimates};
 use crate::closure::{AnyClosure, Closure, Decoder, EXACT_LAW, ExactLaw};
