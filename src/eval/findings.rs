@@ -8,11 +8,12 @@ use std::fmt::{self, Write as _};
 use super::closed_loop::{ClosedLoop, RolloutScores};
 use super::metric::{
     BIAS, CORRELATION, D_RE_SINGLE, ERROR_OF_MEAN, LoopMetric, OfflineMetric, SPREAD_OVER_SKILL, STD_OVER_EXACT,
+    VALLEY_MASS,
 };
 use super::names::{self, display};
 use super::offline::{Offline, OfflineScores};
 use super::table::Table;
-use crate::closure::{EXACT_LAW, NO_CLOSURE};
+use crate::closure::{EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS, NO_CLOSURE};
 use crate::error::Result;
 
 /// The results that findings are made from.
@@ -40,6 +41,7 @@ pub static FINDINGS: &[Kind] = &[
     ("failures", failures),
     ("law", law),
     ("floor", floor),
+    ("shape", shape),
     ("correlation", correlation),
     ("cost", cost),
 ];
@@ -91,7 +93,7 @@ impl fmt::Display for Findings {
 /// Rollouts with a closure that one would use: neither the baseline nor the truth itself.
 fn used<'a>(results: &Results<'a>) -> impl Iterator<Item = &'a RolloutScores> + use<'a> {
     let rollouts = &results.closed_loop.rollouts;
-    rollouts.iter().filter(|rollout| rollout.closure != NO_CLOSURE && !rollout.closure.starts_with(EXACT_LAW))
+    rollouts.iter().filter(|rollout| !is_given(&rollout.closure))
 }
 
 fn rollout<'a>(results: &Results<'a>, closure: &str) -> Option<&'a RolloutScores> {
@@ -186,9 +188,14 @@ fn failures(results: &Results) -> Result<Option<String>> {
     }))
 }
 
+/// Whether a closure needs nobody to make it: none at all, and what is made of the exact law.
+fn is_given(closure: &str) -> bool {
+    closure == NO_CLOSURE || [EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS].iter().any(|law| closure.starts_with(law))
+}
+
 /// Closures on test conditions that one would use.
 fn scored<'a>(results: &Results<'a>) -> impl Iterator<Item = &'a OfflineScores> + use<'a> {
-    results.offline.rows.iter().filter(|row| row.closure != NO_CLOSURE && !row.closure.starts_with(EXACT_LAW))
+    results.offline.rows.iter().filter(|row| !is_given(&row.closure))
 }
 
 fn least<'a>(
@@ -220,6 +227,21 @@ fn floor(results: &Results) -> Result<Option<String>> {
             short(exact.of(&D_RE_SINGLE).value),
             display(&row.closure),
             short(row.of(&D_RE_SINGLE).value)
+        )
+    }))
+}
+
+fn shape(results: &Results) -> Result<Option<String>> {
+    let valley = |row: &OfflineScores| short(row.of(&VALLEY_MASS).value);
+    let of = |closure: &str| results.offline.rows.iter().find(|row| row.closure == closure).map(valley);
+    let best = least(scored(results), &VALLEY_MASS, |mass| mass);
+    Ok(best.zip(of(EXACT_LAW)).map(|(best, exact)| {
+        let gaussian = of(MATCHED_GAUSSIAN).map(|mass| format!("; of the Gaussian of the same mean and covariance {mass}"));
+        format!(
+            "Of the amplitudes that draws of {} decode to, a share of {} lies in no mode of their law; of the exact law {exact}{}",
+            display(&best.closure),
+            valley(best),
+            gaussian.unwrap_or_default()
         )
     }))
 }
