@@ -39,6 +39,10 @@ impl<C: Closure> Closure for Deterministic<C> {
         Ok(())
     }
 
+    fn set_previous(&mut self, h: ArrayView2<f64>) {
+        self.0.set_previous(h);
+    }
+
     fn timing(&self) -> Option<Timing> {
         self.0.timing()
     }
@@ -185,6 +189,10 @@ impl Closure for AnyClosure {
         h: ArrayViewMut2<f64>,
     ) -> Result<()> {
         self.inner.fluctuation(w, t, mean, rng, h)
+    }
+
+    fn set_previous(&mut self, h: ArrayView2<f64>) {
+        self.inner.set_previous(h);
     }
 
     fn timing(&self) -> Option<Timing> {
