@@ -116,3 +116,26 @@ impl System for Reduced {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quadratic_term_conserves_energy() {
+        /// Round-off of eighteen products of order a thousand.
+        const ROUND_OFF: f64 = 1e-11;
+        let x: Vec<f64> = (0..18).map(|k| 10.0 * (1.7 * f64::from(k) + 0.3).sin()).collect();
+        // What is left of the tendency under this term.
+        let u: Vec<f64> = x.iter().map(|x| x - 8.0).collect();
+        let mut quadratic = vec![0.0; 18];
+        tendency(&x, &u, 8.0, &mut quadratic);
+        for k in 0..18 {
+            let at = |shift: usize| x[(k + shift) % 18];
+            assert!((quadratic[k] + at(17) * (at(16) - at(1))).abs() < ROUND_OFF, "site {k}");
+        }
+        let rate: f64 = x.iter().zip(&quadratic).map(|(x, rate)| x * rate).sum();
+        assert!(rate.abs() < ROUND_OFF, "{rate}");
+        assert!(quadratic.iter().any(|rate| rate.abs() > 10.0));
+    }
+}

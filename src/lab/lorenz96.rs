@@ -1,0 +1,349 @@
+//! The object that notebooks talk to about Lorenz-96: its truth, its closures, their climates and forecasts, and the figures.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ndarray::{Array3, ArrayView3, Axis, s};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Gallery, Lab, Source};
+use crate::closure::{AnyClosure, Closure};
+use crate::config::{Hold, Precision, RolloutConfig, hash};
+use crate::error::{Error, Result};
+use crate::eval::{Climate, Forecasts, Table, climate, forecast_table, forecasts, names};
+use crate::lorenz96::{Lorenz96, OfSites, PolynomialAr1, SPIN_UP, Trajectory};
+use crate::plot::{Chart, Figure, Series};
+use crate::pool::{Task, run_all};
+use crate::rng::SeedTree;
+use crate::rollout::run_in;
+
+/// How long and how often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LorenzPlan {
+    /// Root seed.
+    pub seed: u64,
+    /// Long runs of the truth, and members of each closure's long run.
+    pub runs: usize,
+    /// Time units of each, after a spin-up of [`SPIN_UP`].
+    pub duration: f64,
+    /// Steps between snapshots; also how far a learned law looks ahead.
+    pub every: usize,
+    /// Longest lag of the autocorrelation.
+    pub longest_lag: f64,
+    /// Forecasts.
+    pub starts: usize,
+    /// Members of each.
+    pub members: usize,
+    /// Time units of each.
+    pub lead: f64,
+    /// Time units of the trajectory that is learned from.
+    pub learning: f64,
+}
+
+impl Default for LorenzPlan {
+    /// 24 runs of 100 time units, 40 forecasts of 20 members over 4, 1000 time units to learn from: seconds on one core.
+    fn default() -> Self {
+        Self {
+            seed: 7,
+            runs: 24,
+            duration: 100.0,
+            every: 20,
+            longest_lag: 4.0,
+            starts: 40,
+            members: 20,
+            lead: 4.0,
+            learning: 1000.0,
+        }
+    }
+}
+
+/// Lorenz-96 with a plan of what is computed, its truth, and a folder of figures.
+#[derive(Debug, Clone)]
+pub struct LorenzLab {
+    system: Lorenz96,
+    plan: LorenzPlan,
+    gallery: Gallery,
+    truth: Vec<Trajectory>,
+}
+
+impl LorenzLab {
+    /// Simulates the truth of the default system and plan; figures go where those of [`Lab::from_env`] go.
+    ///
+    /// # Errors
+    /// As [`Lab::from_env`].
+    pub fn from_env() -> Result<Self> {
+        Self::new(Lorenz96::default(), LorenzPlan::default(), Lab::from_env()?.gallery().clone())
+    }
+
+    /// Simulates the truth of a system.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for impossible values, by field.
+    pub fn new(system: Lorenz96, plan: LorenzPlan, gallery: Gallery) -> Result<Self> {
+        system.validate()?;
+        let mut lab = Self { system, plan, gallery, truth: Vec::new() };
+        let (snapshots, seeds) = (lab.snapshots("duration", lab.plan.duration)?, lab.seeds().child("truth"));
+        let jobs: Vec<usize> = (0..lab.plan.runs).collect();
+        let task = Task { what: "truth of Lorenz-96", unit: "runs", steps: jobs.len(), threads: 0 };
+        let run = |job: usize, done: &AtomicUsize| {
+            done.fetch_add(1, Ordering::Relaxed);
+            lab.system.simulate(&seeds.child(job), snapshots, lab.plan.every)
+        };
+        let mut made = Vec::with_capacity(jobs.len());
+        let keep = |job: usize, trajectory: Trajectory| {
+            made.push((job, trajectory));
+            Ok(())
+        };
+        run_all(&task, &jobs, run, keep, &mut |_| ())?;
+        made.sort_by_key(|(job, _)| *job);
+        lab.truth = made.into_iter().map(|(_, trajectory)| trajectory).collect();
+        Ok(lab)
+    }
+
+    /// The system.
+    pub fn system(&self) -> &Lorenz96 {
+        &self.system
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &LorenzPlan {
+        &self.plan
+    }
+
+    /// Long runs of the truth.
+    pub fn truth(&self) -> &[Trajectory] {
+        &self.truth
+    }
+
+    /// The trajectory that laws are learned from, none of [`LorenzLab::truth`].
+    ///
+    /// # Errors
+    /// As [`LorenzLab::new`].
+    pub fn data(&self) -> Result<Trajectory> {
+        let snapshots = self.snapshots("learning", self.plan.learning)?;
+        self.system.simulate(&self.seeds().child("data"), snapshots, self.plan.every)
+    }
+
+    /// The stochastic closure of the literature fitted to `data` ([`PolynomialAr1`]).
+    ///
+    /// # Errors
+    /// As [`PolynomialAr1::fit`].
+    pub fn fitted(&self, data: &Trajectory) -> Result<AnyClosure> {
+        Ok(AnyClosure::new(OfSites::new(PolynomialAr1::fit(data)?, 1)))
+    }
+
+    /// A diffusion model of U trained on `data`, a closure that is drawn once for every snapshot of them and held in between, and
+    /// the validation losses by optimiser step.
+    ///
+    /// # Errors
+    /// As [`crate::train::SiteTraining::run`].
+    #[cfg(feature = "learn")]
+    pub fn learn(&self, data: &Trajectory) -> Result<(AnyClosure, Vec<(usize, f64)>)> {
+        use crate::train::SiteTraining;
+        let (pairs, seeds) = (data.pairs(), self.seeds().child("learn"));
+        let trained = SiteTraining::run(&pairs, &SiteTraining::quick(), &seeds, &mut |_| ())?;
+        Ok((AnyClosure::new(OfSites::new(trained.law, pairs.every)), trained.losses))
+    }
+
+    /// Long runs of every closure beside the truth. Every member has the same start, which is forgotten when snapshots begin.
+    ///
+    /// # Errors
+    /// What a closure cannot do; two runs at least must stay in bounds.
+    pub fn climate(&self, closures: &[AnyClosure]) -> Result<Climate> {
+        let plan = &self.plan;
+        let (spin_up, snapshots) = (self.snapshots("spin-up", SPIN_UP)?, self.snapshots("duration", plan.duration)?);
+        let start = self.system.simulate(&self.seeds().child("start"), 1, plan.every)?;
+        let runs = closures
+            .iter()
+            .map(|closure| {
+                let all = self.ensemble(closure, &start, 0, spin_up + snapshots, plan.runs, "climate")?;
+                // Without the middle axis, that of rows.
+                Ok(all.slice_move(s![spin_up.., .., 0, ..]))
+            })
+            .collect::<Result<Vec<Array3<f32>>>>()?;
+        let truth: Vec<_> = self.truth.iter().map(|run| run.x.mapv(|x| x as f32)).collect();
+        let views: Vec<_> = truth.iter().map(|run| run.view()).collect();
+        let truth = ndarray::stack(Axis(1), &views).map_err(|error| Error::Table(error.to_string()))?;
+        let names: Vec<String> = closures.iter().map(Closure::name).collect();
+        let all: Vec<(&str, ArrayView3<f32>)> = std::iter::once((names::TRUE_FLOW, truth.view()))
+            .chain(names.iter().map(String::as_str).zip(runs.iter().map(|runs| runs.view())))
+            .collect();
+        climate(&all, plan.every as f64 * self.system.dt, plan.longest_lag)
+    }
+
+    /// Ensemble forecasts of every closure from states of a trajectory of the truth, whose switches each closure knows at the start.
+    ///
+    /// # Errors
+    /// What a closure cannot do.
+    pub fn forecasts(&self, closures: &[AnyClosure]) -> Result<Vec<Forecasts>> {
+        let plan = &self.plan;
+        let snapshots = self.snapshots("lead", plan.lead)?;
+        let truth = self.system.simulate(&self.seeds().child("forecasts"), snapshots * plan.starts, plan.every)?;
+        let leads: Vec<f64> = (0..=snapshots).map(|i| (i * plan.every) as f64 * self.system.dt).collect();
+        let starts: Vec<usize> = (0..plan.starts).map(|start| start * snapshots).collect();
+        closures
+            .iter()
+            .map(|closure| {
+                let ensembles = starts
+                    .iter()
+                    .map(|&start| {
+                        let seeds = format!("forecast-{start}");
+                        let made = self.ensemble(closure, &truth, start, snapshots, plan.members, &seeds)?;
+                        let outcome = truth.x.slice(s![start..=start + snapshots, ..]).mapv(|x| x as f32);
+                        Ok((made, outcome))
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                let views: Vec<_> = ensembles.iter().map(|(made, truth)| (made.view(), truth.clone())).collect();
+                forecasts(&closure.name(), leads.clone(), &views)
+            })
+            .collect()
+    }
+
+    /// Members (snapshot, member, 1, site) of a closure from snapshot `start` of a trajectory.
+    fn ensemble(
+        &self,
+        closure: &AnyClosure,
+        from: &Trajectory,
+        start: usize,
+        snapshots: usize,
+        members: usize,
+        seeds: &str,
+    ) -> Result<ndarray::Array4<f32>> {
+        let rollout = RolloutConfig {
+            start: 0.0,
+            duration: snapshots as f64 * self.plan.every as f64 * self.system.dt,
+            snapshots,
+            members,
+            references: 1,
+            redraw_interval: 1,
+            hold: Hold::Held,
+            closures: Vec::new(),
+            precision: Precision::F32,
+            init: None,
+        };
+        let mut closure = closure.clone();
+        closure.set_previous(from.previous(start).view());
+        let seeds = self.seeds().child(seeds);
+        Ok(run_in(&self.system.reduced()?, from.state(start).view(), &closure, &rollout, &seeds, 0)?.fields)
+    }
+
+    /// Snapshots in a time.
+    fn snapshots(&self, field: &str, time: f64) -> Result<usize> {
+        let interval = self.plan.every as f64 * self.system.dt;
+        crate::config::some_steps(&format!("lorenz96.plan.{field}"), time, interval)
+    }
+
+    fn seeds(&self) -> SeedTree {
+        SeedTree::new(self.plan.seed).child("lorenz96")
+    }
+
+    /// X and U at one site of the truth over 20 time units, as `lorenz96-path`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn path(&self) -> Result<Figure> {
+        let steps = (20.0 / self.system.dt) as usize;
+        let run = self.system.simulate(&self.seeds().child("path"), steps / 5, 5)?;
+        let t: Vec<f64> = (0..run.x.nrows()).map(|i| (i * run.every) as f64 * self.system.dt).collect();
+        let chart = Chart::new("lorenz96-path", "time t", "at one site")
+            .with([
+                Series::new("X", t.clone(), run.x.column(0).to_vec()),
+                Series::new("U", t, run.u.column(0).to_vec()),
+            ])
+            .captioned("The resolved variable X of the truth and the missing term U = ±A that drives it, at one site.");
+        self.keep_chart(&chart, "lab.path()")
+    }
+
+    /// The laws of X, as `lorenz96-climate`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn densities(&self, climate: &Climate) -> Result<Figure> {
+        let curves = climate.rows.iter().map(|row| Series::new(&row.closure, climate.x.clone(), row.density.clone()));
+        let chart = Chart::new("lorenz96-climate", "X", "probability density")
+            .with(curves)
+            .captioned("Law of X in long runs with each closure beside the truth's.");
+        self.keep_chart(&chart, "lab.densities(&climate)")
+    }
+
+    /// Autocorrelations of X, as `lorenz96-autocorrelation`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn autocorrelations(&self, climate: &Climate) -> Result<Figure> {
+        let curves = climate.rows.iter().map(|row| {
+            let values = row.autocorrelation.iter().map(|at| at.value).collect();
+            Series::new(&row.closure, climate.lags.clone(), values)
+        });
+        let chart = Chart::new("lorenz96-autocorrelation", "lag", "autocorrelation of X")
+            .with(curves)
+            .captioned("Autocorrelation of X at one site in long runs with each closure beside the truth's.");
+        self.keep_chart(&chart, "lab.autocorrelations(&climate)")
+    }
+
+    /// The climates as a table, kept as `lorenz96-climate`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn climate_table(&self, climate: &Climate) -> Result<Table> {
+        self.keep_table(climate.table()?.named("lorenz96-climate"), "lab.climate_table(&climate)")
+    }
+
+    /// CRPS against lead time, as `lorenz96-crps`; the numbers are kept as table `lorenz96-forecasts`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn crps(&self, all: &[Forecasts]) -> Result<Figure> {
+        let table = self.keep_table(forecast_table(all)?.named("lorenz96-forecasts"), "lab.crps(&forecasts)")?;
+        let chart = Chart::new("lorenz96-crps", "lead time", "CRPS of X")
+            .with(table.series("lead", "CRPS of X", "closure")?)
+            .captioned(
+                "Forecasts of X with each closure from states of the truth: CRPS against lead time, less is better.",
+            );
+        self.keep_chart(&chart, "lab.crps(&forecasts)")
+    }
+
+    /// The spread of forecasts against their error, lead time after lead time, as `lorenz96-spread`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn spread_skill(&self, all: &[Forecasts]) -> Result<Figure> {
+        let values = |estimates: &[crate::eval::Estimate]| estimates.iter().map(|e| e.value).collect::<Vec<_>>();
+        let most = all.iter().flat_map(|of| values(&of.spread)).fold(0.0, f64::max);
+        let chart = Chart::new("lorenz96-spread", "spread of the ensemble", "error of its mean")
+            .with(all.iter().map(|of| Series::new(&of.closure, values(&of.spread), values(&of.error))))
+            .curve("error = spread", vec![0.0, most], vec![0.0, most])
+            .captioned(
+                "Error of the ensemble mean against spread, from short lead times to long ones: above the diagonal an \
+                 ensemble is surer than it should be.",
+            );
+        self.keep_chart(&chart, "lab.spread_skill(&forecasts)")
+    }
+
+    fn keep_chart(&self, chart: &Chart, call: &str) -> Result<Figure> {
+        let figure = chart.draw()?;
+        self.gallery.put_figure(&figure, &self.source(call, &figure.caption))?;
+        Ok(figure)
+    }
+
+    fn keep_table(&self, table: Table, call: &str) -> Result<Table> {
+        self.gallery.put_table(&table, &self.source(call, &table.caption))?;
+        Ok(table)
+    }
+
+    fn source(&self, call: &str, caption: &str) -> Source {
+        Source {
+            call: call.into(),
+            caption: caption.into(),
+            config_hash: hash(&json!({ "lorenz96": self.system, "plan": self.plan })),
+            seed: self.plan.seed,
+            parents: Vec::new(),
+        }
+    }
+
+    /// Prints the line that proves that a notebook ran to its end.
+    pub fn done(&self) {
+        crate::notebook::done();
+    }
+}
