@@ -1,8 +1,6 @@
 //! The object that notebooks talk to about Lorenz-96: its truth, its closures, their climates and forecasts, and the figures.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use ndarray::{Array3, ArrayView3, Axis, s};
+use ndarray::{Array3, Array4, ArrayView2, ArrayView3, Axis, s};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -23,7 +21,7 @@ use crate::rollout::run_in;
 pub struct LorenzPlan {
     /// Root seed.
     pub seed: u64,
-    /// Long runs of the truth, and members of each closure's long run.
+    /// Long runs of the truth, and of each closure.
     pub runs: usize,
     /// Time units of each, after a spin-up of [`SPIN_UP`].
     pub duration: f64,
@@ -84,20 +82,8 @@ impl LorenzLab {
         system.validate()?;
         let mut lab = Self { system, plan, gallery, truth: Vec::new() };
         let (snapshots, seeds) = (lab.snapshots("duration", lab.plan.duration)?, lab.seeds().child("truth"));
-        let jobs: Vec<usize> = (0..lab.plan.runs).collect();
-        let task = Task { what: "truth of Lorenz-96", unit: "runs", steps: jobs.len(), threads: 0 };
-        let run = |job: usize, done: &AtomicUsize| {
-            done.fetch_add(1, Ordering::Relaxed);
-            lab.system.simulate(&seeds.child(job), snapshots, lab.plan.every)
-        };
-        let mut made = Vec::with_capacity(jobs.len());
-        let keep = |job: usize, trajectory: Trajectory| {
-            made.push((job, trajectory));
-            Ok(())
-        };
-        run_all(&task, &jobs, run, keep, &mut |_| ())?;
-        made.sort_by_key(|(job, _)| *job);
-        lab.truth = made.into_iter().map(|(_, trajectory)| trajectory).collect();
+        let runs: Vec<usize> = (0..lab.plan.runs).collect();
+        lab.truth = all("truth", &runs, |run| lab.system.simulate(&seeds.child(run), snapshots, lab.plan.every))?;
         Ok(lab)
     }
 
@@ -134,37 +120,36 @@ impl LorenzLab {
     }
 
     /// A diffusion model of U trained on `data`, a closure that is drawn once for every snapshot of them and held in between, and
-    /// the validation losses by optimiser step.
+    /// the validation losses by optimiser step. Progress is printed.
     ///
     /// # Errors
     /// As [`crate::train::SiteTraining::run`].
     #[cfg(feature = "learn")]
     pub fn learn(&self, data: &Trajectory) -> Result<(AnyClosure, Vec<(usize, f64)>)> {
+        use crate::progress::say;
         use crate::train::SiteTraining;
         let (pairs, seeds) = (data.pairs(), self.seeds().child("learn"));
-        let trained = SiteTraining::run(&pairs, &SiteTraining::quick(), &seeds, &mut |_| ())?;
+        let trained = SiteTraining::run(&pairs, &SiteTraining::quick(), &seeds, &mut say)?;
         Ok((AnyClosure::new(OfSites::new(trained.law, pairs.every)), trained.losses))
     }
 
-    /// Long runs of every closure beside the truth. Every member has the same start, which is forgotten when snapshots begin.
+    /// Long runs of every closure, each from a state of its own, beside those of the truth.
     ///
     /// # Errors
     /// What a closure cannot do; two runs at least must stay in bounds.
     pub fn climate(&self, closures: &[AnyClosure]) -> Result<Climate> {
         let plan = &self.plan;
         let (spin_up, snapshots) = (self.snapshots("spin-up", SPIN_UP)?, self.snapshots("duration", plan.duration)?);
-        let start = self.system.simulate(&self.seeds().child("start"), 1, plan.every)?;
-        let runs = closures
-            .iter()
-            .map(|closure| {
-                let all = self.ensemble(closure, &start, 0, spin_up + snapshots, plan.runs, "climate")?;
-                // Without the middle axis, that of rows.
-                Ok(all.slice_move(s![spin_up.., .., 0, ..]))
-            })
-            .collect::<Result<Vec<Array3<f32>>>>()?;
+        let starts: Vec<usize> = (0..plan.runs).collect();
+        let from = self.system.simulate(&self.seeds().child("starts"), plan.runs, spin_up * plan.every)?;
+        let of_closure = |closure| {
+            let members = self.ensembles(closure, &from, &starts, spin_up + snapshots, 1, "climate")?;
+            let runs: Vec<_> = members.iter().map(|run| run.slice(s![spin_up.., 0, 0, ..])).collect();
+            stacked(&runs)
+        };
+        let runs = closures.iter().map(of_closure).collect::<Result<Vec<_>>>()?;
         let truth: Vec<_> = self.truth.iter().map(|run| run.x.mapv(|x| x as f32)).collect();
-        let views: Vec<_> = truth.iter().map(|run| run.view()).collect();
-        let truth = ndarray::stack(Axis(1), &views).map_err(|error| Error::Table(error.to_string()))?;
+        let truth = stacked(&truth.iter().map(|run| run.view()).collect::<Vec<_>>())?;
         let names: Vec<String> = closures.iter().map(Closure::name).collect();
         let all: Vec<(&str, ArrayView3<f32>)> = std::iter::once((names::TRUE_FLOW, truth.view()))
             .chain(names.iter().map(String::as_str).zip(runs.iter().map(|runs| runs.view())))
@@ -182,34 +167,25 @@ impl LorenzLab {
         let truth = self.system.simulate(&self.seeds().child("forecasts"), snapshots * plan.starts, plan.every)?;
         let leads: Vec<f64> = (0..=snapshots).map(|i| (i * plan.every) as f64 * self.system.dt).collect();
         let starts: Vec<usize> = (0..plan.starts).map(|start| start * snapshots).collect();
-        closures
-            .iter()
-            .map(|closure| {
-                let ensembles = starts
-                    .iter()
-                    .map(|&start| {
-                        let seeds = format!("forecast-{start}");
-                        let made = self.ensemble(closure, &truth, start, snapshots, plan.members, &seeds)?;
-                        let outcome = truth.x.slice(s![start..=start + snapshots, ..]).mapv(|x| x as f32);
-                        Ok((made, outcome))
-                    })
-                    .collect::<Result<Vec<_>>>()?;
-                let views: Vec<_> = ensembles.iter().map(|(made, truth)| (made.view(), truth.clone())).collect();
-                forecasts(&closure.name(), leads.clone(), &views)
-            })
-            .collect()
+        let outcome = |start: usize| truth.x.slice(s![start..=start + snapshots, ..]).mapv(|x| x as f32);
+        let of_closure = |closure: &AnyClosure| {
+            let made = self.ensembles(closure, &truth, &starts, snapshots, plan.members, "forecast")?;
+            let pairs: Vec<_> = made.iter().zip(&starts).map(|(made, &start)| (made.view(), outcome(start))).collect();
+            forecasts(&closure.name(), leads.clone(), &pairs)
+        };
+        closures.iter().map(of_closure).collect()
     }
 
-    /// Members (snapshot, member, 1, site) of a closure from snapshot `start` of a trajectory.
-    fn ensemble(
+    /// Members (snapshot, member, 1, site) of a closure from each of the snapshots `starts` of a trajectory.
+    fn ensembles(
         &self,
         closure: &AnyClosure,
         from: &Trajectory,
-        start: usize,
+        starts: &[usize],
         snapshots: usize,
         members: usize,
         seeds: &str,
-    ) -> Result<ndarray::Array4<f32>> {
+    ) -> Result<Vec<Array4<f32>>> {
         let rollout = RolloutConfig {
             start: 0.0,
             duration: snapshots as f64 * self.plan.every as f64 * self.system.dt,
@@ -222,10 +198,14 @@ impl LorenzLab {
             precision: Precision::F32,
             init: None,
         };
-        let mut closure = closure.clone();
-        closure.set_previous(from.previous(start).view());
-        let seeds = self.seeds().child(seeds);
-        Ok(run_in(&self.system.reduced()?, from.state(start).view(), &closure, &rollout, &seeds, 0)?.fields)
+        let (model, seeds) = (self.system.reduced()?, self.seeds().child(seeds));
+        let run = |start: usize| {
+            let mut closure = closure.clone();
+            closure.set_previous(from.previous(start).view());
+            let seeds = seeds.child(start);
+            Ok(run_in(&model, from.state(start).view(), &closure, &rollout, &seeds, 1)?.fields)
+        };
+        all(&closure.name(), starts, run)
     }
 
     /// Snapshots in a time.
@@ -346,4 +326,23 @@ impl LorenzLab {
     pub fn done(&self) {
         crate::notebook::done();
     }
+}
+
+/// The results of independent jobs, on all cores, in the order of `jobs`.
+fn all<T: Send>(what: &str, jobs: &[usize], run: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let task = Task { what, unit: "runs", steps: jobs.len(), threads: 0 };
+    let mut made = Vec::with_capacity(jobs.len());
+    let keep = |job: usize, result: T| {
+        made.push((job, result));
+        Ok(())
+    };
+    run_all(&task, jobs, |job, _| run(job), keep, &mut |_| ())?;
+    made.sort_by_key(|(job, _)| *job);
+    Ok(made.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Runs (time, site) side by side, (time, run, site).
+fn stacked(runs: &[ArrayView2<f32>]) -> Result<Array3<f32>> {
+    ndarray::stack(Axis(1), runs)
+        .map_err(|error| Error::config("lorenz96.plan.runs", format!("{}; {error}", runs.len())))
 }
