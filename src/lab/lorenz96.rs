@@ -40,7 +40,7 @@ pub struct LorenzPlan {
 }
 
 impl Default for LorenzPlan {
-    /// 24 runs of 100 time units, 40 forecasts of 20 members over 4, 1000 time units to learn from: seconds on one core.
+    /// 24 runs of 100 time units, 40 forecasts of 20 members over 4, 2000 time units to learn from: seconds on one core.
     fn default() -> Self {
         Self {
             seed: 7,
@@ -51,7 +51,7 @@ impl Default for LorenzPlan {
             starts: 40,
             members: 20,
             lead: 4.0,
-            learning: 1000.0,
+            learning: 2000.0,
         }
     }
 }
@@ -284,19 +284,22 @@ impl LorenzLab {
         self.keep_chart(&chart, "lab.crps(&forecasts)")
     }
 
-    /// The spread of forecasts against their error, lead time after lead time, as `lorenz96-spread`.
+    /// The spread of forecasts over the error of their mean against lead time, as `lorenz96-spread`.
     ///
     /// # Errors
     /// I/O.
     pub fn spread_skill(&self, all: &[Forecasts]) -> Result<Figure> {
-        let values = |estimates: &[crate::eval::Estimate]| estimates.iter().map(|e| e.value).collect::<Vec<_>>();
-        let most = all.iter().flat_map(|of| values(&of.spread)).fold(0.0, f64::max);
-        let chart = Chart::new("lorenz96-spread", "spread of the ensemble", "error of its mean")
-            .with(all.iter().map(|of| Series::new(&of.closure, values(&of.spread), values(&of.error))))
-            .curve("error = spread", vec![0.0, most], vec![0.0, most])
+        let curve = |of: &Forecasts| {
+            let ratio = of.spread.iter().zip(&of.error).map(|(spread, error)| spread.value / error.value);
+            // There is none at lead time 0.
+            Series::new(&of.closure, of.leads[1..].to_vec(), ratio.skip(1).collect())
+        };
+        let chart = Chart::new("lorenz96-spread", "lead time", "spread / error of the mean")
+            .with(all.iter().map(curve))
+            .with_level(1.0, "calibrated")
             .captioned(
-                "Error of the ensemble mean against spread, from short lead times to long ones: above the diagonal an \
-                 ensemble is surer than it should be.",
+                "Spread of forecasts of X over the error of their mean, against lead time: below 1 an ensemble is surer than \
+                 it should be.",
             );
         self.keep_chart(&chart, "lab.spread_skill(&forecasts)")
     }

@@ -36,7 +36,7 @@ const DOTS: Dash = &[1.5, 2.5];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper, and three more for the classical models, which are told apart by their dashes.
-const ROLES: [(&str, Rgb, Dash); 55] = [
+const ROLES: [(&str, Rgb, Dash); 57] = [
     ("true flow", TRUTH, SOLID),
     ("truth", TRUTH, SOLID),
     ("data", TRUTH, SOLID),
@@ -66,6 +66,8 @@ const ROLES: [(&str, Rgb, Dash); 55] = [
     ("AR(1), fitted", AMBER, DOTS),
     ("conditional Gaussian", GREEN, &[2.0, 2.5]),
     ("diffusion", BLUE, &[7.0, 3.0]),
+    ("X", BLUE, SOLID),
+    ("U", VERMILION, SOLID),
     // What stands in figures of one kind.
     ("published, λ_score = 0.1", SKY, SOLID),
     ("published, λ_score = 1", BLUE, SOLID),

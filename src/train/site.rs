@@ -1,6 +1,6 @@
 //! Training of a law of one number given two: the missing term at one site of Lorenz-96.
 
-use burn::tensor::{Device, Tensor, TensorData, activation::silu};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -33,14 +33,14 @@ impl SiteTraining {
     /// Settings that take seconds on one core.
     pub fn quick() -> TrainConfig {
         TrainConfig {
-            steps: 3000,
-            batch: 512,
+            steps: 4000,
+            batch: 1024,
             learning_rate: 1e-2,
             warmup: 50,
             schedule: LearningRate::Cosine,
             ema: 0.995,
             clip: 1.0,
-            validate_every: 250,
+            validate_every: 400,
             ..TrainConfig::default()
         }
     }
@@ -129,8 +129,8 @@ fn loss(weights: &Tensor<1>, batch: &Batch, device: &Device) -> Tensor<1> {
     let tensor = |values: &[f32], columns: usize| {
         Tensor::<2>::from_data(TensorData::new(values.to_vec(), [samples, columns]), device)
     };
-    let hidden = silu(layer(tensor(&batch.points, SiteDiffusion::INPUTS), width));
-    let hidden = silu(layer(hidden, width));
+    let hidden = layer(tensor(&batch.points, SiteDiffusion::INPUTS), width).tanh();
+    let hidden = layer(hidden, width).tanh();
     (layer(hidden, 1) - tensor(&batch.targets, 1)).square().mean()
 }
 

@@ -3,14 +3,16 @@
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::{Error, Result};
-use crate::kernels::silus;
+use crate::kernels::tanhs;
 use crate::rng::Stream;
 use crate::simd::vectorised;
 
 /// Units of a hidden layer.
 const WIDTH: usize = 32;
 
-/// A network of two hidden layers from a few numbers to one, y = w₃·σ(W₂ᵀσ(W₁ᵀx + b₁) + b₂) + b₃ with σ(x) = x/(1 + e^{−x}).
+/// A network of two hidden layers from a few numbers to one, y = w₃·tanh(W₂ᵀ tanh(W₁ᵀx + b₁) + b₂) + b₃.
+///
+/// A tanh levels off at both ends, as probabilities do.
 ///
 /// Weights in one vector, in the order W₁ (inputs, [`Dense::WIDTH`]), b₁, W₂ (`WIDTH`, `WIDTH`), b₂, w₃, b₃.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,8 +80,8 @@ vectorised! {
         let (first, rest) = weights.split_at((inputs + 1) * WIDTH);
         let (second, last) = rest.split_at((WIDTH + 1) * WIDTH);
         for (point, out) in points.chunks_exact(inputs).zip(out) {
-            let hidden = silus(&layer(point, first));
-            let hidden = silus(&layer(&hidden, second));
+            let hidden = tanhs(&layer(point, first));
+            let hidden = tanhs(&layer(&hidden, second));
             *out = hidden.iter().zip(last).map(|(h, w)| h * w).sum::<f32>() + last[WIDTH];
         }
     }
