@@ -9,8 +9,8 @@ cut short looks complete. So a run counts only if every cell succeeded, nothing 
 last cell printed the sentinel, every output declared in the notebook's metadata (`lacuna.outputs`) lies in the
 figures folder with a manifest line that has its checksum, and the results that it was made from are there.
 
-A notebook whose metadata say `lacuna.learn` loads burn into its kernel. It makes no figures, its kernel takes minutes
-to compile once, and it gets a kernel of its own; `run` leaves it out unless it is named or --all is given.
+A notebook whose metadata say `lacuna.learn` loads burn into its kernel. That kernel takes minutes to compile once, and such
+notebooks share one of their own; `run` leaves them out unless they are named or --all is given.
 
 A notebook whose metadata name a `lacuna.preset` is about that preset: it runs for no other, and no other runs for it.
 """

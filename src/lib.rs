@@ -23,8 +23,8 @@
 //!
 //! # Map
 //! Each room depends only on those before it, from left to right. In crate `lacuna_core`, which this crate re-exports: `error` →
-//! `rng` → `simd` → `file` → `config` → `stop` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent`
-//! → `closure`.
+//! `rng` → `simd` → `file` → `config` → `stop` → `progress` → `pool` → `spectral` → `system` → `flow` → `kernels` → `nets` →
+//! `transport` → `latent` → `closure` → `lorenz96`.
 //! In this crate: `stopwatch` → `artifact` → `data` → `import` → `nn` → `train` → `rollout` → `eval` → `plot` → `notebook` →
 //! `lab` → `cli`.
 //!
@@ -89,7 +89,7 @@ mod stopwatch;
 #[cfg(feature = "learn")]
 pub mod train;
 
-pub use lacuna_core::{closure, config, error, flow, latent, nets, rng, spectral, transport};
+pub use lacuna_core::{closure, config, error, flow, latent, lorenz96, nets, rng, spectral, system, transport};
 pub(crate) use lacuna_core::{file, pool, progress, stop};
 #[cfg(any(feature = "learn", feature = "cli"))]
 pub(crate) use lacuna_core::{kernels, simd};

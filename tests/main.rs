@@ -20,6 +20,7 @@ mod inputs;
 mod lab;
 mod latent;
 mod ledger;
+mod lorenz96;
 mod networks;
 mod noise;
 mod oracle;

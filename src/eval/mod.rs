@@ -21,6 +21,7 @@ pub(crate) mod rates;
 mod reconstruction;
 mod samplers;
 mod sampling;
+mod series;
 mod shape;
 mod shapes;
 mod shells;
@@ -45,6 +46,7 @@ pub use quantity::{BETWEEN, Kind, Quantity, Role, UNCERTAINTY, machine, quantity
 pub use ranks::{RankHistogram, rank_histogram};
 pub use reconstruction::{LatentSpace, Reconstruction, ReconstructionRow, reconstruction, reconstruction_spectra};
 pub use samplers::{SamplerBias, SamplerRow, sampler_bias};
+pub use series::{Climate, ClimateRow, Forecasts, climate, forecast_table, forecasts};
 pub use shape::Shape;
 pub use shapes::Shapes;
 pub use shells::{NoiseRow, NoiseSpectrum, TransferRow, Transfers, transfers};

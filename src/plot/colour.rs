@@ -36,7 +36,7 @@ const DOTS: Dash = &[1.5, 2.5];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper, and three more for the classical models, which are told apart by their dashes.
-const ROLES: [(&str, Rgb, Dash); 55] = [
+const ROLES: [(&str, Rgb, Dash); 63] = [
     ("true flow", TRUTH, SOLID),
     ("truth", TRUTH, SOLID),
     ("data", TRUTH, SOLID),
@@ -66,6 +66,14 @@ const ROLES: [(&str, Rgb, Dash); 55] = [
     ("dynamic-smagorinsky", BROWN, &[2.0, 2.0]),
     ("leith", VIOLET, &[9.0, 2.5, 2.0, 2.5]),
     ("hyperviscosity", VIOLET, &[12.0, 4.0]),
+    ("deterministic", BROWN, &[5.0, 2.0]),
+    ("white noise", PURPLE, &[9.0, 2.5, 2.0, 2.5]),
+    ("AR(1)", AMBER, &[12.0, 4.0]),
+    ("AR(1), fitted", AMBER, DOTS),
+    ("conditional Gaussian", GREEN, &[2.0, 2.5]),
+    ("diffusion", BLUE, &[7.0, 3.0]),
+    ("X", BLUE, SOLID),
+    ("U", VERMILION, SOLID),
     // What stands in figures of one kind.
     ("published, λ_score = 0.1", SKY, SOLID),
     ("published, λ_score = 1", BLUE, SOLID),

@@ -27,11 +27,12 @@ pub(super) struct HoldPolicy {
 }
 
 impl HoldPolicy {
-    /// The policy of `rollout`; `sigma` is the amplitude of the flow's noise, which the published loop adds between draws.
+    /// The policy of `rollout`; `sigma` is the amplitude of the flow's noise, which the published loop adds between draws, and
+    /// which other systems lack.
     ///
     /// # Errors
-    /// [`Error::Config`] for a redraw interval of 0.
-    pub fn new(rollout: &RolloutConfig, sigma: f64) -> Result<Self> {
+    /// [`Error::Config`] for a redraw interval of 0, and for the published loop without such noise.
+    pub fn new(rollout: &RolloutConfig, sigma: Option<f64>) -> Result<Self> {
         let redraw_interval = rollout.redraw_interval;
         if redraw_interval == 0 {
             return Err(Error::config("rollout.every", "0; at least 1 is needed"));
@@ -39,7 +40,11 @@ impl HoldPolicy {
         let fresh = |add: f64| Act::Fluctuate { keep: 0.0, add };
         let acts = match rollout.hold.simplest(redraw_interval) {
             Hold::Held => [Act::Sample, Act::Sample, Act::Keep],
-            Hold::Paper => [Act::Sample, Act::Sample, Act::Disturb { amplitude: sigma }],
+            Hold::Paper => {
+                let none =
+                    || Error::config("rollout.hold", "paper; its noise is that of the flow, which this system lacks");
+                [Act::Sample, Act::Sample, Act::Disturb { amplitude: sigma.ok_or_else(none)? }]
+            }
             Hold::Rescaled => {
                 let scaled = fresh((redraw_interval as f64).sqrt().recip());
                 [scaled, scaled, Act::Keep]

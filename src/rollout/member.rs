@@ -1,4 +1,4 @@
-//! One member: the reduced solver, a closure, and what happens between two draws.
+//! One member: a system, a closure, and what happens between two draws.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::hold::{Act, HoldPolicy};
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{FlowConfig, RolloutConfig};
+use crate::config::RolloutConfig;
 use crate::error::{Error, Result};
-use crate::flow::Reduced;
 use crate::rng::Stream;
 use crate::stop;
+use crate::system::System;
 
 /// When snapshots are taken: all times as whole steps after the start.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,9 +27,9 @@ pub(super) struct Timeline {
 impl Timeline {
     /// # Errors
     /// [`Error::Config`] where the interval between snapshots is not a positive whole number of steps.
-    pub fn new(flow: &FlowConfig, rollout: &RolloutConfig) -> Result<Self> {
-        let stride = rollout.snapshot_stride("rollout.duration / snapshots", flow.dt)?;
-        Ok(Self { start: rollout.start, dt: flow.dt, stride, snapshots: rollout.snapshots })
+    pub fn new(dt: f64, rollout: &RolloutConfig) -> Result<Self> {
+        let stride = rollout.snapshot_stride("rollout.duration / snapshots", dt)?;
+        Ok(Self { start: rollout.start, dt, stride, snapshots: rollout.snapshots })
     }
 
     pub fn steps(&self) -> usize {
@@ -55,7 +55,7 @@ impl Timeline {
 /// What one member leaves behind.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Member {
-    /// (snapshot, n, n); NaN from the failure on.
+    /// (snapshot, rows, columns); NaN from the failure on.
     pub fields: Array3<f32>,
     /// Time of the failure, if any.
     pub failure: Option<f64>,
@@ -66,9 +66,9 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub fn empty(timeline: &Timeline, n: usize) -> Self {
+    pub fn empty(timeline: &Timeline, [rows, columns]: [usize; 2]) -> Self {
         Self {
-            fields: Array3::from_elem((timeline.snapshots + 1, n, n), f32::NAN),
+            fields: Array3::from_elem((timeline.snapshots + 1, rows, columns), f32::NAN),
             failure: None,
             steps: 0,
             draws: 0,
@@ -84,10 +84,9 @@ impl Member {
 }
 
 /// What all members share.
-pub(super) struct Problem<'a> {
-    pub flow: &'a FlowConfig,
-    /// At rest; every member clones it.
-    pub solver: &'a Reduced,
+pub(super) struct Problem<'a, S> {
+    /// Every member clones it.
+    pub system: &'a S,
     pub hold: HoldPolicy,
     pub timeline: &'a Timeline,
 }
@@ -97,18 +96,18 @@ pub(super) struct Problem<'a> {
 /// # Errors
 /// What the closure or the configuration gets wrong. A state or closure term that leaves every bound is no error but the
 /// member's `failure`.
-pub(super) fn run(
-    &Problem { flow, solver, hold, timeline }: &Problem,
+pub(super) fn run<S: System>(
+    &Problem { system, hold, timeline }: &Problem<S>,
     start: ArrayView2<f64>,
     closure: &AnyClosure,
     rng: Stream,
     done: &AtomicUsize,
 ) -> Result<Member> {
     let clock = Instant::now();
-    let mut member = Member::empty(timeline, start.nrows());
-    let mut term = Term::new(closure.clone(), start.nrows(), rng);
-    let mut solver = solver.clone();
-    solver.set_vorticity(start)?;
+    let mut member = Member::empty(timeline, system.shape());
+    let mut term = Term::new(closure.clone(), system.shape(), rng);
+    let (mut system, bound) = (system.clone(), system.bound());
+    system.set_state(start)?;
     member.keep(0, start);
     let mut w = start.to_owned();
     for step in 0..timeline.steps() {
@@ -116,9 +115,9 @@ pub(super) fn run(
         let draws = hold.draws(step);
         // A snapshot that falls on a step without a draw is inspected when it is kept.
         if draws && step > 0 {
-            solver.vorticity_into(w.view_mut());
+            system.state_into(w.view_mut());
         }
-        if draws && out_of_bounds(w.view(), flow) {
+        if draws && out_of_bounds(w.view(), bound) {
             member.failure = Some(timeline.time(step));
             break;
         }
@@ -126,7 +125,7 @@ pub(super) fn run(
             return Err(hold.needs_mean(&closure.name()));
         }
         term.advance(hold.act(step), w.view(), timeline.time(step))?;
-        match solver.step(term.h.view()) {
+        match system.step(term.h.view()) {
             Ok(()) => {}
             Err(Error::BlowUp { .. }) => {
                 member.failure = Some(timeline.time(step));
@@ -138,8 +137,8 @@ pub(super) fn run(
         done.fetch_add(1, Ordering::Relaxed);
         let after = step + 1;
         if after % timeline.stride == 0 {
-            solver.vorticity_into(w.view_mut());
-            if out_of_bounds(w.view(), flow) {
+            system.state_into(w.view_mut());
+            if out_of_bounds(w.view(), bound) {
                 member.failure = Some(timeline.time(after));
                 break;
             }
@@ -153,18 +152,16 @@ pub(super) fn run(
     Ok(member)
 }
 
-/// A member has failed where |ω| is not finite or |ω| Δt exceeds the flow's Courant limit somewhere: the fluid then turns by
-/// about half a radian per step, far beyond what explicit advection bears.
-fn out_of_bounds(w: ArrayView2<f64>, flow: &FlowConfig) -> bool {
-    let limit = flow.max_courant / flow.dt;
-    w.iter().any(|w| w.is_nan() || w.abs() > limit)
+/// A member has failed where its state is not finite or exceeds the system's bound somewhere.
+fn out_of_bounds(w: ArrayView2<f64>, bound: f64) -> bool {
+    w.iter().any(|w| w.is_nan() || w.abs() > bound)
 }
 
-/// The closure term as the solver sees it from step to step.
+/// The closure term as the system sees it from step to step.
 struct Term {
     closure: AnyClosure,
     rng: Stream,
-    /// ω and its time where the mean was taken.
+    /// The state and its time where the mean was taken.
     w: Array2<f64>,
     t: f64,
     mean: Array2<f64>,
@@ -176,8 +173,8 @@ struct Term {
 }
 
 impl Term {
-    fn new(closure: AnyClosure, n: usize, rng: Stream) -> Self {
-        let zeros = || Array2::zeros((n, n));
+    fn new(closure: AnyClosure, shape: [usize; 2], rng: Stream) -> Self {
+        let zeros = || Array2::zeros(shape);
         Self {
             closure,
             rng,

@@ -1,4 +1,5 @@
-//! Closing the loop: the reduced solver with a closure inside, as ensembles beside the true stochastic flow.
+//! Closing the loop: the reduced solver with a closure inside, as ensembles beside the true stochastic flow. Any other
+//! [`crate::system::System`] is closed by [`run_in`].
 //!
 //! # Time
 //! Step j takes the state from t_j = start + jΔt to t_{j+1}. A draw at step j (j a multiple of `rollout.every`) sees the state at
@@ -24,7 +25,8 @@
 //! law, that of the true flow.
 //!
 //! # Failure
-//! A member fails where its closure term or state is not finite or |ω|Δt exceeds `flow.max_courant` somewhere. That is a
+//! A member fails where its closure term or state is not finite or exceeds [`crate::system::System::bound`] somewhere, of the
+//! flow where |ω|Δt exceeds `flow.max_courant`. That is a
 //! result: the time is kept, the fields are NaN from there on, the others go on.
 
 #[cfg(feature = "learn")]
@@ -39,7 +41,7 @@ mod store;
 pub use device::{OnDevice, run_on_device};
 #[cfg(feature = "learn")]
 pub use run::rollout_on_device;
-pub use run::{EnsembleRun, reference, rollout, rollout_shard, run_ensemble};
+pub use run::{EnsembleRun, reference, rollout, rollout_shard, run_ensemble, run_in};
 
 use ndarray::{Array2, Array4};
 
@@ -71,7 +73,7 @@ pub struct Ensemble {
     pub config_hash: String,
     /// Snapshot times, the start included.
     pub times: Vec<f64>,
-    /// Vorticity (snapshot, member, n, n); NaN from a member's failure on.
+    /// States (snapshot, member, rows, columns), of the flow vorticity (…, n, n); NaN from a member's failure on.
     pub fields: Array4<f32>,
     /// Simulated time at which each member failed, if it did.
     pub failures: Vec<Option<f64>>,

@@ -80,7 +80,7 @@ pub(super) fn assemble(
     names: [&str; 4],
     timeline: &Timeline,
     members: &[Member],
-    n: usize,
+    shape: [usize; 2],
     clock: Instant,
 ) -> Ensemble {
     let [closure, seeds, device, hash] = names.map(str::to_string);
@@ -92,7 +92,7 @@ pub(super) fn assemble(
         device,
         config_hash: hash,
         times: timeline.times(),
-        fields: stack(members, timeline, n),
+        fields: stack(members, timeline, shape),
         failures: members.iter().map(|member| member.failure).collect(),
         cost: Cost {
             steps: mean(|member| member.steps as f64),
@@ -108,12 +108,12 @@ pub(super) fn assemble(
 pub(super) type Keep<'a> = &'a mut dyn FnMut(usize, &Member) -> Result<()>;
 
 /// The members of all `batches`, in ascending order. With `parts` a batch is read where every part file of it is there and
-/// whole; the others are left to `make`, which keeps each member when it is done. `what` is made, in units of `unit`, on
-/// n × n points.
+/// whole; the others are left to `make`, which keeps each member when it is done. `what` is made, in units of `unit`; a state
+/// has so many rows and columns.
 pub(super) fn complete(
     parts: Option<&MemberFiles>,
     batches: Vec<Range<usize>>,
-    n: usize,
+    shape: [usize; 2],
     (what, unit): (&str, &str),
     progress: &mut dyn FnMut(&str),
     make: impl FnOnce(&[Range<usize>], Keep, &mut dyn FnMut(&str)) -> Result<Vec<Member>>,
@@ -122,7 +122,7 @@ pub(super) fn complete(
     let all: usize = batches.iter().map(Range::len).sum();
     let (mut members, mut missing) = (BTreeMap::new(), Vec::new());
     for batch in batches {
-        match batch.clone().map(|m| parts.read(m, n, progress)).collect::<Option<Vec<_>>>() {
+        match batch.clone().map(|m| parts.read(m, shape, progress)).collect::<Option<Vec<_>>>() {
             Some(found) => members.extend(batch.zip(found)),
             None => missing.push(batch),
         }
@@ -169,7 +169,7 @@ impl MemberFiles<'_> {
             device: self.device.into(),
             config_hash: self.hash.into(),
             times: self.timeline.times(),
-            fields: stack(std::slice::from_ref(member), self.timeline, member.fields.shape()[1]),
+            fields: stack(std::slice::from_ref(member), self.timeline, [1, 2].map(|axis| member.fields.shape()[axis])),
             failures: vec![member.failure],
             cost: Cost {
                 steps: member.steps,
@@ -184,13 +184,13 @@ impl MemberFiles<'_> {
     }
 
     /// A member from its part file; `None` where that is missing, damaged or of another run: it is computed again.
-    fn read(&self, m: usize, n: usize, progress: &mut dyn FnMut(&str)) -> Option<Member> {
+    fn read(&self, m: usize, [rows, columns]: [usize; 2], progress: &mut dyn FnMut(&str)) -> Option<Member> {
         if !self.work.is_sealed(&part(m), progress) {
             return None;
         }
         let one = Ensemble::load(&self.work.path(&part(m))).ok()?;
         let same = one.config_hash == self.hash && one.seeds == self.seeds && one.closure == self.closure;
-        let shape = one.fields.shape() == [self.timeline.times().len(), 1, n, n];
+        let shape = one.fields.shape() == [self.timeline.times().len(), 1, rows, columns];
         (same && shape).then(|| Member {
             fields: one.fields.slice(s![.., 0, .., ..]).to_owned(),
             failure: one.failures[0],
@@ -211,9 +211,9 @@ fn part(m: usize) -> String {
     format!("member-{m:05}.h5")
 }
 
-/// (snapshot, member, n, n).
-pub(super) fn stack(members: &[Member], timeline: &Timeline, n: usize) -> Array4<f32> {
-    let mut fields = Array4::zeros((timeline.times().len(), members.len(), n, n));
+/// (snapshot, member, rows, columns).
+pub(super) fn stack(members: &[Member], timeline: &Timeline, [rows, columns]: [usize; 2]) -> Array4<f32> {
+    let mut fields = Array4::zeros((timeline.times().len(), members.len(), rows, columns));
     for (m, member) in members.iter().enumerate() {
         fields.slice_mut(s![.., m, .., ..]).assign(&member.fields);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 #[cfg(feature = "learn")]
 use super::device::{DeviceJob, OnDevice};
@@ -23,6 +23,7 @@ use crate::pool::{Task, cores, run_all, with_spinning_pool};
 use crate::rng::SeedTree;
 use crate::spectral::{Field, check_square};
 use crate::stop;
+use crate::system::System;
 
 /// File of the start state while the reference is at work: `vorticity` (N, N), f64.
 const START: &str = "start.h5";
@@ -50,7 +51,7 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         return Ok(found);
     }
     let clock = Instant::now();
-    let timeline = Timeline::new(&config.flow, &config.rollout)?;
+    let timeline = Timeline::new(config.flow.dt, &config.rollout)?;
     let work = match store.begin(&stage, progress)? {
         Begun::Found(found) => return Ok(found),
         Begun::Work(work) => work,
@@ -82,7 +83,7 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         solver.set_time(config.rollout.start);
         let mut rng = seeds.child(r).stream();
         let (thread, mut recorder) = (Instant::now(), recorder.clone());
-        let mut member = Member::empty(&timeline, config.data.n);
+        let mut member = Member::empty(&timeline, [config.data.n; 2]);
         member.keep(0, start.view());
         for step in 1..=timeline.steps() {
             stop::check()?;
@@ -109,13 +110,13 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         collect(&timeline, missing, (what, unit, 0), run, keep, progress)
     };
     let all: Vec<usize> = (0..config.rollout.references).collect();
-    let members = complete(Some(&parts), singles(&all), config.data.n, (what, unit), progress, make)?;
+    let members = complete(Some(&parts), singles(&all), [config.data.n; 2], (what, unit), progress, make)?;
     let made = Reference {
         seeds: seeds.label(),
         config_hash: stage.hash.clone(),
         start,
         times: timeline.times(),
-        fields: stack(&members, &timeline, config.data.n),
+        fields: stack(&members, &timeline, [config.data.n; 2]),
         wall_s: clock.elapsed().as_secs_f64(),
     };
     made.save(&work.path(Reference::FILE))?;
@@ -148,7 +149,7 @@ pub fn rollout(
     config.check_plain(of)?;
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
-    let job = Job::new(EnsembleRun::of(config, start.view(), &closure))?;
+    let job = Job::of(EnsembleRun::of(config, start.view(), &closure))?;
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
     match store.begin(&stage, progress)? {
         Begun::Found(found) => Ok(found),
@@ -217,7 +218,7 @@ pub fn rollout_shard(
     config.check_plain(of)?;
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
-    let job = Job::new(EnsembleRun::of(config, start.view(), &closure))?;
+    let job = Job::of(EnsembleRun::of(config, start.view(), &closure))?;
     let seeds = config.seeds().child(ROLLOUT);
     let work = match store.begin_shared(&stage, progress)? {
         Begun::Found(found) => return Ok(Some(found)),
@@ -269,9 +270,7 @@ impl<'a> EnsembleRun<'a> {
     /// [`Error::Shape`], [`Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
     /// [`Ensemble::failures`].
     pub fn run(&self, seeds: &SeedTree) -> Result<Ensemble> {
-        let (job, rollout) = (Job::new(*self)?, self.rollout);
-        let name = hash(&json!({ "term": self.term, "flow": job.flow, "rollout": rollout, "closure": job.name }));
-        job.run(seeds, &name, None, &mut |_| ())
+        Job::of(*self)?.in_memory(self.rollout, seeds)
     }
 }
 
@@ -290,12 +289,30 @@ pub fn run_ensemble(
     EnsembleRun { term: MissingTerm::Physics, flow, start, closure, rollout, threads }.run(seeds)
 }
 
+/// The ensemble of any closure in any system, in memory, with the members, times and hold policy of `rollout`; `start` has the
+/// shape of the system's states.
+///
+/// Member m draws from `seeds.child(m)`, as in [`EnsembleRun::run`]. `threads` is 0 for one per core; results do not depend on it.
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::Config`], and what the closure cannot do. A member that leaves every bound is recorded in
+/// [`Ensemble::failures`].
+pub fn run_in<S: System>(
+    system: &S,
+    start: ArrayView2<f64>,
+    closure: &AnyClosure,
+    rollout: &RolloutConfig,
+    seeds: &SeedTree,
+    threads: usize,
+) -> Result<Ensemble> {
+    let hold = HoldPolicy::new(rollout, None)?;
+    Job::new(system.clone(), hold, start, closure, rollout, threads)?.in_memory(rollout, seeds)
+}
+
 /// What an ensemble is made of.
-struct Job<'a> {
+struct Job<'a, S> {
     name: String,
-    /// On the grid of `start`.
-    flow: FlowConfig,
-    solver: Reduced,
+    system: S,
     hold: HoldPolicy,
     timeline: Timeline,
     start: ArrayView2<'a, f64>,
@@ -304,23 +321,42 @@ struct Job<'a> {
     threads: usize,
 }
 
-impl<'a> Job<'a> {
-    fn new(EnsembleRun { term, flow, start, closure, rollout, threads }: EnsembleRun<'a>) -> Result<Self> {
+impl<'a> Job<'a, Reduced> {
+    /// The flow's, on the grid of `start`.
+    fn of(EnsembleRun { term, flow, start, closure, rollout, threads }: EnsembleRun<'a>) -> Result<Self> {
         let n = check_square("start state", start.shape())?;
         let flow = FlowConfig { n, ..flow.clone() };
-        let hold = HoldPolicy::new(rollout, flow.noise.sigma)?;
-        let (solver, timeline) = (Reduced::with_term(&flow, term)?, Timeline::new(&flow, rollout)?);
-        Ok(Self {
-            name: closure.name(),
-            flow,
-            solver,
-            hold,
-            timeline,
-            start,
-            closure,
-            members: rollout.members,
-            threads,
-        })
+        let hold = HoldPolicy::new(rollout, Some(flow.noise.sigma))?;
+        Self::new(Reduced::with_term(&flow, term)?, hold, start, closure, rollout, threads)
+    }
+}
+
+impl<'a, S: System> Job<'a, S> {
+    fn new(
+        system: S,
+        hold: HoldPolicy,
+        start: ArrayView2<'a, f64>,
+        closure: &'a AnyClosure,
+        rollout: &RolloutConfig,
+        threads: usize,
+    ) -> Result<Self> {
+        let timeline = Timeline::new(system.time_step(), rollout)?;
+        let [rows, columns] = system.shape();
+        if start.shape() != [rows, columns] {
+            return Err(Error::shape("start state", format!("({rows}, {columns})"), start.shape()));
+        }
+        Ok(Self { name: closure.name(), system, hold, timeline, start, closure, members: rollout.members, threads })
+    }
+
+    /// The ensemble of no stage.
+    fn in_memory(&self, rollout: &RolloutConfig, seeds: &SeedTree) -> Result<Ensemble> {
+        let mut settings = match self.system.settings() {
+            Value::Object(settings) => settings,
+            other => Map::from_iter([("system".to_string(), other)]),
+        };
+        settings.insert("rollout".into(), json!(rollout));
+        settings.insert("closure".into(), json!(self.name));
+        self.run(seeds, &hash(&settings), None, &mut |_| ())
     }
 
     fn parts<'b>(&'b self, work: &'b Work, seeds: &'b str, hash: &'b str) -> MemberFiles<'b> {
@@ -336,7 +372,7 @@ impl<'a> Job<'a> {
         work: Option<&Work>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<Member>> {
-        let problem = Problem { flow: &self.flow, solver: &self.solver, hold: self.hold, timeline: &self.timeline };
+        let problem = Problem { system: &self.system, hold: self.hold, timeline: &self.timeline };
         let (label, what) = (seeds.label(), format!("rollout of {}", self.name));
         let parts = work.map(|work| self.parts(work, &label, hash));
         let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
@@ -349,7 +385,7 @@ impl<'a> Job<'a> {
             };
             collect(&self.timeline, missing, (&what, "members", self.threads), run, keep, progress)
         };
-        complete(parts.as_ref(), singles(jobs), self.start.nrows(), (&what, "members"), progress, make)
+        complete(parts.as_ref(), singles(jobs), self.system.shape(), (&what, "members"), progress, make)
     }
 
     fn run(
@@ -362,7 +398,7 @@ impl<'a> Job<'a> {
         let clock = Instant::now();
         let all: Vec<usize> = (0..self.members).collect();
         let members = self.members(&all, seeds, hash, work, progress)?;
-        Ok(assemble([&self.name, &seeds.label(), CPU, hash], &self.timeline, &members, self.start.nrows(), clock))
+        Ok(assemble([&self.name, &seeds.label(), CPU, hash], &self.timeline, &members, self.system.shape(), clock))
     }
 
     /// Completes the ensemble of a stage at work and the stage itself.

@@ -34,6 +34,7 @@ mod quadratic;
 mod score;
 mod selftest;
 mod setup;
+mod site;
 mod stage;
 mod state;
 mod terms;
@@ -47,6 +48,7 @@ pub use parallel::{Workers, chunk_range};
 pub use selftest::{
     AGREEMENT, AGREEMENT_BF16, COVARIANCE, Check, DIFFERENCE, ROUNDING_BF16, STANDARD_ERRORS, selftest,
 };
+pub use site::SiteTraining;
 pub use stage::{CHECKPOINT_FILE, Controls, LAST_FILE, LATENT_FILE, train, train_until};
 pub use state::State;
 

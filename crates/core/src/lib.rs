@@ -28,14 +28,17 @@
 //!
 //! # Map
 //! Each room depends only on those before it, from left to right: `error` → `rng` → `simd` → `file` → `config` →
-//! `stop` → `progress` → `pool` → `spectral` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure`.
+//! `stop` → `progress` → `pool` → `spectral` → `system` → `flow` → `kernels` → `nets` → `transport` → `latent` → `closure` →
+//! `lorenz96`.
 //!
 //! - [`error`], [`rng`] (named random streams), [`simd`] (which vector unit), [`mod@file`] (files written whole or not at all,
 //!   and read as far as they are believed), [`config`] (what is computed), [`stop`] (a request to stop), [`progress`] (rates and
 //!   remaining times), [`pool`] (threads);
-//! - [`spectral`] (Fourier calculus; conventions of arrays), [`flow`] (the equation, its noise, the solvers);
+//! - [`spectral`] (Fourier calculus; conventions of arrays), [`system`] (what a closure is put into), [`flow`] (the equation, its
+//!   noise, the solvers);
 //! - [`kernels`] (loops on arrays, forwards and backwards), [`nets`] (networks as data and as programs);
-//! - [`transport`] (from noise to a sample), [`latent`] (the space in which a model draws), [`closure`] (laws of H given ω).
+//! - [`transport`] (from noise to a sample), [`latent`] (the space in which a model draws), [`closure`] (laws of H given ω);
+//! - [`lorenz96`] (a second system, small enough for seconds, whose law of the missing term is known, too).
 
 #![warn(missing_docs)]
 
@@ -46,6 +49,7 @@ pub mod file;
 pub mod flow;
 pub mod kernels;
 pub mod latent;
+pub mod lorenz96;
 pub mod nets;
 pub mod pool;
 pub mod progress;
@@ -53,6 +57,7 @@ pub mod rng;
 pub mod simd;
 pub mod spectral;
 pub mod stop;
+pub mod system;
 pub mod transport;
 
 pub use error::{Error, Result};

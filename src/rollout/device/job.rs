@@ -47,14 +47,14 @@ impl<'a> DeviceJob<'a> {
         rollout: &'a RolloutConfig,
     ) -> Result<Self> {
         rollout.check_device(term)?;
-        let hold = HoldPolicy::new(rollout, flow.noise.sigma)?;
+        let hold = HoldPolicy::new(rollout, Some(flow.noise.sigma))?;
         let n = check_square("start state", start.shape())?;
         if n != checkpoint.n {
             return Err(Error::shape("start state", format!("({0}, {0})", checkpoint.n), start.shape()));
         }
         let flow = FlowConfig { n, ..flow.clone() };
         let (timeline, law) =
-            (Timeline::new(&flow, rollout)?, DeviceLaw::new(checkpoint, sampler, rollout.precision, device)?);
+            (Timeline::new(flow.dt, rollout)?, DeviceLaw::new(checkpoint, sampler, rollout.precision, device)?);
         let batch = if batch == 0 { rollout.members } else { batch.min(rollout.members) };
         Ok(Self { name, flow, hold, timeline, members: rollout.members, start, law, device, batch: batch.max(1) })
     }
@@ -90,9 +90,9 @@ impl<'a> DeviceJob<'a> {
         let make = |missing: &[Range<usize>], keep: Keep, progress: &mut dyn FnMut(&str)| {
             collect_batches(&self.timeline, missing, &what, run, keep, progress)
         };
-        let members = complete(parts.as_ref(), batches, n, (&what, "members"), progress, make)?;
+        let members = complete(parts.as_ref(), batches, [n; 2], (&what, "members"), progress, make)?;
         let device = device_name(self.device);
-        Ok(assemble([self.name, &label, device, hash], &self.timeline, &members, n, clock))
+        Ok(assemble([self.name, &label, device, hash], &self.timeline, &members, [n; 2], clock))
     }
 
     /// One batch of members with the given white noise; `seen` is told the steps done.
@@ -105,7 +105,7 @@ impl<'a> DeviceJob<'a> {
         let start: Vec<f32> = self.start.iter().map(|&w| w as f32).collect();
         let all = Tensor::<3>::from_data(TensorData::new(start, [1, n, n]), device).expand([count, n, n]);
         let mut solver = DeviceFlow::new(flow, all, device)?;
-        let mut members = vec![Member::empty(timeline, n); count];
+        let mut members = vec![Member::empty(timeline, [n; 2]); count];
         members.iter_mut().for_each(|member| member.keep(0, self.start));
         let limit = (flow.max_courant / flow.dt) as f32;
         let mut h = Tensor::<3>::zeros([count, n, n], device);

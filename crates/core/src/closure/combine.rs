@@ -43,6 +43,10 @@ impl<C: Closure> Closure for Deterministic<C> {
         self.0.forget();
     }
 
+    fn set_previous(&mut self, h: ArrayView2<f64>) {
+        self.0.set_previous(h);
+    }
+
     fn timing(&self) -> Option<Timing> {
         self.0.timing()
     }
@@ -202,6 +206,10 @@ impl Closure for AnyClosure {
 
     fn forget(&mut self) {
         self.inner.forget();
+    }
+
+    fn set_previous(&mut self, h: ArrayView2<f64>) {
+        self.inner.set_previous(h);
     }
 
     fn timing(&self) -> Option<Timing> {

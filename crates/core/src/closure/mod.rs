@@ -121,6 +121,13 @@ pub trait Closure {
 
     /// Forgets earlier draws: the next one is the first of a sequence. Nothing where no draw depends on those before.
     fn forget(&mut self) {}
+    /// Tells a law with memory the draw before its first one: the term that drove the system up to the start. Others ignore it.
+    ///
+    /// A closure may keep its previous draw in itself. Every member of an ensemble has a clone of its own, which is drawn from at
+    /// the states of that member in their order; so the clone that a rollout is given should not have been drawn from.
+    fn set_previous(&mut self, h: ArrayView2<f64>) {
+        let _ = h;
+    }
 
     /// Where the time of all calls so far went; `None` for closures without a latent space.
     fn timing(&self) -> Option<Timing> {

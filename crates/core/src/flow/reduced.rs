@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use num_complex::{Complex, Complex64};
 use rand_distr::{Distribution, StandardNormal};
+use serde_json::{Value, json};
 
 use super::core::{Core, Real};
 use super::linear::{CrankNicolson, damping};
@@ -11,6 +12,7 @@ use crate::config::{FlowConfig, MissingTerm};
 use crate::error::{Error, Result};
 use crate::rng::SeedTree;
 use crate::spectral::{Fft2, Field, Filter, Grid, Spectrum, irfft2};
+use crate::system::System;
 
 /// −D\[u·∇ω\] of a given vorticity, exactly as the solver evaluates it.
 #[derive(Clone)]
@@ -88,8 +90,10 @@ pub struct Reduced {
     h: Spectrum,
     fft: Fft2,
     steps: usize,
-    /// −D\[ū·∇ω̄\], which the model of the subgrid split has itself, and the Courant number that it must not exceed.
-    resolved_advection: Option<(Box<Advection>, f64)>,
+    /// −D\[ū·∇ω̄\], which the model of the subgrid split has itself.
+    resolved_advection: Option<Box<Advection>>,
+    max_courant: f64,
+    settings: Value,
 }
 
 impl Reduced {
@@ -117,7 +121,7 @@ impl Reduced {
                 forcing
                     .iter_mut()
                     .for_each(|(index, value)| *value *= filter.multiplier(grid.k2(*index % n, *index / n)));
-                Some((Box::new(Advection::new(n, config.length)?), config.max_courant))
+                Some(Box::new(Advection::new(n, config.length)?))
             }
         };
         Ok(Self {
@@ -130,6 +134,8 @@ impl Reduced {
             fft: Fft2::new(n),
             steps: 0,
             resolved_advection,
+            max_courant: config.max_courant,
+            settings: json!({ "term": term, "flow": config }),
         })
     }
 
@@ -140,7 +146,7 @@ impl Reduced {
     pub fn set_vorticity(&mut self, w: ArrayView2<f64>) -> Result<()> {
         self.check("vorticity", w)?;
         self.fft.forward(w, &mut self.w);
-        if let Some((advection, _)) = &self.resolved_advection {
+        if let Some(advection) = &self.resolved_advection {
             advection.core.grid.dealias(&mut self.w);
         }
         Ok(())
@@ -175,10 +181,10 @@ impl Reduced {
         }
         self.fft.forward(h, &mut self.h);
         let n = self.n;
-        if let Some((advection, limit)) = &mut self.resolved_advection {
+        if let Some(advection) = &mut self.resolved_advection {
             let grid = advection.core.grid;
             let courant = advection.eval_modes(&self.w) * self.dt * n as f64 / grid.length;
-            check_courant("reduced model", courant, *limit, self.steps, t)?;
+            check_courant("reduced model", courant, self.max_courant, self.steps, t)?;
             grid.dealias(&mut self.h);
             for ((i, j), h) in self.h.indexed_iter_mut() {
                 *h += advection.out[j * n + i];
@@ -200,6 +206,39 @@ impl Reduced {
             return Ok(());
         }
         Err(Error::shape(what, format!("({0}, {0})", self.n), array.shape()))
+    }
+}
+
+impl System for Reduced {
+    fn shape(&self) -> [usize; 2] {
+        [self.n; 2]
+    }
+
+    fn time_step(&self) -> f64 {
+        self.dt
+    }
+
+    /// |ω|Δt reaches the flow's Courant limit: the fluid then turns by about half a radian per step, far beyond what explicit
+    /// advection bears.
+    fn bound(&self) -> f64 {
+        self.max_courant / self.dt
+    }
+
+    fn settings(&self) -> Value {
+        self.settings.clone()
+    }
+
+    fn set_state(&mut self, state: ArrayView2<f64>) -> Result<()> {
+        self.set_vorticity(state)
+    }
+
+    fn state_into(&mut self, out: ArrayViewMut2<f64>) {
+        self.vorticity_into(out);
+    }
+
+    fn step(&mut self, h: ArrayView2<f64>) -> Result<()> {
+        // The method of that name, which comes first.
+        Self::step(self, h)
     }
 }
 
