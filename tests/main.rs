@@ -37,6 +37,7 @@ mod simulate;
 mod spectral;
 mod stages;
 mod store;
+mod subgrid;
 #[cfg(feature = "learn")]
 mod tensors;
 #[cfg(feature = "learn")]

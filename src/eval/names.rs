@@ -8,7 +8,7 @@ use crate::closure::{EXACT_LAW, NO_CLOSURE};
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 21] = [
+const NAMES: [(&str, &str); 31] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
@@ -26,8 +26,18 @@ const NAMES: [(&str, &str); 21] = [
     ("residual-flow", "residual flow matching"),
     ("residual-generator", "residual generator"),
     ("smagorinsky", "Smagorinsky"),
+    ("smagorinsky-mean", "Smagorinsky, domain mean"),
     ("dynamic-smagorinsky", "dynamic Smagorinsky"),
+    ("dsmag", "DSMAG"),
+    ("dsmag-clipped", "DSMAG, clipped"),
     ("leith", "Leith"),
+    ("leith-mean", "Leith, domain mean"),
+    ("dleith", "DLEITH"),
+    ("dleith-clipped", "DLEITH, clipped"),
+    ("gm2", "GM2"),
+    ("gm4", "GM4"),
+    ("jhs", "JHS"),
+    ("jhl", "JHL"),
     ("hyperviscosity", "hyperviscosity"),
     ("truth", "truth"),
 ];

@@ -229,7 +229,7 @@ impl Lab {
             ClosureKind::None => AnyClosure::new(NoClosure),
             ClosureKind::Exact => AnyClosure::new(ExactLaw::new(flow, n)?),
             ClosureKind::Subgrid(model) => {
-                AnyClosure::new(Subgrid::standard(*model, n, flow.length)?).named(kind.to_string())
+                AnyClosure::new(Subgrid::configured(*model, &self.config)?).named(kind.to_string())
             }
             ClosureKind::Learned(model) => {
                 let path = self.train_artifact(model)?.path(CHECKPOINT);

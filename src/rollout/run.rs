@@ -307,7 +307,7 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(EnsembleRun { term, flow, start, closure, rollout, threads }: EnsembleRun<'a>) -> Result<Self> {
         let n = check_square("start state", start.shape())?;
-        let flow = FlowConfig { n, ..flow.clone() };
+        let flow = FlowConfig { n, dt: rollout.dt.unwrap_or(flow.dt), ..flow.clone() };
         let hold = HoldPolicy::new(rollout, flow.noise.sigma)?;
         let (solver, timeline) = (Reduced::with_term(&flow, term)?, Timeline::new(&flow, rollout)?);
         Ok(Self {

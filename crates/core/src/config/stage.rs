@@ -189,6 +189,9 @@ impl Config {
             "every": rollout.redraw_interval,
             "hold": rollout.hold,
         });
+        if let Some(dt) = rollout.dt {
+            settings["dt"] = json!(dt);
+        }
         // f32 is not spelled out: hashes of results at f32 do not depend on there being a choice.
         let precision = self.rollout_precision(closure);
         if precision != Precision::F32 {
@@ -278,7 +281,11 @@ impl Config {
     fn law(&self, closure: &ClosureRef) -> Result<Value> {
         let law = match closure.kind() {
             ClosureKind::None | ClosureKind::Exact => Value::Null,
-            ClosureKind::Subgrid(model) => json!(model.constant()),
+            ClosureKind::Subgrid(model) => match self.subgrid.of(*model) {
+                [] => Value::Null,
+                [constant] => json!(constant),
+                constants => json!(constants),
+            },
             ClosureKind::Learned(model) => self.learned_law(model)?,
         };
         Ok(if closure.mean_only() { json!({ "mean": law }) } else { law })

@@ -7,6 +7,7 @@ use super::core::{Core, Real, narrowed};
 use super::linear::damping;
 use super::noise::Modes;
 use super::scheme::{Scheme, evaluate};
+use super::steady::Steady;
 use crate::config::FlowConfig;
 use crate::error::{Error, Result};
 use crate::rng::Stream;
@@ -17,9 +18,9 @@ const RECHECK: usize = 16;
 
 // ---- Parameters ----
 
-/// ∂ω/∂t + u·∇ω = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
+/// ∂ω/∂t + u·∇ω + βv = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
 ///
-/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, λ = ν|k|^{2p} + r:
+/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] − βv + f, ξ one draw of σ dW/dt, λ = ν|k|^{2p} + r:
 /// - `cn-euler`: ω' = [(1 − hλ/2) ω + h(N + ξ)]/(1 + hλ/2), the paper's scheme;
 /// - `cn-ab2`: the same with 3/2 N − 1/2 N₋₁ (first step: Euler);
 /// - `etdrk4`: Cox & Matthews' exponential Runge–Kutta scheme; the noise acts as h φ₁(−hλ) ξ.
@@ -34,8 +35,7 @@ pub struct Solver<T: Real = f64> {
     scheme: Scheme<T>,
     /// λ of every mode, index l·N + i.
     damping: Vec<f64>,
-    /// f, as (index l·N + i, value).
-    forcing: Vec<(usize, Complex64)>,
+    steady: Steady<T>,
     noise: Modes,
     /// Largest |n| that the noise excites.
     reach: usize,
@@ -94,7 +94,7 @@ impl<T: Real> Solver<T> {
             advection: zeros(),
             fresh: false,
             speed: 0.0,
-            forcing: forcing(config),
+            steady: Steady::new(config, &grid),
             reach: noise.reach(n),
             noise,
             draw: Vec::new(),
@@ -238,15 +238,6 @@ impl<T: Real> Solver<T> {
     }
 }
 
-/// A[sin 2π(x+y)/L + cos 2π(x+y)/L] as modes of the transposed half spectrum: mode (1, 1) with A N²(1 − i)/2.
-pub(super) fn forcing(config: &FlowConfig) -> Vec<(usize, Complex64)> {
-    let n = config.n;
-    if config.forcing == 0.0 {
-        return Vec::new();
-    }
-    vec![(n + 1, Complex64::new(0.5, -0.5) * config.forcing * (n * n) as f64)]
-}
-
 // ---- Step ----
 
 impl<T: Real> Solver<T> {
@@ -263,7 +254,7 @@ impl<T: Real> Solver<T> {
             self.noise.draw(rng, &mut self.draw);
         }
         let n = self.config.n;
-        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
+        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.steady);
         if noisy {
             self.noise.accumulate(&self.draw, n, gain, &mut self.w);
         }
@@ -284,7 +275,7 @@ impl<T: Real> Solver<T> {
         // Of any shape in Fourier space.
         self.prepare(n)?;
         self.fft.forward(xi, &mut self.spectrum);
-        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
+        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.steady);
         for ((i, j), xi) in self.spectrum.indexed_iter() {
             let index = j * n + i;
             self.w[index] = self.w[index] + narrowed(*xi) * gain[index];
@@ -338,7 +329,7 @@ pub struct Snapshot {
     pub vorticity: Field,
     /// H = −D\[u·∇ω\] + σ dW/dt, the noise being the draw that the next step uses.
     pub closure: Field,
-    /// The known part −ν(−∇²)^p ω − rω + f.
+    /// The known part −ν(−∇²)^p ω − rω − βv + f.
     pub known: Field,
 }
 
@@ -360,9 +351,7 @@ impl<T: Real> Solver<T> {
             });
         }
         let mut known: Vec<_> = self.w.iter().zip(&self.damping).map(|(&w, &rate)| w * T::of(-rate)).collect();
-        for &(index, value) in &self.forcing {
-            known[index] = known[index] + narrowed(value);
-        }
+        self.steady.add(&self.w, &mut known);
         let vorticity = self.vorticity();
         let closure = physical(&mut self.fft, &mut self.spectrum, |index| closure[index]);
         let known = physical(&mut self.fft, &mut self.spectrum, |index| known[index]);

@@ -5,6 +5,7 @@ mod les;
 mod paper;
 mod smoke;
 mod transports;
+mod turbulence;
 
 use std::collections::BTreeMap;
 
@@ -26,11 +27,14 @@ pub enum Preset {
     Paper,
     /// Large-eddy simulation: the subgrid term of a filtered flow, with the classical models beside learned ones; minutes.
     Les,
+    /// Large-eddy simulation of forced turbulence, the case of the field: 512² filtered to 64²; half an hour of data on two cores.
+    Turbulence,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Smoke, Self::Desk, Self::Published, Self::Transports, Self::Paper, Self::Les];
+    pub const ALL: [Self; 7] =
+        [Self::Smoke, Self::Desk, Self::Published, Self::Transports, Self::Paper, Self::Les, Self::Turbulence];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -41,6 +45,7 @@ impl Preset {
             Self::Transports => "transports",
             Self::Paper => "paper",
             Self::Les => "les",
+            Self::Turbulence => "turbulence",
         }
     }
 }
@@ -68,6 +73,8 @@ impl Default for FlowConfig {
             dt: 1e-3,
             stepper: Stepper::CnEuler,
             forcing: 0.1,
+            forcing_pattern: ForcingPattern::Diagonal,
+            beta: 0.0,
             noise: NoiseConfig { alpha: 0.005, kappa: 10.0, sigma: 5e-5 },
             initial: InitialConfig { alpha: 2.5, tau: 7.0 },
             max_courant: 1.0,
@@ -85,6 +92,7 @@ impl Config {
             Preset::Transports => transports::transports(),
             Preset::Paper => paper::paper(),
             Preset::Les => les::les(),
+            Preset::Turbulence => turbulence::turbulence(),
         }
     }
 }
