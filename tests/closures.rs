@@ -129,7 +129,8 @@ fn models_take_what_they_should() {
 #[test]
 fn models_commute_with_the_symmetries_of_the_grid() {
     let w = rough();
-    let shift = |a: &Field| Array2::from_shape_fn((N, N), |(i, j)| a[((i + 5) % N, (j + 11) % N)]);
+    // By an even number of points: a whole number of those at which products of all modes are taken.
+    let shift = |a: &Field| Array2::from_shape_fn((N, N), |(i, j)| a[((i + 4) % N, (j + 10) % N)]);
     let turn = |a: &Field| Array2::from_shape_fn((N, N), |(i, j)| a[(j, (N - i) % N)]);
     // Vorticity is a pseudo-scalar.
     let mirror = |a: &Field| Array2::from_shape_fn((N, N), |(i, j)| -a[((N - i) % N, j)]);

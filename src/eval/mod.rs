@@ -24,6 +24,7 @@ mod sampling;
 mod shells;
 mod spectra;
 mod study;
+mod subgrid;
 mod table;
 
 pub use budget::{EnstrophyBudget, enstrophy_budget};
@@ -46,5 +47,9 @@ pub use samplers::{SamplerBias, SamplerRow, sampler_bias};
 pub use shells::{NoiseRow, NoiseSpectrum, TransferRow, Transfers, transfers};
 pub use spectra::{Spectra, Spectrum, Statistics, StatisticsRow, spectra, spectra_at, statistics};
 pub use study::{Study, hold_settings, study};
+pub use subgrid::{
+    APriori, APrioriRow, Growth, GrowthRow, Histogram, LongRun, LongRunRow, RunStatistics, Tuned, Tuning,
+};
+pub use subgrid::{a_priori, growth, long_run, run_from, statistics_of_test_set, tune};
 pub(crate) use table::estimates;
 pub use table::{Cell, Table};

@@ -1,7 +1,7 @@
 //! What exhibits need of a configuration.
 
 use super::{NONE, latents};
-use crate::config::{ClosureKind, ClosureRef, Config, Law};
+use crate::config::{ClosureKind, ClosureRef, Config, Law, MissingTerm};
 use crate::lab::variations;
 
 /// What a figure or table cannot be made without.
@@ -9,6 +9,8 @@ use crate::lab::variations;
 pub enum Need {
     /// The missing term is the missing physics, whose exact law is known.
     ExactLaw,
+    /// The missing term is a subgrid term.
+    Subgrid,
     /// A model.
     Model,
     /// A latent space smaller than the grid: a truncation or a trained one.
@@ -39,6 +41,9 @@ impl Need {
                 config.exact_law().is_some(),
                 "the exact law is not known, neither of a subgrid term nor of pairs of one's own",
             ),
+            Self::Subgrid => {
+                (matches!(config.data.term, MissingTerm::Subgrid { .. }), "the missing term is no subgrid term")
+            }
             Self::Model => (!config.models.is_empty(), "there is no model"),
             Self::LatentSpace => (
                 config.data.n > latents::PANEL_TRUNCATION || config.autoencoder_models().next().is_some(),

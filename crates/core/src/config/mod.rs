@@ -166,7 +166,7 @@ pub struct NoiseConfig {
     pub sigma: f64,
 }
 
-/// Periodic Gaussian random field with spectrum ∝ (4π²|n|² + τ²)^−α, scaled by τ^(α−1).
+/// Periodic Gaussian random field with spectrum ∝ (4π²|n|² + τ²)^−α, scaled by τ^(α−1): mean square a²/(2π(α − 1)) for an amplitude a.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitialConfig {
@@ -174,6 +174,9 @@ pub struct InitialConfig {
     pub alpha: f64,
     /// Inverse length τ.
     pub tau: f64,
+    /// Amplitude, 1 unless another is given.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub amplitude: f64,
 }
 
 /// Snapshots and their split; the split is by trajectory.
@@ -356,6 +359,14 @@ pub struct EvalConfig {
     /// Closures that are scored offline besides those of `rollout.closures`, `also` in configurations.
     #[serde(rename = "also")]
     pub offline_only: Vec<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(x: &f64) -> bool {
+    *x == 1.0
 }
 
 fn is_zero(x: &f64) -> bool {

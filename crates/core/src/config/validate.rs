@@ -111,6 +111,7 @@ impl FlowConfig {
         // Beyond the mask a wave would be forced and damped, and not carried along.
         within("flow.forcing_pattern", self.forcing_pattern.reach(), 1..=self.n / 3)?;
         check("flow.initial.alpha", self.initial.alpha, true, "must be finite")?;
+        check("flow.initial.amplitude", self.initial.amplitude, true, "must be finite")?;
         within("flow.viscosity_order", self.viscosity_order as usize, 1..=16)
     }
 }

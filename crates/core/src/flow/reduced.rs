@@ -306,7 +306,7 @@ pub fn linear(config: &FlowConfig) -> Result<Linear> {
 }
 
 /// A draw of the periodic Gaussian random field Re ifft2(s_n (a + ib)), a and b standard normal,
-/// s_n = N²√2 τ^{α−1} (|k|² + τ²)^{−α/2}, s_0 = 0 (arXiv 2506.20771, initial condition of the stochastic Navier–Stokes
+/// s_n = a N²√2 τ^{α−1} (|k|² + τ²)^{−α/2}, s_0 = 0, a being the amplitude (arXiv 2506.20771, initial condition of the stochastic Navier–Stokes
 /// example; α = 2.5, τ = 7).
 ///
 /// Drawn as its Hermitian half spectrum, E|ω̂_n|² = s_n², mode by mode outwards, so that the large scales of one seed are
@@ -323,7 +323,7 @@ pub fn initial_vorticity(config: &FlowConfig, seeds: &SeedTree) -> Result<Field>
     let (n, half) = (grid.n, grid.n / 2);
     let mut rng = seeds.stream();
     let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
-    let amplitude = (n * n) as f64 * std::f64::consts::SQRT_2 * tau.powf(alpha - 1.0);
+    let amplitude = (n * n) as f64 * std::f64::consts::SQRT_2 * tau.powf(alpha - 1.0) * config.initial.amplitude;
     let mut spectrum: Spectrum = Array2::zeros((n, half + 1));
     // Shells of the maximum norm, s = max(|n_x|, n_y): the order of the draws does not depend on N. The Nyquist shell
     // (at most half of which a real field can hold) stays empty.

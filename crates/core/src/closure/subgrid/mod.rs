@@ -67,8 +67,9 @@ enum Model {
 /// - `hyperviscosity`: H = −ν(−∇²)^p ω.
 ///
 /// Only the modes that the large-eddy model resolves enter and leave ([`ResolvedModes`]), and fields are multiplied at the points of
-/// [`crate::spectral::Grid::of_products`]. All of them commute with translations, rotations by right angles and
-/// reflections of the grid; a mean flow, which ω does not show, does not matter. An evaluation allocates nothing.
+/// [`crate::spectral::Grid::of_products`]. All of them commute with translations (where all modes are
+/// resolved, by an even number of points), rotations by right angles and reflections of the grid; a mean flow, which ω does not show, does
+/// not matter. An evaluation allocates nothing.
 #[derive(Clone)]
 pub struct Subgrid {
     model: Model,

@@ -29,6 +29,9 @@ pub(super) fn turbulence() -> Config {
             forcing: -4.0,
             forcing_pattern: ForcingPattern::Waves { x: 4, y: 4 },
             noise: NoiseConfig { sigma: 0.0, ..FlowConfig::default().noise },
+            // As turbulent as the flow will be: from a quiet start the forcing would drive a laminar flow up to many times the energy before
+            // it breaks, and friction would take long to make that forgotten.
+            initial: InitialConfig { alpha: 2.5, tau: 25.0, amplitude: 15.0 },
             ..FlowConfig::default()
         },
         data: DataConfig {
