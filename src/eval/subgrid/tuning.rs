@@ -266,9 +266,10 @@ mod tests {
             let told = Config::from_toml("turbulence", &tuning.toml()).unwrap();
             assert!((told.subgrid.of(model)[0] / constants[0] - 1.0).abs() < 1e-3);
         }
-        // A term that gives enstrophy back asks for no viscosity at all.
+        // A term that gives enstrophy back asks for no viscosity at all; only backscatter has an answer to it.
         let mut backwards = pairs_of(SubgridModel::Leith, &[0.5], &config);
         backwards.h.mapv_inplace(|h| -h);
-        assert!(tune(&config, &backwards).unwrap().rows.iter().all(|row| row.constants[0] == 0.0));
+        let rows = tune(&config, &backwards).unwrap().rows;
+        assert!(rows.iter().filter(|row| row.constants.len() == 1).all(|row| row.constants[0] == 0.0));
     }
 }

@@ -7,7 +7,7 @@ use crate::artifact::Artifact;
 use crate::closure::AnyClosure;
 use crate::config::Stage;
 use crate::error::Result;
-use crate::eval::{self, APriori, Histogram, RunStatistics, Table, rates};
+use crate::eval::{self, APriori, Histogram, RunStatistics, Table, Tuning, rates};
 use crate::lab::scores::named;
 use crate::lab::{Lab, wide};
 use crate::plot::{self, Chart, Series};
@@ -17,6 +17,12 @@ use crate::spectral::Grid;
 const SHOWN: f64 = 6.0;
 
 impl Lab {
+    /// The constants of subgrid models that fit the validation set best.
+    pub(crate) fn tuning(&self) -> Result<(Tuning, Artifact)> {
+        let (set, data) = self.dataset()?;
+        Ok((eval::tune(&self.config, &set.validation.load()?)?, data))
+    }
+
     /// Subgrid closures before they run.
     pub(in crate::lab) fn a_priori_tables(&self) -> Result<(Vec<Table>, Artifact)> {
         self.measured(&self.config.a_priori_stage()?, || {
@@ -55,8 +61,8 @@ impl Lab {
 }
 
 pub(super) fn constants(lab: &Lab) -> Result<Made> {
-    let (set, data) = lab.dataset()?;
-    Ok(Made::table(eval::tune(&lab.config, &set.validation.load()?)?.table()?, [data]))
+    let (tuning, data) = lab.tuning()?;
+    Ok(Made::table(tuning.table()?, [data]))
 }
 
 pub(super) fn a_priori(lab: &Lab) -> Result<Made> {

@@ -177,6 +177,9 @@ pub struct InitialConfig {
     /// Amplitude, 1 unless another is given.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub amplitude: f64,
+    /// Largest |n_x| or |n_y| that it has; without, all of the grid, whose modes beyond the 2/3 rule then decay by viscosity alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modes: Option<usize>,
 }
 
 /// Snapshots and their split; the split is by trajectory.

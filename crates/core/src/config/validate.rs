@@ -112,6 +112,9 @@ impl FlowConfig {
         within("flow.forcing_pattern", self.forcing_pattern.reach(), 1..=self.n / 3)?;
         check("flow.initial.alpha", self.initial.alpha, true, "must be finite")?;
         check("flow.initial.amplitude", self.initial.amplitude, true, "must be finite")?;
+        if let Some(modes) = self.initial.modes {
+            within("flow.initial.modes", modes, 1..=GRID)?;
+        }
         within("flow.viscosity_order", self.viscosity_order as usize, 1..=16)
     }
 }

@@ -242,7 +242,7 @@ impl Reduced {
         let n = self.n;
         if let Some(own) = &mut self.own {
             let courant = own.advection.eval_modes(&self.w) * self.dt * n as f64 / own.advection.grid.length;
-            check_courant("reduced model", courant, own.max_courant, self.steps, t)?;
+            check_courant("reduced model", own.previous.is_none(), [courant, own.max_courant], self.steps, t)?;
             own.advection.grid.restrict(own.advection.core.mask, &mut self.h);
             own.advection.each_mode(|i, j, value| self.h[(i, j)] += value);
             if let Some([w, term]) = &mut own.rossby {
@@ -327,7 +327,7 @@ pub fn initial_vorticity(config: &FlowConfig, seeds: &SeedTree) -> Result<Field>
     let mut spectrum: Spectrum = Array2::zeros((n, half + 1));
     // Shells of the maximum norm, s = max(|n_x|, n_y): the order of the draws does not depend on N. The Nyquist shell
     // (at most half of which a real field can hold) stays empty.
-    for shell in 1..half {
+    for shell in 1..half.min(config.initial.modes.map_or(half, |most| most + 1)) {
         let s = shell as i64;
         let side = (0..=s).map(|y| (s, y)).chain((1..=s).map(|y| (-s, y))).chain((1 - s..s).map(|x| (x, s)));
         for (x, y) in side {

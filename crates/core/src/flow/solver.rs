@@ -8,7 +8,7 @@ use super::linear::damping;
 use super::noise::Modes;
 use super::scheme::{Scheme, evaluate};
 use super::steady::Steady;
-use crate::config::FlowConfig;
+use crate::config::{FlowConfig, Stepper};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 use crate::spectral::{Fft2, Field, Grid, Spectrum};
@@ -296,7 +296,8 @@ impl<T: Real> Solver<T> {
             self.fresh = false;
         }
         self.advect();
-        check_courant("solver", self.courant(), self.config.max_courant, self.steps, self.time())
+        let euler = self.config.stepper == Stepper::CnEuler;
+        check_courant("solver", euler, [self.courant(), self.config.max_courant], self.steps, self.time())
     }
 
     /// What follows a step.
@@ -308,14 +309,20 @@ impl<T: Real> Solver<T> {
 }
 
 /// Refuses Courant numbers above the limit, and states that are not finite.
-pub(super) fn check_courant(who: &str, courant: f64, limit: f64, step: usize, t: f64) -> Result<()> {
+pub(super) fn check_courant(who: &str, euler: bool, [courant, limit]: [f64; 2], step: usize, t: f64) -> Result<()> {
     if courant <= limit {
         return Ok(());
     }
     let what = if courant.is_nan() {
         format!("{who} state is not finite")
     } else {
-        format!("{who} exceeded Courant number {limit}; a smaller time step is needed")
+        // Long before that Euler's advection, which acts like a viscosity of −|u|²h/2.
+        let or = if euler {
+            ", or another stepper than cn-euler, which is unstable where |u|²·dt/2 exceeds the viscosity"
+        } else {
+            ""
+        };
+        format!("{who} exceeded Courant number {limit}; a smaller time step is needed{or}")
     };
     Err(Error::BlowUp { what, step, t, value: courant })
 }

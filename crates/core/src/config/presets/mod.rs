@@ -76,7 +76,7 @@ impl Default for FlowConfig {
             forcing_pattern: ForcingPattern::Diagonal,
             beta: 0.0,
             noise: NoiseConfig { alpha: 0.005, kappa: 10.0, sigma: 5e-5 },
-            initial: InitialConfig { alpha: 2.5, tau: 7.0, amplitude: 1.0 },
+            initial: InitialConfig { alpha: 2.5, tau: 7.0, amplitude: 1.0, modes: None },
             max_courant: 1.0,
         }
     }
