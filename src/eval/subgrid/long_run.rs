@@ -160,6 +160,11 @@ pub struct LongRunRow {
     pub cost: f64,
 }
 
+/// All but one.
+fn without(all: &[RunStatistics], left_out: Option<usize>) -> Vec<&RunStatistics> {
+    all.iter().enumerate().filter(|(k, _)| Some(*k) != left_out).map(|(_, one)| one).collect()
+}
+
 /// Compares runs by closure with the true flow. `most` is the largest resolved shell, `none` the name of no closure, `true_seconds`
 /// what a time unit of the true flow takes.
 pub fn long_run(
@@ -181,24 +186,15 @@ pub fn long_run(
         (1..=most).map(one).sum::<f64>() / most as f64
     };
     type Statistic<'a> = &'a dyn Fn(&[&RunStatistics], &[&RunStatistics]) -> f64;
-    // Run and true flow of one start state are left out together.
     let estimate = |own: &[RunStatistics], statistic: Statistic| {
-        let without = |left_out: Option<usize>| {
-            let kept =
-                |all: &'_ [RunStatistics]| -> Vec<usize> { (0..all.len()).filter(|k| Some(*k) != left_out).collect() };
-            let of = |all: &[usize], from: &[RunStatistics]| all.iter().map(|&k| from[k].clone()).collect::<Vec<_>>();
-            let (own, truth) = (of(&kept(own), own), of(&kept(truth), truth));
-            statistic(&own.iter().collect::<Vec<_>>(), &truth.iter().collect::<Vec<_>>())
-        };
-        let value = without(None);
-        let count = own.len();
-        if count < 2 {
-            return Estimate::bare(value);
-        }
-        let left_out: Vec<f64> = (0..count).map(|k| without(Some(k))).collect();
-        let mean = left_out.iter().sum::<f64>() / count as f64;
+        // Run and true flow of one start state are left out together.
+        let of = |left_out: Option<usize>| statistic(&without(own, left_out), &without(truth, left_out));
+        let count = own.len() as f64;
+        let left_out: Vec<f64> = (0..own.len()).filter(|_| count > 1.0).map(|k| of(Some(k))).collect();
+        let mean = left_out.iter().sum::<f64>() / count;
         let square = left_out.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
-        Estimate { value, error: ((count as f64 - 1.0) / count as f64 * square).sqrt() }
+        let error = if count > 1.0 { ((count - 1.0) / count * square).sqrt() } else { f64::NAN };
+        Estimate { value: of(None), error }
     };
     let mut rows: Vec<LongRunRow> = runs
         .iter()
