@@ -84,16 +84,17 @@ impl SubgridModel {
     /// that find their own coefficient, or need none, have no constant.
     ///
     /// With those of Smagorinsky, Leith and hyperviscosity each takes about as much enstrophy out of the resolved flow of preset `les` as the
-    /// stored term does (with 0.17, 1.0 and 4.0 it was 0.81, 12.5 and 2.2 times as much). Those of the others are tuned on flows like
-    /// preset `turbulence`'s; [`super::Config::subgrid`] has those of a configuration.
+    /// stored term does (with 0.17, 1.0 and 4.0 it was 0.81, 12.5 and 2.2 times as much). Those of the others fit the
+    /// subgrid term of a smaller flow like preset `turbulence`'s, 128² filtered to 32² (`lacuna tune`); [`super::Config::subgrid`] has those of
+    /// a configuration.
     pub fn standard(self) -> &'static [f64] {
         match self {
             Self::Smagorinsky => &[0.19],
-            Self::SmagorinskyMean => &[0.19],
+            Self::SmagorinskyMean => &[0.11],
             Self::Leith => &[0.43],
-            Self::LeithMean => &[0.43],
-            Self::Jhs => &[0.5, 0.7],
-            Self::Jhl => &[0.6, 0.7],
+            Self::LeithMean => &[0.24],
+            Self::Jhs => &[0.41, 0.51],
+            Self::Jhl => &[0.5, 0.51],
             Self::Hyperviscosity => &[1.8],
             Self::DynamicSmagorinsky
             | Self::Dsmag
