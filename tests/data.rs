@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use lacuna::artifact::{Store, h5};
-use lacuna::config::{Coarsening, Config, DataConfig, FilterConfig, FlowConfig, MissingTerm, Preset, Stepper};
+use lacuna::config::{
+    Coarsening, Config, DataConfig, FilterConfig, FlowConfig, ForcingPattern, MissingTerm, Preset, ResolvedModes,
+    Stepper,
+};
 use lacuna::data::{Dataset, Options, Pairs, Recorder, SPLITS, Split, generate, parse_shard};
 use lacuna::flow::{Advection, Reduced, Solver, initial_vorticity};
 use lacuna::rng::SeedTree;
@@ -314,14 +317,19 @@ fn stride_and_truncation_agree_where_nothing_aliases() {
 }
 
 /// DNS at 48², stored at 24² without what the mask of the coarse model drops; noise as published.
-fn large_eddy(filter: FilterConfig) -> Config {
+fn large_eddy((filter, resolved): (FilterConfig, ResolvedModes)) -> Config {
     let mut config = tiny();
     (config.flow.n, config.flow.dt, config.data.n) = (48, 2e-3, 24);
-    config.data.term = MissingTerm::Subgrid { filter };
+    config.data.term = MissingTerm::Subgrid { filter, resolved };
     config
 }
 
-const FILTERS: [FilterConfig; 2] = [FilterConfig::Gaussian { width: 2.0 }, FilterConfig::Sharp];
+const FILTERS: [(FilterConfig, ResolvedModes); 4] = [
+    (FilterConfig::Gaussian { width: 2.0 }, ResolvedModes::TwoThirds),
+    (FilterConfig::Sharp, ResolvedModes::TwoThirds),
+    (FilterConfig::Gaussian { width: 2.0 }, ResolvedModes::All),
+    (FilterConfig::Truncation, ResolvedModes::All),
+];
 
 /// The solver of `config` some time after a random start.
 fn developed(config: &Config, seed: u64, steps: usize) -> Solver {
@@ -396,6 +404,51 @@ fn the_perfect_subgrid_term_reproduces_the_filtered_flow() {
 }
 
 #[test]
+fn the_perfect_term_is_replayed_in_second_order_with_waves_and_rossby_waves() {
+    for case in FILTERS {
+        let mut config = large_eddy(case);
+        config.flow.stepper = Stepper::CnAb2;
+        // A mode that the filter damps, and one at the edge of what the model of the 2/3 rule resolves.
+        config.flow.forcing_pattern = ForcingPattern::Waves { x: 3, y: 8 };
+        (config.flow.forcing, config.flow.beta, config.flow.friction) = (-0.5, 20.0, 0.1);
+        config.validate().unwrap();
+        let mut solver = Solver::new(&config.flow).unwrap();
+        solver.set_vorticity(developed(&config, 5, 50).vorticity().view()).unwrap();
+        let mut recorder = Recorder::new(&config).unwrap();
+        let reduced = FlowConfig { n: config.data.n, ..config.flow.clone() };
+        let mut model = Reduced::with_term(&reduced, config.data.term).unwrap();
+        let start = recorder.coarsen(solver.vorticity().view()).unwrap();
+        model.set_vorticity(start.view()).unwrap();
+        for _ in 0..64 {
+            model.step(recorder.record(&mut solver, None).unwrap().closure.view()).unwrap();
+            solver.step(None).unwrap();
+        }
+        let end = recorder.coarsen(solver.vorticity().view()).unwrap();
+        // Round-off of 64 steps of a flow that has moved on.
+        let (apart, moved) = (distance(&model.vorticity(), &end), distance(&start, &end));
+        assert!(apart < 1e-12 && moved > 0.1, "{case:?}: {apart}, {moved}");
+    }
+}
+
+#[test]
+fn all_modes_of_a_coarse_grid_are_kept_and_their_products_do_not_alias() {
+    // −u·∇ω of a field of modes up to 7 on 16², in all that 16² hold, against the same on 64², where nothing aliases.
+    let (n, fine) = (16, 64);
+    let w = truncate(developed(&tiny(), 3, 10).vorticity().view(), n).unwrap() * 3.0;
+    let mut here = Array2::zeros((n, n));
+    Advection::of_modes(n, 1.0, ResolvedModes::All).unwrap().eval(w.view(), here.view_mut());
+    let mut there = Array2::zeros((fine, fine));
+    Advection::new(fine, 1.0).unwrap().eval(truncate(w.view(), fine).unwrap().view(), there.view_mut());
+    assert!(distance(&here, &truncate(there.view(), n).unwrap()) < 1e-12);
+    let largest = rfft2(here.view())
+        .indexed_iter()
+        .filter(|((i, j), _)| *i == 7 || *j == 7)
+        .map(|(_, z)| z.norm())
+        .fold(0.0, f64::max);
+    assert!(largest > 1e-3, "modes beyond two thirds: {largest}");
+}
+
+#[test]
 fn the_subgrid_term_drains_the_resolved_enstrophy() {
     // Without viscosity and forcing the coarse model's own advection conserves ½⟨ω̄²⟩, so the subgrid term alone changes it:
     // ∫⟨ω̄H⟩dt = Δ½⟨ω̄²⟩. Started inside the coarse mask, the cascade can only take enstrophy out of it.
@@ -418,7 +471,7 @@ fn the_subgrid_term_drains_the_resolved_enstrophy() {
         }
         let change = resolved[steps] - resolved[0];
         // The cascade has reached the cut-off; the quadrature is of second order in the time step.
-        assert!(change < -0.01 * resolved[0], "{filter:?}: {change} of {}", resolved[0]);
+        assert!(change < -0.002 * resolved[0], "{filter:?}: {change} of {}", resolved[0]);
         assert!((transfer / change - 1.0).abs() < 1e-3, "{filter:?}: {transfer} transferred, {change} gone");
     }
 }

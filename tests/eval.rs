@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lacuna::closure::{AnyClosure, Closure, Deterministic, EXACT_LAW, ExactLaw, NO_CLOSURE, NoClosure, Scaled};
-use lacuna::config::{Config, FilterConfig, FlowConfig, Hold, MissingTerm, Precision, Preset, RolloutConfig};
+use lacuna::config::{
+    Config, FilterConfig, FlowConfig, Hold, MissingTerm, Precision, Preset, ResolvedModes, RolloutConfig,
+};
 use lacuna::data::Pairs;
 use lacuna::eval::metric::{CLOSED_LOOP, OFFLINE, SPREAD};
 use lacuna::eval::{Column, Offline, TRUE_FLOW, closed_loop, hold_settings, rank_histogram, spectra, study, transfers};
@@ -252,7 +254,7 @@ fn scores_against_data_have_their_closed_forms() {
     /// Single precision of the stored fields.
     const SINGLE: f64 = 1e-5;
     let mut config = config();
-    config.data.term = MissingTerm::Subgrid { filter: FilterConfig::Sharp };
+    config.data.term = MissingTerm::Subgrid { filter: FilterConfig::Sharp, resolved: ResolvedModes::TwoThirds };
     let mut test = pairs(3, 4);
     // A stored term of which half is the closure's: H = −2ω and drag 1.
     test.h = test.w.mapv(|w| -2.0 * w);
@@ -414,6 +416,7 @@ fn the_hold_study_shows_the_price_of_holding() {
         members: 12,
         snapshots: 2,
         references: 1,
+        dt: None,
         redraw_interval: 5,
         hold: Hold::Held,
         closures: Vec::new(),

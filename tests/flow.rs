@@ -1,6 +1,6 @@
 //! The solver against closed forms, budgets, orders and the published law of its noise.
 
-use lacuna::config::{Config, FlowConfig, Preset, Stepper};
+use lacuna::config::{Config, FlowConfig, ForcingPattern, Preset, Stepper};
 use lacuna::flow::{Advection, QWiener, Solver, Trajectory, initial_vorticity, run_batch};
 use lacuna::rng::SeedTree;
 use lacuna::spectral::{Field, Grid, irfft2, rfft2, truncate};
@@ -129,6 +129,50 @@ fn a_single_mode_decays_as_the_scheme_says() {
         let expected = field(32, wave) * factor.powi(steps);
         assert!(distance(&solver.vorticity(), &expected) < ROUND_OFF, "{stepper:?}");
     }
+}
+
+#[test]
+fn steady_forcings_are_their_patterns() {
+    for pattern in [
+        ForcingPattern::Diagonal,
+        ForcingPattern::Waves { x: 4, y: 4 },
+        ForcingPattern::Waves { x: 3, y: 0 },
+        ForcingPattern::Waves { x: 0, y: 5 },
+    ] {
+        let config = FlowConfig { forcing: -1.7, forcing_pattern: pattern, ..quiet(24) };
+        let known = Solver::new(&config).unwrap().snapshot(None).known;
+        let expected = field(24, |x, y| -1.7 * pattern.at(x, y));
+        assert!(distance(&known, &expected) < ROUND_OFF, "{pattern:?}");
+        let (wave, other) = ((TAU * 3.0 / 8.0).cos(), (TAU * 5.0 / 8.0).cos());
+        let by_hand = match pattern {
+            ForcingPattern::Diagonal => (TAU / 4.0).sin() + (TAU / 4.0).cos(),
+            ForcingPattern::Waves { x: 4, .. } => 2.0 * (TAU / 2.0).cos(),
+            ForcingPattern::Waves { x: 3, .. } => wave,
+            ForcingPattern::Waves { .. } => other,
+        };
+        assert!((pattern.at(0.125, 0.125) - by_hand).abs() < ROUND_OFF, "{pattern:?}");
+    }
+}
+
+#[test]
+fn rossby_waves_travel_west_at_their_speed() {
+    // One mode moves no other: ω = cos(k·x − Ωt) with Ω = −βk_x/|k|².
+    let (beta, k2) = (30.0, 13.0 * TAU * TAU);
+    let frequency = -beta * 3.0 * TAU / k2;
+    // Of second order in Ωh = 1e-3 per step, and to round-off.
+    for (stepper, tolerance) in [(Stepper::CnAb2, 1e-5), (Stepper::Etdrk4, 1e-11)] {
+        let config = FlowConfig { stepper, beta, viscosity: 0.0, ..quiet(32) };
+        config.validate().unwrap();
+        let mut solver = Solver::new(&config).unwrap();
+        solver.set_vorticity(field(32, |x, y| (TAU * (3.0 * x + 2.0 * y)).cos()).view()).unwrap();
+        (0..500).for_each(|_| solver.step(None).unwrap());
+        let phase = frequency * 500.0 * config.dt;
+        let expected = field(32, |x, y| (TAU * (3.0 * x + 2.0 * y) - phase).cos());
+        let apart = distance(&solver.vorticity(), &expected);
+        assert!(apart < tolerance, "{stepper:?}: {apart}");
+    }
+    let refused = FlowConfig { beta, ..quiet(32) }.validate().unwrap_err().to_string();
+    assert!(refused.contains("flow.stepper") && refused.contains("cn-ab2"), "{refused}");
 }
 
 #[test]

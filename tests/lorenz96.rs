@@ -136,6 +136,7 @@ fn the_reduced_model_with_the_exact_closure_is_the_full_system_bit_for_bit() {
 
 fn plan(steps: usize, members: usize, hold: Hold) -> RolloutConfig {
     RolloutConfig {
+        dt: None,
         start: 1.0,
         duration: steps as f64 * 0.005,
         members,

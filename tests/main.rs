@@ -39,6 +39,7 @@ mod simulate;
 mod spectral;
 mod stages;
 mod store;
+mod subgrid;
 #[cfg(feature = "learn")]
 mod tensors;
 #[cfg(feature = "learn")]

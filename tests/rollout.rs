@@ -7,7 +7,7 @@ use lacuna::artifact::Store;
 use lacuna::closure::{AnyClosure, Closure, EXACT_LAW, ExactLaw, NoClosure, Subgrid};
 use lacuna::config::{
     ClosureRef, Coarsening, Config, FilterConfig, FlowConfig, Hold, MissingTerm, NoiseConfig, Precision, Preset,
-    RolloutConfig,
+    ResolvedModes, RolloutConfig,
 };
 use lacuna::flow::{Solver, initial_vorticity};
 use lacuna::rng::{SeedTree, Stream};
@@ -32,6 +32,7 @@ fn loop_of(steps: usize, members: usize, every: usize, hold: Hold) -> RolloutCon
         start: 2.0,
         duration: steps as f64 * 1e-3,
         members,
+        dt: None,
         redraw_interval: every,
         hold,
         snapshots: 1,
@@ -361,7 +362,7 @@ fn a_subgrid_problem_rolls_out_with_its_own_advection() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let mut config = config(2 * N);
-    config.data.term = MissingTerm::Subgrid { filter: FilterConfig::Sharp };
+    config.data.term = MissingTerm::Subgrid { filter: FilterConfig::Sharp, resolved: ResolvedModes::TwoThirds };
     config.rollout.members = 1;
     config.rollout.references = 1;
     let closed = run_both(&config, &store, "leith", AnyClosure::new(Subgrid::leith(1.0, N, 1.0).unwrap()));

@@ -18,7 +18,7 @@ use crate::stop;
 /// Which configuration, and where its results go.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Preset: smoke, desk, published, transports, cells, paper or les; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
+    /// Preset: smoke, desk, published, transports, cells, paper, les or turbulence; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
     #[arg(long)]
     preset: Option<String>,
     /// TOML file laid over the preset.
@@ -237,7 +237,7 @@ fn attached(preset: &str) -> Result<Config> {
 pub struct Rollout {
     #[command(flatten)]
     computing: Computing,
-    /// The closure: none, exact, with hidden cells matched-gaussian or memoryless, or, for a subgrid term, smagorinsky, dynamic-smagorinsky, leith or hyperviscosity; a model; or a
+    /// The closure: none, exact, with hidden cells matched-gaussian or memoryless, or, for a subgrid term, a classical model such as smagorinsky, dleith, gm4 or jhl; a model; or a
     /// checkpoint's file, as `checkpoints.NAME` by the name of the file; each with /mean for its conditional mean alone. All of the
     /// configuration by default.
     #[arg(long)]
@@ -409,6 +409,22 @@ impl Eval {
         say!("{}\n", lab.show(Exhibit::ClosedLoop)?);
         say!("{}", lab.show(Exhibit::Cost)?);
         say!("written to {}", lab.gallery().folder().display());
+        Ok(())
+    }
+}
+
+/// Finds the constants of the classical subgrid models on the validation set; simulates the data first where they are missing.
+#[derive(Debug, Clone, Args)]
+pub struct Tune {
+    #[command(flatten)]
+    showing: Showing,
+}
+
+impl Tune {
+    pub(super) fn run(&self) -> Result<()> {
+        let lab = self.showing.lab()?;
+        say!("{}\n", lab.show(Exhibit::Constants)?);
+        say!("as part of a configuration file (--config):\n\n{}", lab.tuning()?.0.toml().trim_end());
         Ok(())
     }
 }

@@ -46,6 +46,8 @@ enum Command {
     Rollout(experiment::Rollout),
     /// Tables of offline and closed-loop errors.
     Eval(experiment::Eval),
+    /// Constants of the classical subgrid models, from the validation set.
+    Tune(experiment::Tune),
     /// All stages, tables and figures.
     Run(experiment::Run),
     /// Every number of every table in one file.
@@ -82,7 +84,13 @@ impl Command {
     fn stops_cleanly(&self) -> bool {
         matches!(
             self,
-            Self::Data(_) | Self::Train(_) | Self::Rollout(_) | Self::Eval(_) | Self::Run(_) | Self::Simulate(_)
+            Self::Data(_)
+                | Self::Train(_)
+                | Self::Rollout(_)
+                | Self::Eval(_)
+                | Self::Tune(_)
+                | Self::Run(_)
+                | Self::Simulate(_)
         )
     }
 
@@ -97,6 +105,7 @@ impl Command {
             Self::Train(command) => command.run(),
             Self::Rollout(command) => command.run(),
             Self::Eval(command) => command.run(),
+            Self::Tune(command) => command.run(),
             Self::Run(command) => command.run(),
             Self::Tables(command) => command.run(),
             Self::Verify(command) => command.run(),

@@ -12,9 +12,9 @@ use crate::spectral::{Fft2, Field, Filter, Grid, Spectrum, check_square, stride}
 ///
 /// With C the coarsening operator, ξ the draw of σ dW/dt that the next step uses, λ = ν|k|^{2p} + r:
 /// - [`MissingTerm::Physics`]: C ω, H = C(−D\[u·∇ω\] + ξ), known = C(−λω + f). C is `data.coarsening`.
-/// - [`MissingTerm::Subgrid`]: ω̄ = C ω, H = C(−D\[u·∇ω\] + ξ) + D\[ū·∇ω̄\], known = −λω̄ + f̄ − D\[ū·∇ω̄\], with D the 2/3 mask of
-///   the grid it acts on. C multiplies by the filter and keeps the modes |n_x|, |n_y| ≤ n/3 that the coarse model's own
-///   mask keeps, so that every mode of ω̄ has a right-hand side; `data.coarsening` plays no part. All terms belong to the
+/// - [`MissingTerm::Subgrid`]: ω̄ = C ω, H = C(−D\[u·∇ω\] + ξ) + D\[ū·∇ω̄\], known = −λω̄ − βv̄ + f̄ − D\[ū·∇ω̄\], with D the mask of
+///   the grid it acts on. C multiplies by the filter and keeps the modes that the coarse model has
+///   ([`crate::config::ResolvedModes`]), so that every mode of ω̄ has a right-hand side; `data.coarsening` plays no part. All terms belong to the
 ///   time level of ω. (In the published code the fluxes belong to the level before ω̄, and modes between n/3 and n/2 carry
 ///   the whole filtered advection.)
 ///
@@ -56,12 +56,12 @@ impl Recorder {
                 (Operator::Stride, None)
             }
             MissingTerm::Physics => (modes(&|i, j| f64::from(i != n / 2 && j != n / 2)), None),
-            MissingTerm::Subgrid { filter } => {
-                let filter = Filter::new(filter, &coarse);
+            MissingTerm::Subgrid { filter, resolved } => {
+                let (filter, most) = (Filter::new(filter, &coarse), coarse.resolved(resolved));
                 let weight = |i, j| {
-                    if coarse.dealiased(i, j) { filter.multiplier(coarse.k2(i, j)) } else { 0.0 }
+                    if coarse.within(most, i, j) { filter.multiplier(coarse.k2(i, j)) } else { 0.0 }
                 };
-                (modes(&weight), Some(Box::new(Advection::new(n, flow.length)?)))
+                (modes(&weight), Some(Box::new(Advection::of_modes(n, flow.length, resolved)?)))
             }
         };
         Ok(Self { n, coarsen, own })

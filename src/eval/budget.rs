@@ -47,8 +47,8 @@ pub fn enstrophy_budget(config: &Config, seeds: &SeedTree) -> Result<EnstrophyBu
         solver.step(Some(&mut rng))?;
     }
     let force = Array2::from_shape_fn((flow.n, flow.n), |(i, j)| {
-        let phase = std::f64::consts::TAU * (i + j) as f64 / flow.n as f64;
-        flow.forcing * (phase.sin() + phase.cos())
+        let at = |k: usize| k as f64 / flow.n as f64;
+        flow.forcing * flow.forcing_pattern.at(at(i), at(j))
     });
     let mean = |a: &Field, b: &Field| (a * b).sum() / (flow.n * flow.n) as f64;
     let dissipation = |w: &Field| {

@@ -27,6 +27,7 @@ mod shapes;
 mod shells;
 mod spectra;
 mod study;
+mod subgrid;
 mod table;
 
 pub use budget::{EnstrophyBudget, enstrophy_budget};
@@ -52,5 +53,9 @@ pub use shapes::Shapes;
 pub use shells::{NoiseRow, NoiseSpectrum, TransferRow, Transfers, transfers};
 pub use spectra::{Spectra, Spectrum, Statistics, StatisticsRow, spectra, spectra_at, statistics};
 pub use study::{Study, hold_settings, study};
+pub use subgrid::{
+    APriori, APrioriRow, Growth, GrowthRow, Histogram, LongRun, LongRunRow, RunStatistics, Tuned, Tuning,
+};
+pub use subgrid::{a_priori, growth, long_run, run_from, statistics_of_test_set, tune};
 pub(crate) use table::estimates;
 pub use table::{Cell, Table};

@@ -8,7 +8,7 @@ use crate::closure::{EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS, NO_CLOSURE};
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 25] = [
+const NAMES: [(&str, &str); 35] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
@@ -30,8 +30,18 @@ const NAMES: [(&str, &str); 25] = [
     ("residual-flow", "residual flow matching"),
     ("residual-generator", "residual generator"),
     ("smagorinsky", "Smagorinsky"),
+    ("smagorinsky-mean", "Smagorinsky, domain mean"),
     ("dynamic-smagorinsky", "dynamic Smagorinsky"),
+    ("dsmag", "DSMAG"),
+    ("dsmag-clipped", "DSMAG, clipped"),
     ("leith", "Leith"),
+    ("leith-mean", "Leith, domain mean"),
+    ("dleith", "DLEITH"),
+    ("dleith-clipped", "DLEITH, clipped"),
+    ("gm2", "GM2"),
+    ("gm4", "GM4"),
+    ("jhs", "JHS"),
+    ("jhl", "JHL"),
     ("hyperviscosity", "hyperviscosity"),
     ("truth", "truth"),
 ];
@@ -101,6 +111,9 @@ mod tests {
             ("true flow", "truth"),
             ("none", "no closure"),
             ("dynamic-smagorinsky", "dynamic Smagorinsky"),
+            ("dsmag-clipped", "DSMAG, clipped"),
+            ("leith-mean", "Leith, domain mean"),
+            ("gm4/mean", "GM4, mean only"),
             ("jointly", "jointly"),
             ("drag 0.01", "drag 0.01"),
             ("exactly mine", "exactly mine"),

@@ -44,6 +44,11 @@ pub(super) fn steps(config: &Config, time: f64) -> usize {
     (time / config.flow.dt).round() as usize
 }
 
+/// Steps of the reduced model.
+pub(super) fn reduced_steps(config: &Config, time: f64) -> usize {
+    (time / config.rollout.dt.unwrap_or(config.flow.dt)).round() as usize
+}
+
 /// Solver steps before the start of the rollouts; a start field of one's own needs none.
 pub(super) fn spin_up(config: &Config) -> usize {
     if config.rollout.init.is_some() { 0 } else { steps(config, config.rollout.start) }
@@ -128,14 +133,23 @@ impl<'a> Rates<'a> {
                 let closure = config.closure(&stage.label)?;
                 let (draw, from) = self.draw(config, &closure)?;
                 let step = self.reduced(config)?;
-                let steps = per(rollout.duration);
+                let steps = reduced_steps(config, rollout.duration) as f64;
                 let draws = match rollout.hold.simplest(rollout.redraw_interval) {
                     Hold::Redrawn | Hold::Ar1 => steps,
                     Hold::Held | Hold::Rescaled | Hold::Paper => (steps / rollout.redraw_interval as f64).ceil(),
                 };
                 (self.rounds(rollout.members) * (steps * step + draws * draw), from)
             }
-            StageKind::Offline | StageKind::Cost => {
+            StageKind::LongRun => {
+                let steps = reduced_steps(config, config.data.final_time - config.data.burn_in) as f64;
+                let mut all = 0.0;
+                for closure in config.closures()? {
+                    let draws = (steps / rollout.redraw_interval as f64).ceil();
+                    all += steps * self.reduced(config)? + draws * self.draw(config, &closure)?.0;
+                }
+                (config.data.test as f64 * all, MEASURED.into())
+            }
+            StageKind::Offline | StageKind::APriori | StageKind::Cost => {
                 let mut all = 0.0;
                 for closure in config.scored()? {
                     all += self.draw(config, &closure)?.0;
@@ -143,6 +157,7 @@ impl<'a> Rates<'a> {
                 // Costs are medians of 31 calls, each after one that is not counted.
                 let draws = match stage.kind {
                     StageKind::Cost => 2.0 * 31.0 * self.threads,
+                    StageKind::APriori => 2.0 * (config.eval.conditions * config.data.test) as f64,
                     _ => (config.eval.conditions * config.data.test * config.eval.samples) as f64,
                 };
                 (draws * all / self.threads, MEASURED.into())
@@ -305,7 +320,8 @@ impl<'a> Rates<'a> {
                 let kept = rollout.members as u64 * (rollout.snapshots as u64 + 1) * square(data.n) * F32;
                 2 * kept + threads * (solver(data.n) + weights(config, &stage.label)?)
             }
-            StageKind::Offline | StageKind::Cost => {
+            StageKind::LongRun => 2 * pairs(data.test) + solver(data.n),
+            StageKind::Offline | StageKind::APriori | StageKind::Cost => {
                 let samples = config.eval.samples as u64 * square(data.n) * F64;
                 pairs(data.test) + threads * 2 * samples
             }

@@ -33,7 +33,11 @@ impl Job {
             // Whatever closure it is that runs, the reference comes first.
             StageKind::Reference => ["rollout", "--closure", "none"].map(String::from).into(),
             StageKind::Rollout => ["rollout", "--closure", &stage.label].map(String::from).into(),
-            StageKind::Offline | StageKind::Reconstruction | StageKind::Cost => vec!["run".into()],
+            StageKind::Offline
+            | StageKind::Reconstruction
+            | StageKind::APriori
+            | StageKind::LongRun
+            | StageKind::Cost => vec!["run".into()],
         };
         command.splice(1..1, options.iter().cloned());
         let mut settings = Vec::new();
@@ -59,7 +63,7 @@ impl Job {
                 let model = config.closure(&stage.label)?.model().map(trained).transpose()?;
                 std::iter::once(config.reference_stage().folder()).chain(model).collect()
             }
-            StageKind::Offline => {
+            StageKind::Offline | StageKind::APriori | StageKind::LongRun => {
                 std::iter::once(Ok(data())).chain(scored()?.into_iter().map(Ok)).collect::<Result<_>>()?
             }
             StageKind::Reconstruction => {
@@ -134,6 +138,8 @@ mod tests {
                     StageKind::Autoencoder => config.autoencoder_stage(&stage.label).unwrap().unwrap(),
                     StageKind::Offline => config.offline_stage().unwrap(),
                     StageKind::Reconstruction => config.reconstruction_stage().unwrap(),
+                    StageKind::APriori => config.a_priori_stage().unwrap(),
+                    StageKind::LongRun => config.long_run_stage().unwrap(),
                     StageKind::Cost => config.cost_stage().unwrap(),
                 };
                 assert_eq!(made.folder(), stage.folder(), "{preset}: {:?}", job.command);

@@ -187,6 +187,7 @@ impl LorenzLab {
         seeds: &str,
     ) -> Result<Vec<Array4<f32>>> {
         let rollout = RolloutConfig {
+            dt: None,
             start: 0.0,
             duration: snapshots as f64 * self.plan.every as f64 * self.system.dt,
             snapshots,

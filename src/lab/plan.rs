@@ -6,10 +6,10 @@ use polars::prelude::Column;
 use serde::Serialize;
 
 use super::Lab;
-use super::estimate::{Rates, spin_up, steps, train_of, trajectories};
+use super::estimate::{Rates, reduced_steps, spin_up, steps, train_of, trajectories};
 use super::jobs::Job;
 use super::variations::{HELD, frontier_variations, hold_variations};
-use crate::config::{Config, SHORT, Stage, StageKind};
+use crate::config::{Config, MissingTerm, SHORT, Stage, StageKind};
 use crate::error::Result;
 use crate::eval::Table;
 use crate::pool::cores;
@@ -149,6 +149,9 @@ impl Lab {
         for closure in config.closures()? {
             stages.push(config.rollout_stage(&closure)?);
         }
+        if matches!(config.data.term, MissingTerm::Subgrid { .. }) {
+            stages.extend([config.a_priori_stage()?, config.long_run_stage()?]);
+        }
         stages.push(config.cost_stage()?);
         let mut all: Vec<_> = stages.into_iter().map(|stage| (config.clone(), stage)).collect();
         let mut variations = frontier_variations(config)?;
@@ -215,6 +218,18 @@ fn work(config: &Config, stage: &Stage) -> String {
             config.eval.samples,
             rollout.closures.len() + config.eval.offline_only.len()
         ),
+        StageKind::APriori => format!(
+            "{} conditions of {} closures",
+            config.eval.conditions * config.data.test,
+            rollout.closures.len() + config.eval.offline_only.len()
+        ),
+        StageKind::LongRun => format!(
+            "{} closures from {} states, {} steps at {}²",
+            rollout.closures.len(),
+            config.data.test,
+            reduced_steps(config, config.data.final_time - config.data.burn_in),
+            config.data.n
+        ),
         StageKind::Reconstruction => {
             format!("truncations and {} trained latents", config.autoencoder_models().count())
         }
@@ -230,7 +245,7 @@ fn work(config: &Config, stage: &Stage) -> String {
             format!(
                 "{} members × {} steps at {}², a draw every {}, {}{}",
                 rollout.members,
-                steps(config, rollout.duration),
+                reduced_steps(config, rollout.duration),
                 config.data.n,
                 rollout.redraw_interval,
                 rollout.hold.name(),

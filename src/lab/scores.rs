@@ -116,7 +116,7 @@ impl Lab {
     }
 
     /// Test pairs and closures, with the results they come from.
-    fn on_test_set(&self) -> Result<(Pairs, Vec<AnyClosure>, Vec<Artifact>)> {
+    pub(super) fn on_test_set(&self) -> Result<(Pairs, Vec<AnyClosure>, Vec<Artifact>)> {
         let (set, data) = self.dataset()?;
         let (mut closures, mut parents) = (Vec::new(), Vec::new());
         for closure in self.config.scored()? {

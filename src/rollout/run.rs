@@ -325,7 +325,7 @@ impl<'a> Job<'a, Reduced> {
     /// The flow's, on the grid of `start`.
     fn of(EnsembleRun { term, flow, start, closure, rollout, threads }: EnsembleRun<'a>) -> Result<Self> {
         let n = check_square("start state", start.shape())?;
-        let flow = FlowConfig { n, ..flow.clone() };
+        let flow = FlowConfig { n, dt: rollout.dt.unwrap_or(flow.dt), ..flow.clone() };
         let hold = HoldPolicy::new(rollout, Some(flow.noise.sigma))?;
         Self::new(Reduced::with_term(&flow, term)?, hold, start, closure, rollout, threads)
     }

@@ -6,8 +6,12 @@ use std::hint::black_box;
 use std::sync::atomic::Ordering;
 
 use counting::ALLOCATIONS;
-use lacuna_core::closure::{Closure, Learned};
-use lacuna_core::config::{self, Base, Config, LatentConfig, Law, Padding, Preset, ProperScore, SamplerKind, Variant};
+use lacuna_core::closure::{Closure, Learned, Subgrid};
+use lacuna_core::config::{
+    self, Base, Config, FilterConfig, FlowConfig, LatentConfig, Law, MissingTerm, Padding, Preset, ProperScore,
+    ResolvedModes, SamplerKind, SubgridModel, Variant,
+};
+use lacuna_core::flow::Reduced;
 use lacuna_core::latent::{self, Space};
 use lacuna_core::nets::{
     Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Quadratic, QuadraticProgram,
@@ -140,10 +144,31 @@ fn spaces_and_closures() {
     }
 }
 
+/// Classical subgrid models and the reduced solver around them, with the modes of either rule.
+fn subgrid_models() {
+    let mut config = Config::preset(Preset::Turbulence);
+    config.data.n = 32;
+    for resolved in [ResolvedModes::TwoThirds, ResolvedModes::All] {
+        config.data.term = MissingTerm::Subgrid { filter: FilterConfig::Truncation, resolved };
+        let w = Array2::from_shape_fn((32, 32), |(i, j)| (0.3 * i as f64 + 0.1 * j as f64).sin());
+        let mut h = w.clone();
+        for model in SubgridModel::ALL {
+            let mut closure = Subgrid::configured(model, &config).unwrap();
+            let found = allocations(|| assert!(closure.mean(w.view(), 0.0, h.view_mut()).unwrap()));
+            assert_eq!(found, 0, "{model}");
+        }
+        let flow = FlowConfig { n: 32, beta: 1.0, ..config.flow.clone() };
+        let mut solver = Reduced::with_term(&flow, config.data.term).unwrap();
+        solver.set_vorticity(w.view()).unwrap();
+        assert_eq!(allocations(|| solver.step(h.view()).unwrap()), 0, "a step of the reduced model");
+    }
+}
+
 /// One test: what another does at the same time would be counted.
 #[test]
 fn draws_allocate_nothing_after_the_first() {
     networks();
     spaces_and_closures();
+    subgrid_models();
     assert_eq!(allocations(|| drop(black_box(vec![1.0f32; black_box(8)]))), 2, "the count sees a vector");
 }

@@ -237,6 +237,7 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
             members: args.members,
             redraw_interval: args.every,
             hold: Hold::Held,
+            dt: None,
             closures: Vec::new(),
             snapshots: 1,
             references: 1,

@@ -12,6 +12,7 @@ mod run;
 mod shape;
 mod shown;
 mod studies;
+mod subgrid;
 mod training;
 mod transports;
 mod truth;
@@ -127,6 +128,15 @@ exhibits! {
     Reliability => shape::reliability, [chart("reliability"), table("reliability")], &[Need::Cells];
     /// Rates at which every closure's mean term changes enstrophy and energy by shell, and the flux that this makes.
     Transfers => draws::transfers, [table("transfers")], &[Need::ExactLaw];
+    /// Constants of the classical subgrid models that fit the stored term of the validation set best ([`crate::eval::tune`]), beside those of
+    /// the configuration.
+    Constants => subgrid::constants, [table("constants")], &[Need::Subgrid];
+    /// Subgrid closures against the stored term on test conditions ([`crate::eval::APrioriRow`] has the columns).
+    APriori => subgrid::a_priori, [table("a-priori")], &[Need::Subgrid];
+    /// Enstrophy and energy that subgrid terms give to the resolved flow by shell, the stored one first.
+    SubgridTransfers => subgrid::subgrid_transfers, [chart("subgrid-transfers"), table("subgrid-transfers")], &[Need::Subgrid];
+    /// Probability density of the values of subgrid terms to ±6 standard deviations.
+    SubgridValues => subgrid::subgrid_values, [chart("subgrid-values"), table("subgrid-values")], &[Need::Subgrid];
     /// What a draw of every closure costs, in milliseconds on one thread. Columns: *encode*, *denoise*, *decode*, the parts of a
     /// *draw*; *mean()*, the conditional mean alone; *solver step*, a step without closure; *per step*, what the closed loop pays.
     Cost => draws::cost, [table("cost")], &[];
@@ -155,6 +165,14 @@ exhibits! {
     /// Distance of each ensemble's energy spectrum from the true flow's over time, in decades per shell, averaged over the
     /// energetic shells.
     Statistics => rollouts::statistics, [chart("statistics"), table("statistics")], &[Need::Rollout];
+    /// How fast ensembles lose the true flow from scale to scale ([`crate::eval::GrowthRow`] has the columns).
+    Growth => subgrid::growth, [chart("growth"), table("growth")], &[Need::Subgrid, Need::Rollout];
+    /// Statistics of long runs from the start of every test trajectory beside the true flow's ([`crate::eval::LongRunRow`] has the columns).
+    LongRun => subgrid::long_run, [table("long-run")], &[Need::Subgrid, Need::Rollout];
+    /// Enstrophy by shell in these runs.
+    LongRunSpectra => subgrid::long_run_spectra, [chart("long-run-spectra"), table("long-run-spectra")], &[Need::Subgrid, Need::Rollout];
+    /// Probability density of the vorticity in these runs.
+    LongRunValues => subgrid::long_run_values, [chart("long-run-values"), table("long-run-values")], &[Need::Subgrid, Need::Rollout];
     /// Closures of your own in the rollout of this configuration, beside no closure and the exact law. Draws of closures without
     /// a known conditional mean are held, whatever the configuration says of rescaling.
     Compare(closures: &'a [AnyClosure]) => studies::compare, [table("compare")], &[];
@@ -283,6 +301,10 @@ impl<'a> Exhibit<'a> {
             Self::Decoded,
             Self::Reliability,
             Self::Transfers,
+            Self::Constants,
+            Self::APriori,
+            Self::SubgridTransfers,
+            Self::SubgridValues,
             Self::Cost,
         ]);
         all.extend(config.rollout.closures.iter().map(|closure| Self::Rollout(closure)));
@@ -298,6 +320,10 @@ impl<'a> Exhibit<'a> {
             Self::Closures(PLAIN[law]),
             Self::Spectra,
             Self::Statistics,
+            Self::Growth,
+            Self::LongRun,
+            Self::LongRunSpectra,
+            Self::LongRunValues,
             Self::Compare(&[]),
             Self::HoldStudy(super::variations::HELD),
             Self::Frontier,

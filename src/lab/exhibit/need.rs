@@ -1,7 +1,7 @@
 //! What exhibits need of a configuration.
 
 use super::{NONE, latents};
-use crate::config::{ClosureKind, ClosureRef, Config, HiddenConfig, Law};
+use crate::config::{ClosureKind, ClosureRef, Config, HiddenConfig, Law, MissingTerm};
 use crate::lab::variations;
 
 /// What a figure or table cannot be made without.
@@ -13,6 +13,8 @@ pub enum Need {
     Hidden,
     /// The hidden forcing is one of cells.
     Cells,
+    /// The missing term is a subgrid term.
+    Subgrid,
     /// A model.
     Model,
     /// A latent space smaller than the grid: a truncation or a trained one.
@@ -51,6 +53,9 @@ impl Need {
                 matches!(config.flow.hidden, Some(HiddenConfig::Cells(_))) && config.exact_law().is_some(),
                 "the flow has no cells whose law is known",
             ),
+            Self::Subgrid => {
+                (matches!(config.data.term, MissingTerm::Subgrid { .. }), "the missing term is no subgrid term")
+            }
             Self::Model => (!config.models.is_empty(), "there is no model"),
             Self::LatentSpace => (
                 config.data.n > latents::PANEL_TRUNCATION || config.autoencoder_models().next().is_some(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Config, MissingTerm, SourceConfig};
+use super::{Config, MissingTerm, SourceConfig, SubgridModel};
 use crate::error::{Error, Result};
 
 /// Suffix of a name that stands for the closure's conditional mean alone.
@@ -40,19 +40,6 @@ pub enum ClosureKind {
     Subgrid(SubgridModel),
     /// The model of that name in [`Config::models`].
     Learned(String),
-}
-
-/// Classical subgrid models with the constants that stand in no configuration; [`crate::closure::Subgrid`] has the equations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubgridModel {
-    /// Smagorinsky's eddy viscosity.
-    Smagorinsky,
-    /// The same with Germano's coefficient, found as the flow goes on.
-    DynamicSmagorinsky,
-    /// Leith's eddy viscosity.
-    Leith,
-    /// −ν(−∇²)²ω.
-    Hyperviscosity,
 }
 
 impl ClosureRef {
@@ -97,35 +84,6 @@ impl fmt::Display for ClosureKind {
 impl Serialize for ClosureRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl SubgridModel {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Smagorinsky, Self::DynamicSmagorinsky, Self::Leith, Self::Hyperviscosity];
-
-    /// Its name as in configurations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Smagorinsky => "smagorinsky",
-            Self::DynamicSmagorinsky => "dynamic-smagorinsky",
-            Self::Leith => "leith",
-            Self::Hyperviscosity => "hyperviscosity",
-        }
-    }
-
-    /// Its constant: C of Smagorinsky and Leith; of hyperviscosity, the rate per unit time at which the smallest dealiased scale,
-    /// k = 2πn/3L, is damped; `None` for the dynamic model, which finds its own.
-    ///
-    /// With these each takes about as much enstrophy out of the resolved flow of preset `les` as the stored term does (with 0.17,
-    /// 1.0 and 4.0 it was 0.81, 12.5 and 2.2 times as much).
-    pub fn constant(self) -> Option<f64> {
-        match self {
-            Self::Smagorinsky => Some(0.19),
-            Self::DynamicSmagorinsky => None,
-            Self::Leith => Some(0.43),
-            Self::Hyperviscosity => Some(1.8),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Config, HiddenConfig, Precision, Preset};
+use super::{Config, HiddenConfig, MissingTerm, Precision, Preset};
 use crate::error::{Error, Result, shown};
 use crate::file::read_text;
 
@@ -94,6 +94,14 @@ fn spelled_out(config: &Config) -> Result<Value> {
     let checkpoints = serde_json::to_value(&config.checkpoints).map_err(unreadable)?;
     say("rollout", "precision", precision(config.rollout.precision));
     say("rollout", "init", serde_json::to_value(&config.rollout.init).map_err(unreadable)?);
+    say("rollout", "dt", json!(config.rollout.dt));
+    say("flow", "forcing_pattern", json!(config.flow.forcing_pattern));
+    say("flow", "beta", json!(config.flow.beta));
+    say("flow.initial", "amplitude", json!(config.flow.initial.amplitude));
+    say("flow.initial", "modes", json!(config.flow.initial.modes));
+    if let MissingTerm::Subgrid { resolved, .. } = config.data.term {
+        say("data.term", "resolved", json!(resolved));
+    }
     say("study", "samplers", json!(config.study.samplers));
     say("study", "few_steps", json!(config.study.few_steps));
     say("study", "weights", json!(config.study.weights));
@@ -119,6 +127,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
         }
     }
     value["checkpoints"] = checkpoints;
+    value["subgrid"] = json!(config.subgrid.all());
     Ok(value)
 }
 

@@ -5,6 +5,7 @@
 //! the SHA-256 of the canonical JSON of exactly the parts it depends on ([`hash`]).
 
 mod closure;
+mod forcing;
 mod hidden;
 mod latent;
 pub mod limits;
@@ -15,6 +16,7 @@ mod sampler;
 mod source;
 mod stage;
 mod study;
+mod subgrid;
 mod training;
 mod validate;
 
@@ -25,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::file::hex;
 
-pub use closure::{ClosureKind, ClosureRef, SubgridModel};
+pub use closure::{ClosureKind, ClosureRef};
+pub use forcing::ForcingPattern;
 pub use hidden::{CellsConfig, HiddenConfig, RingConfig};
 pub use latent::{LatentConfig, LatentLoss, LatentTraining, Padding, halvings};
 pub use model::{Base, Law, ModelConfig, NetworkConfig, ProperScore, Quadratic, TransportKind, Variant};
@@ -36,6 +39,7 @@ pub use stage::{SHORT, Stage, StageKind};
 pub use study::{
     EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, MemoryConfig, StudyConfig,
 };
+pub use subgrid::{SubgridConstants, SubgridModel};
 pub use training::{LearningRate, Precision, TrainConfig};
 pub use validate::{check_grid, some_steps, whole_steps};
 
@@ -63,9 +67,12 @@ pub struct Config {
     pub eval: EvalConfig,
     /// Variations of the closed loop.
     pub study: StudyConfig,
+    /// Constants of the classical subgrid models, where they are not the standard ones.
+    #[serde(default, skip_serializing_if = "SubgridConstants::is_standard")]
+    pub subgrid: SubgridConstants,
 }
 
-/// 2-D vorticity equation ∂ω/∂t + u·∇ω = ν∇²ω − rω + f + σ dW/dt on a periodic square (arXiv 2506.20771, the stochastic
+/// 2-D vorticity equation ∂ω/∂t + u·∇ω + βv = ν∇²ω − rω + f + σ dW/dt on a periodic square (arXiv 2506.20771, the stochastic
 /// Navier–Stokes example of its main experiment).
 ///
 /// All numbers are non-dimensional: they are in units of one length and one time, which need not be named. With L = `length`
@@ -76,6 +83,7 @@ pub struct Config {
 /// | `smoke`, `desk` | 64 | 0.12 | 1e-3 | 120 |
 /// | `paper` | 256 | 0.12 | 1e-3 | 120 |
 /// | `les` | 128 | 0.19 | 1e-4 | 1900 |
+/// | `turbulence` | 512 | 0.25 | 1.27e-6 | 2·10⁵ |
 ///
 /// Good values are those of the presets. With another forcing, viscosity or grid choose `dt` for a Courant number below one
 /// half, and n so large that the spectrum falls by some decades before the cut-off N/3 of the 2/3 rule.
@@ -96,8 +104,14 @@ pub struct FlowConfig {
     pub dt: f64,
     /// Time-stepping scheme.
     pub stepper: Stepper,
-    /// Amplitude A of the steady forcing A[sin 2π(x+y)/L + cos 2π(x+y)/L].
+    /// Amplitude A of the steady forcing, by default A[sin 2π(x+y)/L + cos 2π(x+y)/L].
     pub forcing: f64,
+    /// The pattern that A multiplies.
+    #[serde(default, skip_serializing_if = "ForcingPattern::is_default")]
+    pub forcing_pattern: ForcingPattern,
+    /// β, the gradient of the planetary vorticity along y.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub beta: f64,
     /// Stochastic forcing.
     pub noise: NoiseConfig,
     /// Random forcing whose law is no Gaussian, beside the noise.
@@ -166,7 +180,7 @@ pub struct NoiseConfig {
     pub sigma: f64,
 }
 
-/// Periodic Gaussian random field with spectrum ∝ (4π²|n|² + τ²)^−α, scaled by τ^(α−1).
+/// Periodic Gaussian random field with spectrum ∝ (4π²|n|² + τ²)^−α, scaled by τ^(α−1): mean square a²/(2π(α − 1)) for an amplitude a.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitialConfig {
@@ -174,6 +188,12 @@ pub struct InitialConfig {
     pub alpha: f64,
     /// Inverse length τ.
     pub tau: f64,
+    /// Amplitude, 1 unless another is given.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub amplitude: f64,
+    /// Largest |n_x| or |n_y| that it has; without, all of the grid, whose modes beyond the 2/3 rule then decay by viscosity alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modes: Option<usize>,
 }
 
 /// Snapshots and their split; the split is by trajectory.
@@ -226,7 +246,27 @@ pub enum MissingTerm {
     Subgrid {
         /// The filter that makes ω̄ of ω before truncation.
         filter: FilterConfig,
+        /// Which modes of its grid the reduced model has.
+        #[serde(default, skip_serializing_if = "ResolvedModes::is_default")]
+        resolved: ResolvedModes,
     },
+}
+
+/// Which modes of its grid of n × n points a large-eddy model has, and how it multiplies fields without aliasing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResolvedModes {
+    /// |n_x|, |n_y| ≤ n/3: products are taken at the points of the grid (2/3 rule).
+    #[default]
+    TwoThirds,
+    /// |n_x|, |n_y| < n/2, all that the grid can hold: products are taken at 3/2 as many points per side (3/2 rule).
+    All,
+}
+
+impl ResolvedModes {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Low-pass filters of the subgrid split.
@@ -240,6 +280,18 @@ pub enum FilterConfig {
     },
     /// |k| ≤ πn/L of the coarse grid, a circle.
     Sharp,
+    /// No filter beside the truncation to the modes of the coarse grid, a square: the sharp spectral cut-off.
+    Truncation,
+}
+
+impl FilterConfig {
+    /// Δ in spacings of the coarse grid; that of a cut-off is 2, a wavelength of the smallest scale that is kept being two spacings.
+    pub fn width(self) -> f64 {
+        match self {
+            Self::Gaussian { width } => width,
+            Self::Sharp | Self::Truncation => 2.0,
+        }
+    }
 }
 
 /// The closed loop.
@@ -257,8 +309,11 @@ pub struct RolloutConfig {
     pub redraw_interval: usize,
     /// What happens to the drawn term on the steps in between.
     pub hold: Hold,
-    /// Closures to compare, by the names that [`Config::closure`] knows: `none`; `exact` for the missing physics; `smagorinsky`,
-    /// `dynamic-smagorinsky`, `leith` and `hyperviscosity` for a subgrid term; models. `NAME/mean` is the conditional mean alone.
+    /// Time step of the reduced model, a multiple of `flow.dt`, which it is without; for subgrid terms, whose law does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dt: Option<f64>,
+    /// Closures to compare, by the names that [`Config::closure`] knows: `none`; `exact` for the missing physics; those of
+    /// [`SubgridModel`] for a subgrid term; models. `NAME/mean` is the conditional mean alone.
     pub closures: Vec<String>,
     /// Number of equally spaced snapshots kept after the start.
     pub snapshots: usize,
@@ -321,6 +376,18 @@ pub struct EvalConfig {
     /// Closures that are scored offline besides those of `rollout.closures`, `also` in configurations.
     #[serde(rename = "also")]
     pub offline_only: Vec<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(x: &f64) -> bool {
+    *x == 1.0
+}
+
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// Short content hash (SHA-256 of the canonical JSON: keys sorted, shortest round-trip floats), as hex.

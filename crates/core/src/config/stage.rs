@@ -19,6 +19,10 @@ pub enum StageKind {
     Offline,
     /// Errors of encoding and decoding.
     Reconstruction,
+    /// Subgrid closures beside the stored term.
+    APriori,
+    /// Statistics of long runs of subgrid closures.
+    LongRun,
     /// What drawing costs.
     Cost,
     /// Start state and true flow of the closed loop.
@@ -29,12 +33,14 @@ pub enum StageKind {
 
 impl StageKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Data,
         Self::Autoencoder,
         Self::Train,
         Self::Offline,
         Self::Reconstruction,
+        Self::APriori,
+        Self::LongRun,
         Self::Cost,
         Self::Reference,
         Self::Rollout,
@@ -48,6 +54,8 @@ impl StageKind {
             Self::Train => "train",
             Self::Offline => "offline",
             Self::Reconstruction => "reconstruction",
+            Self::APriori => "a-priori",
+            Self::LongRun => "long-run",
             Self::Cost => "cost",
             Self::Reference => "reference",
             Self::Rollout => "rollout",
@@ -210,6 +218,9 @@ impl Config {
             "every": rollout.redraw_interval,
             "hold": rollout.hold,
         });
+        if let Some(dt) = rollout.dt {
+            settings["dt"] = json!(dt);
+        }
         // f32 is not spelled out: hashes of results at f32 do not depend on there being a choice.
         let precision = self.rollout_precision(closure);
         if precision != Precision::F32 {
@@ -263,6 +274,32 @@ impl Config {
         Ok(Stage::new(StageKind::Offline, settings))
     }
 
+    /// All closures on the test set beside the stored subgrid term.
+    ///
+    /// # Errors
+    /// As [`Config::closure`].
+    pub fn a_priori_stage(&self) -> Result<Stage> {
+        Ok(Stage::new(StageKind::APriori, json!({ "offline": self.offline_stage()?.hash })))
+    }
+
+    /// Long runs of the closures of the closed loop from the start of every test trajectory.
+    ///
+    /// # Errors
+    /// As [`Config::closure`].
+    pub fn long_run_stage(&self) -> Result<Stage> {
+        let (closures, rollout) = (self.closures()?, &self.rollout);
+        let laws: Vec<Value> = closures.iter().map(|closure| self.law(closure)).collect::<Result<_>>()?;
+        let settings = json!({
+            "data": self.data_stage().hash,
+            "closures": closures,
+            "laws": laws,
+            "every": rollout.redraw_interval,
+            "hold": rollout.hold,
+            "dt": rollout.dt,
+        });
+        Ok(Stage::new(StageKind::LongRun, settings))
+    }
+
     /// Errors of encoding and decoding in every latent space.
     ///
     /// # Errors
@@ -301,7 +338,11 @@ impl Config {
             ClosureKind::None | ClosureKind::Exact | ClosureKind::MatchedGaussian | ClosureKind::Memoryless => {
                 Value::Null
             }
-            ClosureKind::Subgrid(model) => json!(model.constant()),
+            ClosureKind::Subgrid(model) => match self.subgrid.of(*model) {
+                [] => Value::Null,
+                [constant] => json!(constant),
+                constants => json!(constants),
+            },
             ClosureKind::Learned(model) => self.learned_law(model)?,
         };
         Ok(if closure.mean_only() { json!({ "mean": law }) } else { law })

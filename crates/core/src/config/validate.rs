@@ -6,7 +6,7 @@ use super::limits::{
 };
 use super::{
     Base, Config, FilterConfig, FlowConfig, Hold, LatentConfig, Law, LearningRate, MissingTerm, ModelConfig, Quadratic,
-    RolloutConfig, TrainConfig, TransportKind, halvings,
+    ResolvedModes, RolloutConfig, Stepper, TrainConfig, TransportKind, halvings,
 };
 use crate::error::{Error, Result, shown};
 
@@ -103,7 +103,18 @@ impl FlowConfig {
             check(field, value, value >= 0.0, "must not be negative")?;
         }
         check("flow.forcing", self.forcing, true, "must be finite")?;
+        check("flow.beta", self.beta, true, "must be finite")?;
+        if self.beta != 0.0 && self.stepper == Stepper::CnEuler {
+            let what = "cn-euler; Rossby waves (flow.beta) grow in it, choose cn-ab2 or etdrk4";
+            return Err(Error::config("flow.stepper", what));
+        }
+        // Beyond the mask a wave would be forced and damped, and not carried along.
+        within("flow.forcing_pattern", self.forcing_pattern.reach(), 1..=self.n / 3)?;
         check("flow.initial.alpha", self.initial.alpha, true, "must be finite")?;
+        check("flow.initial.amplitude", self.initial.amplitude, true, "must be finite")?;
+        if let Some(modes) = self.initial.modes {
+            within("flow.initial.modes", modes, 1..=GRID)?;
+        }
         within("flow.viscosity_order", self.viscosity_order as usize, 1..=16)?;
         self.hidden.as_ref().map_or(Ok(()), |hidden| hidden.validate(self))
     }
@@ -143,13 +154,42 @@ impl Config {
         if data.source.is_none() {
             self.validate_snapshots()?;
         }
-        let MissingTerm::Subgrid { filter } = data.term else { return Ok(()) };
+        let MissingTerm::Subgrid { filter, resolved } = data.term else {
+            if flow.beta != 0.0 {
+                return Err(Error::config(
+                    "flow.beta",
+                    format!("{}; the missing physics has no β-plane, only subgrid terms", flow.beta),
+                ));
+            }
+            return Ok(());
+        };
+        let kept = match resolved {
+            ResolvedModes::TwoThirds => data.n / 3,
+            ResolvedModes::All => data.n / 2 - 1,
+        };
+        if flow.forcing_pattern.reach() > kept {
+            let what = format!(
+                "{} waves; a model on data.n = {} points resolves {kept}",
+                flow.forcing_pattern.reach(),
+                data.n
+            );
+            return Err(Error::config("flow.forcing_pattern", what));
+        }
+        if kept > flow.n / 3 {
+            let what = format!(
+                "{}; it would resolve {kept} waves, the solver on flow.n = {} points has {}",
+                data.n,
+                flow.n,
+                flow.n / 3
+            );
+            return Err(Error::config("data.n", what));
+        }
         if data.n == flow.n {
             return Err(Error::config("data.term", "a subgrid term needs data.n below flow.n"));
         }
         match filter {
             FilterConfig::Gaussian { width } => check("data.term.filter.width", width, width > 0.0, "must be positive"),
-            FilterConfig::Sharp => Ok(()),
+            FilterConfig::Sharp | FilterConfig::Truncation => Ok(()),
         }
     }
 
@@ -271,6 +311,14 @@ impl Config {
         for (field, count) in [(field("members"), rollout.members), ("rollout.references".into(), rollout.references)] {
             within(&field, count, 1..=MEMBERS)?;
             product(&field, &[count, rollout.snapshots + 1, self.data.n, self.data.n], VALUES, "values")?;
+        }
+        if let Some(dt) = rollout.dt {
+            if self.data.term == MissingTerm::Physics {
+                let what = format!("{dt}; a law of the missing physics holds at flow.dt, leave it out");
+                return Err(Error::config("rollout.dt", what));
+            }
+            some_steps("rollout.dt", dt, self.flow.dt)?;
+            rollout.snapshot_stride(&field("duration / snapshots"), dt)?;
         }
         within("rollout.every", rollout.redraw_interval, 1..=STEPS)?;
         rollout.closures.iter().try_for_each(|name| self.closure_at(&field("closures"), name).map(drop))

@@ -4,17 +4,18 @@
 //! Vorticity ω(x, y, t) on the periodic square [0, L)² (arXiv 2506.20771, numerical example of stochastic 2-D Navier–Stokes):
 //!
 //! ```text
-//! ∂ω/∂t + u·∇ω = ν∇²ω − rω + f + σ dW/dt,    −∇²ψ = ω,    u = (∂ψ/∂y, −∂ψ/∂x)
-//! f = A [sin 2π(x+y)/L + cos 2π(x+y)/L]
+//! ∂ω/∂t + u·∇ω + βv = ν∇²ω − rω + f + σ dW/dt,    −∇²ψ = ω,    u = (∂ψ/∂y, −∂ψ/∂x)
+//! f = A [sin 2π(x+y)/L + cos 2π(x+y)/L],  or  A [cos 2πmx/L + cos 2πny/L]
 //! ```
 //!
-//! with viscosity ν, friction r, steady forcing f and Gaussian noise W, white in time. All quantities are non-dimensional.
+//! with viscosity ν, friction r, gradient β of the planetary vorticity (0 unless asked for), steady forcing f
+//! ([`crate::config::ForcingPattern`]) and Gaussian noise W, white in time. All quantities are non-dimensional.
 //! With `viscosity_order` p > 1 the viscous term is hyperviscosity, −ν(−∇²)^p ω. Nothing moves the mean of ω but the mean mode
 //! of the noise, and the mean moves no fluid.
 //!
 //! # Discretisation
 //! N × N points, Fourier in both directions (conventions: [`crate::spectral`]); the advective term by the 2/3 rule, −D\[u·∇ω\]
-//! with D the mask |n_x|, |n_y| ≤ ⌊N/3⌋. Fixed time step h; with λ = ν|k|^{2p} + r, N = −D\[u·∇ω\] + f and ξ one draw of σ dW/dt
+//! with D the mask |n_x|, |n_y| ≤ ⌊N/3⌋. Fixed time step h; with λ = ν|k|^{2p} + r, N = −D\[u·∇ω\] − βv + f and ξ one draw of σ dW/dt
 //!
 //! ```text
 //! cn-euler   ω' = [(1 − hλ/2) ω + h(N + ξ)] / (1 + hλ/2)                     the paper's
@@ -27,7 +28,8 @@
 //! # Good values
 //! [`FlowConfig::default`](crate::config::FlowConfig) is the paper's flow: L = 1, ν = 10⁻³, r = 0, A = 0.1, σ = 5·10⁻⁵, κ = 10,
 //! α = 0.005, h = 10⁻³, cn-euler, with N = 64 or more. From random vortices of rms ω 0.5 the forcing takes it to rms ω 1.0 and
-//! rms u 0.12 for t in \[20, 40), where rms H is 0.2. Preset `les` has the livelier one: N = 128, ν = 10⁻⁴, r = 0.02, no noise.
+//! rms u 0.12 for t in \[20, 40), where rms H is 0.2. Preset `les` has a livelier one: N = 128, ν = 10⁻⁴, r = 0.02, no noise; preset `turbulence` forced turbulence: N = 512,
+//! ν = 1.27·10⁻⁶, r = 0.1, A = −4 in the waves m = n = 4, h = 5·10⁻⁴, cn-ab2: rms ω 5, rms u 0.25, turned over in 0.2.
 //! Explicit advection limits the Courant number (max|u| + max|v|)·h·N/L, which [`Solver::step`] checks against `max_courant`.
 //!
 //! # Reynolds number
@@ -97,6 +99,7 @@ mod noise;
 mod reduced;
 mod scheme;
 mod solver;
+mod steady;
 
 pub use batch::of_trajectory;
 pub use batch::{Trajectory, run_batch, run_numbered};

@@ -1,9 +1,10 @@
 //! The time-stepping schemes: one step of the deterministic part.
 
-use num_complex::{Complex, Complex64};
+use num_complex::Complex;
 
-use super::core::{Core, Real, narrowed};
+use super::core::{Core, Real};
 use super::linear::{CrankNicolson, Etdrk4};
+use super::steady::Steady;
 use crate::config::{FlowConfig, Stepper};
 use crate::error::{Error, Result};
 
@@ -58,7 +59,7 @@ impl<T: Real> Scheme<T> {
         Ok(())
     }
 
-    /// Advances `w` by one step, given its `advection` (which is used up) and the modes of the steady forcing. Returns the
+    /// Advances `w` by one step, given its `advection` (which is used up) and what joins it. Returns the
     /// weights with which a forcing that is constant over the step adds to ω, mode by mode.
     pub fn advance(
         &mut self,
@@ -66,17 +67,12 @@ impl<T: Real> Scheme<T> {
         pruned: bool,
         w: &mut [Complex<T>],
         advection: &mut Vec<Complex<T>>,
-        forcing: &[(usize, Complex64)],
+        steady: &Steady<T>,
     ) -> &[T] {
         let spans = Spans::new(core, pruned);
-        let force = |term: &mut [Complex<T>]| {
-            for &(index, value) in forcing {
-                term[index] = term[index] + narrowed(value);
-            }
-        };
         match self {
             Self::CnEuler(cn) => {
-                force(advection);
+                steady.add(w, advection);
                 for span in spans.iter() {
                     let (from, w) = (&advection[span.clone()], &mut w[span.clone()]);
                     for (((w, &new), &keep), &gain) in
@@ -88,7 +84,7 @@ impl<T: Real> Scheme<T> {
                 &cn.gain
             }
             Self::CnAb2 { cn, previous, started } => {
-                force(advection);
+                steady.add(w, advection);
                 let (now, before) = if *started { (T::of(1.5), T::of(-0.5)) } else { (T::one(), T::zero()) };
                 for k in spans.iter().flatten() {
                     let new = advection[k] * now + previous[k] * before;
@@ -100,24 +96,24 @@ impl<T: Real> Scheme<T> {
             }
             Self::Etdrk4 { etd, a, c, na, nb } => {
                 let (two, now) = (T::of(2.0), advection);
-                force(now);
+                steady.add(w, now);
                 for k in spans.iter().flatten() {
                     a[k] = w[k] * etd.half[k] + now[k] * etd.stage[k];
                 }
                 evaluate(core, pruned, a, na);
-                force(na);
+                steady.add(a, na);
                 for k in spans.iter().flatten() {
                     c[k] = w[k] * etd.half[k] + na[k] * etd.stage[k];
                 }
                 evaluate(core, pruned, c, nb);
-                force(nb);
+                steady.add(c, nb);
                 for k in spans.iter().flatten() {
                     c[k] = a[k] * etd.half[k] + (nb[k] * two - now[k]) * etd.stage[k];
                     // Only the sum is needed from here on.
                     na[k] = na[k] + nb[k];
                 }
                 evaluate(core, pruned, c, nb);
-                force(nb);
+                steady.add(c, nb);
                 for k in spans.iter().flatten() {
                     w[k] = w[k] * etd.full[k]
                         + now[k] * etd.first[k]

@@ -8,7 +8,8 @@ use super::hidden::Hidden;
 use super::linear::damping;
 use super::noise::Modes;
 use super::scheme::{Scheme, evaluate};
-use crate::config::FlowConfig;
+use super::steady::Steady;
+use crate::config::{FlowConfig, Stepper};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 use crate::spectral::{Fft2, Field, Grid, Spectrum};
@@ -18,9 +19,9 @@ const RECHECK: usize = 16;
 
 // ---- Parameters ----
 
-/// ∂ω/∂t + u·∇ω = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
+/// ∂ω/∂t + u·∇ω + βv = −ν(−∇²)^p ω − rω + f + σ dW/dt on a periodic square, advanced step by step.
 ///
-/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] + f, ξ one draw of σ dW/dt, λ = ν|k|^{2p} + r:
+/// Steppers ([`crate::config::Stepper`]); h is the time step, N = −D\[u·∇ω\] − βv + f, ξ one draw of σ dW/dt, λ = ν|k|^{2p} + r:
 /// - `cn-euler`: ω' = [(1 − hλ/2) ω + h(N + ξ)]/(1 + hλ/2), the paper's scheme;
 /// - `cn-ab2`: the same with 3/2 N − 1/2 N₋₁ (first step: Euler);
 /// - `etdrk4`: Cox & Matthews' exponential Runge–Kutta scheme; the noise acts as h φ₁(−hλ) ξ.
@@ -35,8 +36,7 @@ pub struct Solver<T: Real = f64> {
     scheme: Scheme<T>,
     /// λ of every mode, index l·N + i.
     damping: Vec<f64>,
-    /// f, as (index l·N + i, value).
-    forcing: Vec<(usize, Complex64)>,
+    steady: Steady<T>,
     noise: Modes,
     hidden: Option<Hidden>,
     /// Largest |n| that noise and hidden forcing excite.
@@ -97,7 +97,7 @@ impl<T: Real> Solver<T> {
             advection: zeros(),
             fresh: false,
             speed: 0.0,
-            forcing: forcing(config),
+            steady: Steady::new(config, &grid),
             reach: noise.reach(n).max(hidden.as_ref().map_or(0, |hidden| hidden.patterns.reach())),
             noise,
             hidden,
@@ -256,15 +256,6 @@ impl<T: Real> Solver<T> {
     }
 }
 
-/// A[sin 2π(x+y)/L + cos 2π(x+y)/L] as modes of the transposed half spectrum: mode (1, 1) with A N²(1 − i)/2.
-pub(super) fn forcing(config: &FlowConfig) -> Vec<(usize, Complex64)> {
-    let n = config.n;
-    if config.forcing == 0.0 {
-        return Vec::new();
-    }
-    vec![(n + 1, Complex64::new(0.5, -0.5) * config.forcing * (n * n) as f64)]
-}
-
 // ---- Step ----
 
 impl<T: Real> Solver<T> {
@@ -281,7 +272,7 @@ impl<T: Real> Solver<T> {
             self.draw(rng);
         }
         let n = self.config.n;
-        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
+        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.steady);
         if noisy {
             self.noise.accumulate(&self.draw, n, gain, &mut self.w);
             if let Some(hidden) = &self.hidden {
@@ -308,7 +299,7 @@ impl<T: Real> Solver<T> {
         // Of any shape in Fourier space.
         self.prepare(n)?;
         self.fft.forward(xi, &mut self.spectrum);
-        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.forcing);
+        let gain = self.scheme.advance(&mut self.core, self.pruned, &mut self.w, &mut self.advection, &self.steady);
         for ((i, j), xi) in self.spectrum.indexed_iter() {
             let index = j * n + i;
             self.w[index] = self.w[index] + narrowed(*xi) * gain[index];
@@ -342,7 +333,8 @@ impl<T: Real> Solver<T> {
             self.fresh = false;
         }
         self.advect();
-        check_courant("solver", self.courant(), self.config.max_courant, self.steps, self.time())
+        let euler = self.config.stepper == Stepper::CnEuler;
+        check_courant("solver", euler, [self.courant(), self.config.max_courant], self.steps, self.time())
     }
 
     /// What follows a step.
@@ -354,14 +346,20 @@ impl<T: Real> Solver<T> {
 }
 
 /// Refuses Courant numbers above the limit, and states that are not finite.
-pub(super) fn check_courant(who: &str, courant: f64, limit: f64, step: usize, t: f64) -> Result<()> {
+pub(super) fn check_courant(who: &str, euler: bool, [courant, limit]: [f64; 2], step: usize, t: f64) -> Result<()> {
     if courant <= limit {
         return Ok(());
     }
     let what = if courant.is_nan() {
         format!("{who} state is not finite")
     } else {
-        format!("{who} exceeded Courant number {limit}; a smaller time step is needed")
+        // Long before that Euler's advection, which acts like a viscosity of −|u|²h/2.
+        let or = if euler {
+            ", or another stepper than cn-euler, which is unstable where |u|²·dt/2 exceeds the viscosity"
+        } else {
+            ""
+        };
+        format!("{who} exceeded Courant number {limit}; a smaller time step is needed{or}")
     };
     Err(Error::BlowUp { what, step, t, value: courant })
 }
@@ -375,7 +373,7 @@ pub struct Snapshot {
     pub vorticity: Field,
     /// H = −D\[u·∇ω\] + σ dW/dt, the noise being the draw that the next step uses.
     pub closure: Field,
-    /// The known part −ν(−∇²)^p ω − rω + f.
+    /// The known part −ν(−∇²)^p ω − rω − βv + f.
     pub known: Field,
 }
 
@@ -399,9 +397,7 @@ impl<T: Real> Solver<T> {
             }
         }
         let mut known: Vec<_> = self.w.iter().zip(&self.damping).map(|(&w, &rate)| w * T::of(-rate)).collect();
-        for &(index, value) in &self.forcing {
-            known[index] = known[index] + narrowed(value);
-        }
+        self.steady.add(&self.w, &mut known);
         let vorticity = self.vorticity();
         let closure = physical(&mut self.fft, &mut self.spectrum, |index| closure[index]);
         let known = physical(&mut self.fft, &mut self.spectrum, |index| known[index]);

@@ -70,6 +70,8 @@ pub enum Filter {
         /// Largest wavenumber kept.
         cutoff: f64,
     },
+    /// 1: what truncation to a coarse grid keeps stays as it is.
+    Truncation,
 }
 
 impl Filter {
@@ -80,6 +82,7 @@ impl Filter {
         match config {
             FilterConfig::Gaussian { width } => Self::Gaussian { width: width * spacing },
             FilterConfig::Sharp => Self::Sharp { cutoff: std::f64::consts::PI / spacing },
+            FilterConfig::Truncation => Self::Truncation,
         }
     }
 
@@ -88,6 +91,7 @@ impl Filter {
         match *self {
             Self::Gaussian { width } => (-width * width * k2 / 24.0).exp(),
             Self::Sharp { cutoff } => f64::from(k2 <= cutoff * cutoff),
+            Self::Truncation => 1.0,
         }
     }
 

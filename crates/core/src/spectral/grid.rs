@@ -3,7 +3,7 @@
 use num_complex::Complex64;
 
 use super::Spectrum;
-use crate::config::check_grid;
+use crate::config::{ResolvedModes, check_grid};
 use crate::error::Result;
 
 /// A periodic square with N points per side.
@@ -50,9 +50,44 @@ impl Grid {
         self.n / 3
     }
 
+    /// Largest mode of a reduced model on this grid.
+    pub fn resolved(&self, modes: ResolvedModes) -> usize {
+        match modes {
+            ResolvedModes::TwoThirds => self.cutoff(),
+            ResolvedModes::All => self.n / 2 - 1,
+        }
+    }
+
+    /// The grid at whose points a reduced model multiplies fields: no product of two that hold the modes `modes` of this grid
+    /// aliases onto one of these, but for an n that is divisible by three under the 2/3 rule.
+    pub fn of_products(&self, modes: ResolvedModes) -> Self {
+        match modes {
+            ResolvedModes::TwoThirds => *self,
+            ResolvedModes::All => Self { n: (3 * self.n / 2).next_multiple_of(2), ..*self },
+        }
+    }
+
+    /// Whether |n_x|, |n_y| ≤ `most` at index (i, j) of the half spectrum.
+    pub fn within(&self, most: usize, i: usize, j: usize) -> bool {
+        self.mode(i).unsigned_abs() as usize <= most && j <= most
+    }
+
+    /// Zeroes the modes beyond |n_x|, |n_y| ≤ `most`.
+    ///
+    /// # Panics
+    /// Where the spectrum is of another grid.
+    pub fn restrict(&self, most: usize, spectrum: &mut Spectrum) {
+        assert_eq!(spectrum.dim(), (self.n, self.n / 2 + 1), "spectrum of a {}-point grid", self.n);
+        for ((i, j), value) in spectrum.indexed_iter_mut() {
+            if !self.within(most, i, j) {
+                *value = Complex64::ZERO;
+            }
+        }
+    }
+
     /// Whether the 2/3 rule keeps index (i, j) of the half spectrum: |n_x|, |n_y| ≤ N/3.
     pub fn dealiased(&self, i: usize, j: usize) -> bool {
-        self.mode(i).unsigned_abs() as usize <= self.cutoff() && j <= self.cutoff()
+        self.within(self.cutoff(), i, j)
     }
 
     /// Applies the 2/3 rule to a half spectrum.
@@ -60,11 +95,6 @@ impl Grid {
     /// # Panics
     /// Where the spectrum is of another grid.
     pub fn dealias(&self, spectrum: &mut Spectrum) {
-        assert_eq!(spectrum.dim(), (self.n, self.n / 2 + 1), "spectrum of a {}-point grid", self.n);
-        for ((i, j), value) in spectrum.indexed_iter_mut() {
-            if !self.dealiased(i, j) {
-                *value = Complex64::ZERO;
-            }
-        }
+        self.restrict(self.cutoff(), spectrum);
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn desk() -> Config {
             members: 16,
             redraw_interval: 5,
             hold: Hold::Rescaled,
+            dt: None,
             closures: names(&["none", "exact", "p-cdm", "spectral", "two-phase", "joint", "regression", "quadratic"]),
             snapshots: 20,
             references: 1,
@@ -67,6 +68,7 @@ pub(super) fn desk() -> Config {
             weights: LossWeightsConfig::default(),
             ensemble: EnsembleConfig { members: 64, closures: names(&["none", "exact", "spectral", "quadratic"]) },
         },
+        subgrid: SubgridConstants::default(),
     }
 }
 

@@ -25,7 +25,10 @@ pub(super) fn les() -> Config {
         },
         data: DataConfig {
             n: 32,
-            term: MissingTerm::Subgrid { filter: FilterConfig::Gaussian { width: 2.0 } },
+            term: MissingTerm::Subgrid {
+                filter: FilterConfig::Gaussian { width: 2.0 },
+                resolved: ResolvedModes::TwoThirds,
+            },
             train: 10,
             validation: 2,
             test: 3,

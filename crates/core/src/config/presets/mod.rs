@@ -6,6 +6,7 @@ mod les;
 mod paper;
 mod smoke;
 mod transports;
+mod turbulence;
 
 use std::collections::BTreeMap;
 
@@ -29,12 +30,22 @@ pub enum Preset {
     Paper,
     /// Large-eddy simulation: the subgrid term of a filtered flow, with the classical models beside learned ones; minutes.
     Les,
+    /// Large-eddy simulation of forced turbulence, the case of the field: 512² filtered to 64²; half an hour of data on two cores.
+    Turbulence,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Smoke, Self::Desk, Self::Published, Self::Transports, Self::Cells, Self::Paper, Self::Les];
+    pub const ALL: [Self; 8] = [
+        Self::Smoke,
+        Self::Desk,
+        Self::Published,
+        Self::Transports,
+        Self::Cells,
+        Self::Paper,
+        Self::Les,
+        Self::Turbulence,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -46,6 +57,7 @@ impl Preset {
             Self::Cells => "cells",
             Self::Paper => "paper",
             Self::Les => "les",
+            Self::Turbulence => "turbulence",
         }
     }
 }
@@ -73,9 +85,11 @@ impl Default for FlowConfig {
             dt: 1e-3,
             stepper: Stepper::CnEuler,
             forcing: 0.1,
+            forcing_pattern: ForcingPattern::Diagonal,
+            beta: 0.0,
             noise: NoiseConfig { alpha: 0.005, kappa: 10.0, sigma: 5e-5 },
             hidden: None,
-            initial: InitialConfig { alpha: 2.5, tau: 7.0 },
+            initial: InitialConfig { alpha: 2.5, tau: 7.0, amplitude: 1.0, modes: None },
             max_courant: 1.0,
         }
     }
@@ -92,6 +106,7 @@ impl Config {
             Preset::Cells => cells::cells(),
             Preset::Paper => paper::paper(),
             Preset::Les => les::les(),
+            Preset::Turbulence => turbulence::turbulence(),
         }
     }
 }

@@ -113,7 +113,13 @@ fn aligned<T: Real>(buffer: &mut [Complex<T>]) -> &mut [Complex<T>] {
 }
 
 impl<T: Real> Core<T> {
+    /// The term of the 2/3 rule.
     pub fn new(grid: Grid) -> Self {
+        Self::masked(grid, grid.cutoff())
+    }
+
+    /// The term with the mask |n_x|, |n_y| ≤ `mask`, at most that of the 2/3 rule.
+    pub fn masked(grid: Grid, mask: usize) -> Self {
         let n = grid.n;
         let mut planner = FftPlanner::new();
         let (forward, inverse) = (planner.plan_fft_forward(n), planner.plan_fft_inverse(n));
@@ -128,7 +134,6 @@ impl<T: Real> Core<T> {
         }
         let zero = Complex::new(T::zero(), T::zero());
         let scratch = forward.get_inplace_scratch_len().max(inverse.get_inplace_scratch_len());
-        let mask = grid.cutoff();
         Self {
             k: (0..n).map(|i| T::of(grid.kx(i))).collect(),
             inverse_k2,
