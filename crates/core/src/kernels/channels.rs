@@ -1,6 +1,6 @@
 //! Loops over fields with channels, (point, channel), each followed by what its adjoint needs.
 
-use super::activation::exp;
+use super::activation::tanh;
 use crate::simd::vectorised;
 
 /// Channels summed together.
@@ -166,12 +166,6 @@ vectorised! {
             }
         });
     }
-}
-
-/// tanh(x) = 1 − 2/(1 + e^{2x}), to 2e-7.
-#[inline(always)]
-fn tanh(x: f32) -> f32 {
-    1.0 - 2.0 / (1.0 + exp(2.0 * x))
 }
 
 vectorised! {
