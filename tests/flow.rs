@@ -143,6 +143,13 @@ fn steady_forcings_are_their_patterns() {
         let known = Solver::new(&config).unwrap().snapshot(None).known;
         let expected = field(24, |x, y| -1.7 * pattern.at(x, y));
         assert!(distance(&known, &expected) < ROUND_OFF, "{pattern:?}");
+        // Both mirror images of a real field's modes are forced, in the line n_y = 0, too.
+        let mut solver = Solver::new(&config).unwrap();
+        solver.step(None).unwrap();
+        let modes = solver.state().modes;
+        let mirrored =
+            |i: usize| (modes[2 * i] - modes[2 * (24 - i)]).abs() + (modes[2 * i + 1] + modes[2 * (24 - i) + 1]).abs();
+        assert!((1..24).all(|i| mirrored(i) < ROUND_OFF), "{pattern:?}");
         let (wave, other) = ((TAU * 3.0 / 8.0).cos(), (TAU * 5.0 / 8.0).cos());
         let by_hand = match pattern {
             ForcingPattern::Diagonal => (TAU / 4.0).sin() + (TAU / 4.0).cos(),

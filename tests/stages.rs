@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use lacuna::config::{Config, Hold, Preset, RolloutConfig, Stage};
+use lacuna::config::{Config, Hold, MissingTerm, Preset, RolloutConfig, Stage};
 
 fn rollout(config: &Config, closure: &str) -> Stage {
     config.rollout_stage(&config.closure(closure).unwrap()).unwrap()
@@ -14,6 +14,9 @@ fn stages(config: &Config) -> Vec<Stage> {
     let mut stages = vec![config.data_stage(), config.reference_stage(), config.offline_stage().unwrap()];
     stages.push(config.reconstruction_stage().unwrap());
     stages.push(config.cost_stage().unwrap());
+    if matches!(config.data.term, MissingTerm::Subgrid { .. }) {
+        stages.extend([config.a_priori_stage().unwrap(), config.long_run_stage().unwrap()]);
+    }
     for model in config.models.keys() {
         stages.extend(config.autoencoder_stage(model).unwrap());
         stages.push(config.train_stage(model).unwrap());

@@ -29,7 +29,7 @@
 //! [`FlowConfig::default`](crate::config::FlowConfig) is the paper's flow: L = 1, ν = 10⁻³, r = 0, A = 0.1, σ = 5·10⁻⁵, κ = 10,
 //! α = 0.005, h = 10⁻³, cn-euler, with N = 64 or more. From random vortices of rms ω 0.5 the forcing takes it to rms ω 1.0 and
 //! rms u 0.12 for t in \[20, 40), where rms H is 0.2. Preset `les` has a livelier one: N = 128, ν = 10⁻⁴, r = 0.02, no noise; preset `turbulence` forced turbulence: N = 512,
-//! ν = 1.27·10⁻⁶, r = 0.1, A = −4 in the waves m = n = 4, h = 5·10⁻⁴, cn-ab2: rms ω 5, rms u 0.25, turned over in 0.2.
+//! ν = 1.27·10⁻⁶, r = 0.1, A = −4 in the waves m = n = 4, h = 2·10⁻³, etdrk4: rms ω 5, rms u 0.25, turned over in 0.2.
 //! Explicit advection limits the Courant number (max|u| + max|v|)·h·N/L, which [`Solver::step`] checks against `max_courant`.
 //!
 //! # Reynolds number
