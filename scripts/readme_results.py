@@ -124,8 +124,10 @@ def short_of(text):
 
 def findings(tables):
     """What the results of the preset and of the large-eddy case say."""
-    texts = [(tables.folder / f"{name}.md").read_text(encoding="utf-8").strip() for name in ("findings", "les-findings")]
-    return "\n".join(texts)
+    own, les = ((tables.folder / f"{name}.md").read_text(encoding="utf-8").strip().split("\n") for name in ("findings", "les-findings"))
+    # What both say alike, and costs, once.
+    said = {line.rsplit(" (preset", 1)[0] for line in own}
+    return "\n".join([*own, *(line for line in les if line.rsplit(" (preset", 1)[0] not in said and "ms on one thread" not in line)])
 
 
 def chosen(table, columns):

@@ -44,18 +44,6 @@ pub(crate) fn silus<const L: usize>(x: &[f32; L]) -> [f32; L] {
     both(x, &exps(&each(x, |x| -x)), |x, exp| x / (1.0 + exp))
 }
 
-/// tanh(x), as [`tanhs`].
-#[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
-    tanhs(&[x])[0]
-}
-
-/// tanh x = 1 − 2/(1 + e^{2x}), to 1e-7.
-#[inline(always)]
-pub(crate) fn tanhs<const L: usize>(x: &[f32; L]) -> [f32; L] {
-    each(&exps(&each(x, |x| 2.0 * x)), |exp| 1.0 - 2.0 / (1.0 + exp))
-}
-
 vectorised! {
     /// d ← d·SiLU'(u).
     pub(crate) fn silu_back(u: &[f32], d: &mut [f32]) {

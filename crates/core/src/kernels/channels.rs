@@ -1,6 +1,6 @@
 //! Loops over fields with channels, (point, channel), each followed by what its adjoint needs.
 
-use super::activation::tanh;
+use super::lanes::tanh;
 use crate::simd::vectorised;
 
 /// Channels summed together.

@@ -48,3 +48,15 @@ pub(crate) fn exps<const L: usize>(x: &[f32; L]) -> [f32; L] {
     let power = |shifted: f32| f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
     both(&sum, &shifted, |sum, shifted| sum * power(shifted))
 }
+
+/// tanh(x), as [`tanhs`].
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    tanhs(&[x])[0]
+}
+
+/// tanh x = 1 − 2/(1 + e^{2x}), to 1e-7.
+#[inline(always)]
+pub(crate) fn tanhs<const L: usize>(x: &[f32; L]) -> [f32; L] {
+    each(&exps(&each(x, |x| 2.0 * x)), |exp| 1.0 - 2.0 / (1.0 + exp))
+}
