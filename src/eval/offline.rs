@@ -10,7 +10,7 @@ use super::metric::{Against, Condition, LawAt, OFFLINE, OfflineMetric, Pool, Ter
 use super::metrics::{half_mean_distance, jackknife};
 use super::quantity::UNCERTAINTY;
 use super::sampling::{THINNING, check_pairs, draw, evenly_spaced, milliseconds};
-use super::shape::Shape;
+use super::shape::{Shape, mean_surprise};
 use super::shapes::Shapes;
 use super::shells::{NoiseSpectrum, ShellSums, Transfers, transfers};
 use super::table::{Table, estimates};
@@ -275,7 +275,8 @@ impl<'a> Conditions<'a> {
             if let (Some(law), Some(decoder)) = (&mut law, &mut decoder) {
                 let probabilities = law.probabilities(w.view())?.to_vec();
                 let decoded = decode(decoder, &probabilities, &mean, &outcomes);
-                amplitudes = Some((probabilities, decoded));
+                let surprise = mean_surprise(decoder, &probabilities, &decoded);
+                amplitudes = Some((probabilities, surprise));
             }
             let mut exact = std.map(|std| LawAt {
                 mean: &mean,
@@ -301,11 +302,11 @@ impl<'a> Conditions<'a> {
                     condition.add_fluctuation(&mut blocks[c].fluctuation);
                 }
                 condition.law = exact;
-                if let (Some(decoder), Some((probabilities, outcomes)), Some(shape)) =
+                if let (Some(decoder), Some((probabilities, surprise)), Some(shape)) =
                     (&mut decoder, &amplitudes, &mut blocks[c].shape)
                 {
                     let decoded = decode(decoder, probabilities, &mean, &samples);
-                    shape.add(decoder, probabilities, &decoded, outcomes);
+                    shape.add(decoder, probabilities, &decoded, *surprise);
                 }
                 for (sums, metric) in blocks[c].terms.iter_mut().zip(metrics) {
                     if let Terms::Condition(terms) = metric.rule.terms {

@@ -122,6 +122,12 @@ fn scaled_bessel(x: f64) -> f64 {
         / f64::from(count)
 }
 
+/// Mean of −ln p over decoded draws; not a number for a ring.
+pub(super) fn mean_surprise(decoder: &mut Decoder, probabilities: &[f64], draws: &[Vec<f64>]) -> f64 {
+    let total: f64 = draws.iter().map(|y| decoder.surprise(y, probabilities).unwrap_or(f64::NAN)).sum();
+    total / draws.len() as f64
+}
+
 impl Shape {
     /// Nothing yet.
     pub(super) fn new(decoder: &Decoder) -> Self {
@@ -136,15 +142,9 @@ impl Shape {
         }
     }
 
-    /// Adds the draws at one condition, decoded (draw, cell), as `outcomes` of the exact law are; `probabilities` by cell, empty for a
-    /// ring.
-    pub(super) fn add(
-        &mut self,
-        decoder: &mut Decoder,
-        probabilities: &[f64],
-        draws: &[Vec<f64>],
-        outcomes: &[Vec<f64>],
-    ) {
+    /// Adds the draws at one condition, decoded (draw, cell); `probabilities` by cell, empty for a ring; `own` is the mean surprise of
+    /// draws of the exact law ([`mean_surprise`]).
+    pub(super) fn add(&mut self, decoder: &mut Decoder, probabilities: &[f64], draws: &[Vec<f64>], own: f64) {
         let (m, cells) = (draws.len() as f64, draws.first().map_or(0, Vec::len));
         let mut members = vec![0.0; draws.len()];
         let mut means = vec![0.0; cells];
@@ -164,7 +164,10 @@ impl Shape {
             self.frequency[0] += (on - p).powi(2) - on * (1.0 - on) / (m - 1.0);
             self.frequency[1] += p * (1.0 - p);
             self.frequency[2] += 1.0;
-            let moment = |power: i32| members.iter().map(|y| (y - mean).powi(power)).sum::<f64>();
+            // Equal draws differ from their mean by round-off, which is no moment.
+            let agree = members.iter().all(|y| *y == members[0]);
+            let moment =
+                |power: i32| if agree { 0.0 } else { members.iter().map(|y| (y - mean).powi(power)).sum::<f64>() };
             let third = p * (1.0 - p) * (1.0 - 2.0 * p);
             self.third[0] += third * moment(3) * m / ((m - 1.0) * (m - 2.0));
             self.third[1] += third * third;
@@ -175,14 +178,12 @@ impl Shape {
         }
         // Σ_{c ≠ d} cov = var Σ_c − Σ_c var.
         let of_sum = draws.iter().map(|draw| draw.iter().zip(&means).map(|(y, mean)| y - mean).sum::<f64>().powi(2));
-        let own: f64 = draws.iter().flat_map(|draw| draw.iter().zip(&means).map(|(y, mean)| (y - mean).powi(2))).sum();
+        let single: f64 =
+            draws.iter().flat_map(|draw| draw.iter().zip(&means).map(|(y, mean)| (y - mean).powi(2))).sum();
         let count = (cells * (cells - 1)).max(1) as f64;
-        self.pairs[0] += (of_sum.sum::<f64>() - own) / (m - 1.0) / count;
-        for (sum, all) in [(0, draws), (1, outcomes)] {
-            for y in all {
-                self.surprise[sum] += decoder.surprise(y, probabilities).unwrap_or(f64::NAN) / all.len() as f64;
-            }
-        }
+        self.pairs[0] += (of_sum.sum::<f64>() - single) / (m - 1.0) / count;
+        self.surprise[0] += mean_surprise(decoder, probabilities, draws);
+        self.surprise[1] += own;
         self.surprise[2] += 1.0;
     }
 

@@ -3,6 +3,8 @@
 use polars::prelude::Column;
 
 use super::Made;
+use crate::closure::NO_CLOSURE;
+use crate::config::HiddenConfig;
 use crate::error::Result;
 use crate::eval::metric::{
     BRIER, CELLS_CRPS, CELLS_KS, CELLS_W1, CRPS_OVER_EXACT, OfflineMetric, PAIRS, PROBABILITY, STD_OVER_EXACT,
@@ -27,6 +29,14 @@ const SCORES: [&OfflineMetric; 11] = [
     &THIRD,
 ];
 
+/// Densities below are not shown: no draw is there.
+const RARE: f64 = 1e-3;
+
+/// Whether a curve is of something that draws: a deterministic closure has one state at each ω and no density.
+fn is_drawn(series: &Series) -> bool {
+    series.label != NO_CLOSURE && !series.label.ends_with("(mean)")
+}
+
 pub(super) fn scores(lab: &Lab) -> Result<Made> {
     let (tables, artifact) = lab.offline_tables()?;
     let table = named(tables, OFFLINE, &artifact)?;
@@ -49,8 +59,16 @@ pub(super) fn scores(lab: &Lab) -> Result<Made> {
 pub(super) fn decoded(lab: &Lab) -> Result<Made> {
     let (tables, artifact) = lab.offline_tables()?;
     let table = named(tables, Shapes::DENSITY, &artifact)?;
-    let chart = Chart::new("decoded", "decoded amplitude of a cell (0: off, 1: on)", "density").log_y();
-    let chart = chart.with(table.series("amplitude", "density", "closure")?);
+    let axis = match lab.config.flow.hidden {
+        Some(HiddenConfig::Ring(_)) => "decoded amplitude (1/time²)",
+        _ => "decoded amplitude of a cell (0: off, 1: on)",
+    };
+    let seen = table.series("amplitude", "density", "closure")?.into_iter().filter(is_drawn).map(|series| {
+        let rows = series.x.into_iter().zip(series.y).filter(|(_, density)| *density >= RARE);
+        let (x, y) = rows.unzip();
+        Series::new(series.label, x, y)
+    });
+    let chart = Chart::new("decoded", axis, "density").log_y().with(seen);
     let caption = table.caption.clone();
     Ok(Made::figure(chart.draw()?, caption, [artifact]).beside(table))
 }
@@ -60,7 +78,8 @@ pub(super) fn reliability(lab: &Lab) -> Result<Made> {
     let table = named(tables, Shapes::RELIABILITY, &artifact)?;
     let chart = Chart::new("reliability", "probability that the cell is on, given ω", "frequency in draws");
     let diagonal = Series::new("right", vec![0.0, 1.0], vec![0.0, 1.0]);
-    let chart = chart.with([diagonal]).with(table.series("probability", "frequency", "closure")?);
+    let seen = table.series("probability", "frequency", "closure")?.into_iter().filter(is_drawn);
+    let chart = chart.with([diagonal]).with(seen);
     let caption = table.caption.clone();
     Ok(Made::figure(chart.draw()?, caption, [artifact]).beside(table))
 }

@@ -26,7 +26,7 @@ pub(crate) fn wave(len: usize, step: f32) -> Vec<f32> {
     (0..len).map(|i| (step * i as f32).sin()).collect()
 }
 
-pub(crate) use lanes::tanhs;
 pub use gemm::square_product;
+pub(crate) use lanes::tanhs;
 pub use object_pool::{ObjectPool, Pooled};
 pub use resize::resampling;
