@@ -63,10 +63,10 @@ pub(super) fn decoded(lab: &Lab) -> Result<Made> {
         Some(HiddenConfig::Ring(_)) => "decoded amplitude (1/time²)",
         _ => "decoded amplitude of a cell (0: off, 1: on)",
     };
-    let seen = table.series("amplitude", "density", "closure")?.into_iter().filter(is_drawn).map(|series| {
-        let rows = series.x.into_iter().zip(series.y).filter(|(_, density)| *density >= RARE);
-        let (x, y) = rows.unzip();
-        Series::new(series.label, x, y)
+    let seen = table.series("amplitude", "density", "closure")?.into_iter().filter(is_drawn).map(|mut series| {
+        // A logarithmic axis leaves a gap where there is nothing.
+        series.y.iter_mut().filter(|density| **density < RARE).for_each(|density| *density = 0.0);
+        series
     });
     let chart = Chart::new("decoded", axis, "density").log_y().with(seen);
     let caption = table.caption.clone();
