@@ -33,7 +33,7 @@ pub struct APriori {
 /// One closure, or the stored term itself.
 #[derive(Debug, Clone)]
 pub struct APrioriRow {
-    /// The closure, or [`STORED`].
+    /// The closure, or the stored term.
     pub closure: String,
     /// Of its mean term m with the stored h: Σhm/(Σh² Σm²)^½.
     pub correlation: Estimate,

@@ -35,7 +35,7 @@ const PLACE_STD: f32 = 0.2;
 ///
 /// Everything is periodic and translation-equivariant; input and output have unit variance.
 ///
-/// **Switching.** As gated, with a ⊙ tanh b in place of a ⊙ b, and with a linear map of [`places`] added to lift ω. Products make
+/// **Switching.** As gated, with a ⊙ tanh b in place of a ⊙ b, and with a linear map of [`super::places`] added to lift ω. Products make
 /// polynomials only, and the mean of a law of two modes given a noisy draw, m + tanh(m y/σ²) in the simplest case, is none; where
 /// modes belong to places a translation-equivariant network cannot tell them.
 ///
