@@ -461,7 +461,7 @@ mod tests {
             Config::load("huge", None, &[])
                 .unwrap_err()
                 .to_string()
-                .contains("known: smoke, desk, published, transports, paper")
+                .contains("known: smoke, desk, published, transports, cells, paper")
         );
     }
 }
