@@ -8,7 +8,7 @@ use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::files::CHECKPOINT;
 use crate::artifact::{Artifact, Begun};
 use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Projection, Subgrid};
-use crate::config::{ClosureKind, ClosureRef, MissingTerm, ModelConfig, ResolvedModes};
+use crate::config::{ClosureKind, ClosureRef, Config, MissingTerm, ModelConfig, ResolvedModes};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::nets::Checkpoint;
@@ -33,7 +33,7 @@ impl Lab {
     }
 
     pub(super) fn data_artifact(&self) -> Result<Artifact> {
-        self.once(&self.config.data_stage(), || match self.generate(None)? {
+        self.once(&self.config.data_stage(), || match self.generate(None, &[])? {
             Some(artifact) => Ok(artifact),
             None => Err(Error::Process { what: "other shards of the data set are still at work".into() }),
         })
@@ -45,11 +45,19 @@ impl Lab {
     /// # Errors
     /// As [`Lab::data`].
     pub fn data_shard(&self, shard: Option<(usize, usize)>) -> Result<Option<DataSummary>> {
-        self.generate(shard)?.map(|artifact| self.summarise(&artifact)).transpose()
+        self.data_beside(shard, &[])
     }
 
-    fn generate(&self, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
-        let options = data::Options { shard, ..data::Options::default() };
+    /// As [`Lab::data_shard`]; the trajectories that are simulated here are kept for the data sets of other configurations, too.
+    ///
+    /// # Errors
+    /// As [`Lab::data`]; configurations with other trajectories ([`Config::same_simulation`]).
+    pub fn data_beside(&self, shard: Option<(usize, usize)>, beside: &[Config]) -> Result<Option<DataSummary>> {
+        self.generate(shard, beside)?.map(|artifact| self.summarise(&artifact)).transpose()
+    }
+
+    fn generate(&self, shard: Option<(usize, usize)>, beside: &[Config]) -> Result<Option<Artifact>> {
+        let options = data::Options { shard, beside, ..data::Options::default() };
         data::generate(&self.config, &self.store, &options, &mut say)
     }
 

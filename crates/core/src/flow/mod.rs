@@ -106,6 +106,7 @@ pub use batch::{Trajectory, run_batch, run_numbered};
 pub use core::Real;
 pub use hidden::{Cells, Hidden, Patterns};
 pub use noise::QWiener;
+pub(crate) use noise::unit_variance;
 pub use reduced::{Advection, Reduced, initial_vorticity};
 pub use reduced::{Linear, linear};
 pub use solver::{Snapshot, Solver, SolverState};

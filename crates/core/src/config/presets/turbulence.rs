@@ -7,7 +7,7 @@ use super::*;
 /// 512² filtered to 64². In a square of side 2π its numbers are ν = 5·10⁻⁵, r = 0.1, f = −4 cos 4x − 4 cos 4y; here they are those of
 /// the unit square, ω and t being the same: ν/4π², r, f. It turns over in about 1/rms ω = 0.2.
 ///
-/// The filter is Gaussian, Δ = 2L/64, with all modes that 64² hold; `data.term.filter.kind = "truncation"` is the sharp cut-off alone.
+/// The filter is Gaussian, Δ = 2L/64, with all modes that 64² hold; [`cutoff`] has the sharp cut-off alone.
 pub(super) fn turbulence() -> Config {
     let desk = desk();
     let spectral = &desk.models["spectral"];
@@ -90,6 +90,13 @@ pub(super) fn turbulence() -> Config {
         subgrid: constants(),
         ..desk
     }
+}
+
+/// [`turbulence`] with the sharp spectral cut-off. Its data come from the same simulations: `lacuna data --preset turbulence --beside cutoff`.
+pub(super) fn cutoff() -> Config {
+    let turbulence = turbulence();
+    let term = MissingTerm::Subgrid { filter: FilterConfig::Truncation, resolved: ResolvedModes::All };
+    Config { preset: "cutoff".into(), data: DataConfig { term, ..turbulence.data.clone() }, ..turbulence }
 }
 
 /// Constants that fit the subgrid term of a smaller flow of the kind, 128² filtered to 32², ν = 2·10⁻⁵ (`lacuna tune`). They agree with those in
