@@ -251,7 +251,7 @@ fn attached(preset: &str) -> Result<Config> {
 pub struct Rollout {
     #[command(flatten)]
     computing: Computing,
-    /// The closure: none, exact, with hidden cells matched-gaussian or memoryless, or, for a subgrid term, a classical model such as smagorinsky, dleith, gm4 or jhl; a model; or a
+    /// The closure: none, exact, with hidden cells matched-gaussian or memoryless, or, for a subgrid term, a classical model such as smagorinsky, dleith, gm4, deconvolution or jhl; a model; or a
     /// checkpoint's file, as `checkpoints.NAME` by the name of the file; each with /mean for its conditional mean alone. All of the
     /// configuration by default.
     #[arg(long)]

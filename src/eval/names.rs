@@ -40,6 +40,7 @@ const NAMES: [(&str, &str); 35] = [
     ("dleith-clipped", "DLEITH, clipped"),
     ("gm2", "GM2"),
     ("gm4", "GM4"),
+    ("deconvolution", "deconvolution"),
     ("jhs", "JHS"),
     ("jhl", "JHL"),
     ("hyperviscosity", "hyperviscosity"),
