@@ -13,7 +13,7 @@ use super::{Pairs, SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
 use crate::config::{Config, some_steps, whole_steps};
 use crate::error::{Error, Result, goes_on};
-use crate::flow::{Solver, initial_vorticity, of_trajectory};
+use crate::flow::{Real, Solver, in_precision, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
 use crate::stop;
@@ -22,7 +22,7 @@ use crate::stop;
 const CHUNK: usize = 256;
 
 /// How to share the work; the result does not depend on it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Options<'a> {
     /// `(i, n)` with 1 ≤ i ≤ n: this process makes every n-th trajectory only, starting from the i-th. `None`: all of them.
     pub shard: Option<(usize, usize)>,
@@ -233,7 +233,8 @@ fn simulate(
         let item = open[job];
         let seeds = seeds(config, item.split).child(item.index);
         let configs = targets.iter().map(|target| target.config);
-        let parts = trajectory(configs, snapshots, &seeds, done).map_err(|error| of_trajectory(item.name(), error))?;
+        let parts = in_precision!(targets[0].config.flow, T => trajectory::<T>(configs, snapshots, &seeds, done));
+        let parts = parts.map_err(|error| of_trajectory(item.name(), error))?;
         targets.iter().zip(parts).try_for_each(|(target, part)| part.write(&target.folder.join(item.file())))
     };
     run_all(&task, &jobs, run, |_, ()| Ok(()), progress)
@@ -247,13 +248,14 @@ fn simulate(
 pub fn stream(config: &Config, every: usize, index: usize) -> Result<Pairs> {
     let seeds = config.seeds().child("data").child("stream").child(index);
     let snapshots = Snapshots::every(config, every)?;
-    let parts = trajectory(std::iter::once(config), snapshots, &seeds, &AtomicUsize::new(0));
+    let (configs, counter) = (std::iter::once(config), AtomicUsize::new(0));
+    let parts = in_precision!(config.flow, T => trajectory::<T>(configs, snapshots, &seeds, &counter));
     let [w, h, _] = parts.map_err(|error| of_trajectory(format!("stream/{index}"), error))?.swap_remove(0).fields;
     Ok(Pairs { trajectories: 1, per_trajectory: w.dim().0, w, h })
 }
 
 /// Simulates one trajectory; what each of the configurations keeps of it. There is at least one, and all have the same flow.
-fn trajectory<'a>(
+fn trajectory<'a, T: Real>(
     mut configs: impl Iterator<Item = &'a Config> + Clone,
     snapshots: Snapshots,
     seeds: &SeedTree,
@@ -262,10 +264,10 @@ fn trajectory<'a>(
     let recorder = |config: &Config| Ok((Recorder::new(config)?, Part::new(snapshots.count, config.data.n)));
     let mut recorders = configs.clone().map(recorder).collect::<Result<Vec<_>>>()?;
     let Some(config) = configs.next() else { return Ok(Vec::new()) };
-    let mut solver = Solver::new(&config.flow)?;
+    let mut solver = Solver::<T>::with_scalar(&config.flow)?;
     solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
     let mut noise = config.flow.is_random().then(|| seeds.child("noise").stream());
-    let advance = |solver: &mut Solver, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
+    let advance = |solver: &mut Solver<T>, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
         while steps > 0 {
             stop::check()?;
             let now = steps.min(CHUNK);

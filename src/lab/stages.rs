@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::files::CHECKPOINT;
 use crate::artifact::{Artifact, Begun};
-use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Projection, Subgrid};
-use crate::config::{ClosureKind, ClosureRef, Config, MissingTerm, ModelConfig, ResolvedModes};
+use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
+use crate::config::{ClosureKind, ClosureRef, Config, ModelConfig};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::nets::Checkpoint;
@@ -244,12 +244,7 @@ impl Lab {
             ClosureKind::Learned(model) => {
                 let path = self.train_artifact(model)?.path(CHECKPOINT);
                 let sampler = &self.config.model(model)?.sampler;
-                let mut law = Learned::load(&path, Some(sampler))?;
-                if let MissingTerm::Subgrid { resolved: ResolvedModes::All, .. } = self.config.data.term {
-                    // The reduced model has modes beyond the 2/3 rule, and drops those that it has not.
-                    law = law.projected(Projection { zero_mean: true, dealias: false })?;
-                }
-                AnyClosure::new(law).named(model)
+                AnyClosure::new(Learned::load(&path, Some(sampler))?).named(model)
             }
         };
         Ok(if closure.mean_only() { AnyClosure::new(Deterministic(law)) } else { law })

@@ -5,10 +5,10 @@ use polars::prelude::Column;
 use super::Made;
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Config, Hold, RolloutConfig};
+use crate::config::{Config, Hold, MissingTerm, RolloutConfig};
 use crate::error::Result;
 use crate::eval::metric::ERROR_OF_MEAN;
-use crate::eval::{self, Findings, Offline, Results, Study, names};
+use crate::eval::{self, Findings, LongRun, Offline, Results, Study, names};
 use crate::lab::Lab;
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::variations::{frontier_settings, frontier_variations, hold_settings, hold_variations};
@@ -96,6 +96,16 @@ pub(super) fn findings(lab: &Lab) -> Result<(Findings, Vec<Artifact>)> {
     let offline = Offline::read(&named(offline, OFFLINE, &artifact)?)?;
     let (cost, timed) = lab.cost_scores()?;
     parents.extend([artifact, timed]);
-    let results = Results { preset: &lab.config.preset, closed_loop: &scores, offline: &offline, cost: &cost };
+    let long_run = match lab.config.data.term {
+        MissingTerm::Subgrid { .. } => {
+            let (tables, artifact) = lab.long_run_tables()?;
+            let table = named(tables, LongRun::NAME, &artifact)?;
+            parents.push(artifact);
+            Some(table)
+        }
+        MissingTerm::Physics => None,
+    };
+    let (preset, long_run) = (&lab.config.preset, long_run.as_ref());
+    let results = Results { preset, closed_loop: &scores, offline: &offline, cost: &cost, long_run };
     Ok((eval::findings(&results)?, parents))
 }

@@ -88,6 +88,7 @@ impl Default for FlowConfig {
             friction: 0.0,
             dt: 1e-3,
             stepper: Stepper::CnEuler,
+            precision: FloatKind::F64,
             forcing: 0.1,
             forcing_pattern: ForcingPattern::Diagonal,
             beta: 0.0,

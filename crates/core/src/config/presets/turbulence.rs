@@ -28,6 +28,7 @@ pub(super) fn turbulence() -> Config {
             // smallest scales where the flow is fastest.
             dt: 2e-3,
             stepper: Stepper::Etdrk4,
+            precision: FloatKind::F32,
             max_courant: 3.0,
             forcing: -4.0,
             forcing_pattern: ForcingPattern::Waves { x: 4, y: 4 },
@@ -40,13 +41,13 @@ pub(super) fn turbulence() -> Config {
         data: DataConfig {
             n: 64,
             term: MissingTerm::Subgrid { filter: FilterConfig::Gaussian { width: 2.0 }, resolved: ResolvedModes::All },
-            train: 6,
+            train: 4,
             validation: 1,
             test: 3,
-            // Two times 1/r; then 200 turnovers.
-            burn_in: 20.0,
-            final_time: 60.0,
-            interval: 0.25,
+            // Fifty turnovers, 1/r, and then two hundred.
+            burn_in: 10.0,
+            final_time: 50.0,
+            interval: 0.1,
             ..desk.data
         },
         models: BTreeMap::from([
@@ -54,13 +55,11 @@ pub(super) fn turbulence() -> Config {
             ("regression".to_string(), ModelConfig { law: Law::Gaussian, ..model }),
         ]),
         rollout: RolloutConfig {
-            start: 20.0,
+            start: 10.0,
             duration: 10.0,
             members: 4,
-            redraw_interval: 1,
+            redraw_interval: 2,
             hold: Hold::Held,
-            // What is resolved goes by more slowly: a Courant number of 0.3.
-            dt: Some(1e-2),
             closures: names(&[
                 "none",
                 "smagorinsky",
