@@ -219,6 +219,33 @@ fn a_run_that_blows_up_names_its_trajectory_and_keeps_the_others() {
     assert!(store.find(&config.data_stage()).unwrap().is_none());
 }
 
+#[test]
+fn a_trajectory_without_randomness_that_needs_shorter_steps_gets_them() {
+    let mut config = tiny();
+    config.flow.noise.sigma = 0.0;
+    (config.data.train, config.data.validation, config.data.test) = (1, 1, 1);
+    let fails = |config: &Config| {
+        let root = tempfile::tempdir().unwrap();
+        let error = generate(config, &Store::open(root.path()).unwrap(), &ALL, &mut |_| ()).unwrap_err().to_string();
+        error.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    // Refused at a quarter of the step, too, the error has the Courant number of that.
+    config.flow.max_courant = 1e-3;
+    let quarter = fails(&config);
+    // The step itself is too long, half of it is not.
+    config.flow.max_courant = 3.0 * quarter;
+    let made = |config: &Config| {
+        let root = tempfile::tempdir().unwrap();
+        pairs(&make(config, root.path(), ALL).unwrap().folder)
+    };
+    let mut shorter = config.clone();
+    shorter.flow.dt /= 2.0;
+    assert_eq!(made(&config), made(&shorter));
+    // With noise, whose law knows the step, it is an error.
+    config.flow.noise.sigma = 1e-9;
+    assert!(fails(&config) > config.flow.max_courant);
+}
+
 /// Run by [`a_full_disk_is_an_error_and_loses_nothing`] in a process whose files cannot grow beyond a limit.
 #[test]
 #[ignore = "part of another test"]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use lacuna::SeedTree;
 use lacuna::closure::{Closure, Learned, Projection};
-use lacuna::config::{Config, LatentConfig, LatentTraining, Law, ModelConfig, Padding, Preset, ResolvedModes, SamplerKind, Variant};
+use lacuna::config::{
+    Config, LatentConfig, LatentTraining, Law, ModelConfig, Padding, Preset, ResolvedModes, SamplerKind, Variant,
+};
 use lacuna::data::Stats;
 use lacuna::latent::{ModelDenoiser, Space, mode_std};
 use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Role};

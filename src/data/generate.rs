@@ -11,7 +11,7 @@ use super::source::adopt;
 use super::split::{NAMES, Split, name_axes};
 use super::{Pairs, SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
-use crate::config::{Config, some_steps, whole_steps};
+use crate::config::{Config, FlowConfig, some_steps, whole_steps};
 use crate::error::{Error, Result, goes_on};
 use crate::flow::{Real, Solver, in_precision, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
@@ -20,6 +20,8 @@ use crate::stop;
 
 /// Steps between updates of the progress counter.
 const CHUNK: usize = 256;
+/// How often the time step of a trajectory is halved. A strong vortex makes a step too long that suits all others, and by little.
+const HALVINGS: u32 = 2;
 
 /// How to share the work; the result does not depend on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -96,8 +98,8 @@ impl Snapshots {
 /// one to finish assembles the dataset.
 ///
 /// # Errors
-/// [`Error::Config`] for impossible settings, [`Error::BlowUp`] with the trajectory that failed, or I/O. Finished
-/// trajectories stay for the next run in every case, and nothing incomplete has a final name.
+/// [`Error::Config`] for impossible settings, [`Error::BlowUp`] with the trajectory that failed (without randomness only after it was tried
+/// with a half and a quarter of the time step), or I/O. Finished trajectories stay for the next run in every case, and nothing incomplete has a final name.
 pub fn generate(
     config: &Config,
     store: &Store,
@@ -233,7 +235,16 @@ fn simulate(
         let item = open[job];
         let seeds = seeds(config, item.split).child(item.index);
         let configs = targets.iter().map(|target| target.config);
-        let parts = in_precision!(targets[0].config.flow, T => trajectory::<T>(configs, snapshots, &seeds, done));
+        let once =
+            |factor| in_precision!(config.flow, T => trajectory::<T>(configs.clone(), snapshots, factor, &seeds, done));
+        let mut parts = once(1);
+        for halvings in 1..=HALVINGS {
+            // Without randomness the trajectory is that of the equation, whatever its step.
+            if !matches!(parts, Err(Error::BlowUp { .. })) || config.flow.is_random() {
+                break;
+            }
+            parts = once(1 << halvings);
+        }
         let parts = parts.map_err(|error| of_trajectory(item.name(), error))?;
         targets.iter().zip(parts).try_for_each(|(target, part)| part.write(&target.folder.join(item.file())))
     };
@@ -249,30 +260,38 @@ pub fn stream(config: &Config, every: usize, index: usize) -> Result<Pairs> {
     let seeds = config.seeds().child("data").child("stream").child(index);
     let snapshots = Snapshots::every(config, every)?;
     let (configs, counter) = (std::iter::once(config), AtomicUsize::new(0));
-    let parts = in_precision!(config.flow, T => trajectory::<T>(configs, snapshots, &seeds, &counter));
+    let parts = in_precision!(config.flow, T => trajectory::<T>(configs, snapshots, 1, &seeds, &counter));
     let [w, h, _] = parts.map_err(|error| of_trajectory(format!("stream/{index}"), error))?.swap_remove(0).fields;
     Ok(Pairs { trajectories: 1, per_trajectory: w.dim().0, w, h })
 }
 
-/// Simulates one trajectory; what each of the configurations keeps of it. There is at least one, and all have the same flow.
+/// Simulates one trajectory in `factor` steps for each of the configuration's; what each of the configurations keeps of it. There is at least one, and all have the same flow.
 fn trajectory<'a, T: Real>(
     mut configs: impl Iterator<Item = &'a Config> + Clone,
     snapshots: Snapshots,
+    factor: usize,
     seeds: &SeedTree,
     counter: &AtomicUsize,
 ) -> Result<Vec<Part>> {
     let recorder = |config: &Config| Ok((Recorder::new(config)?, Part::new(snapshots.count, config.data.n)));
     let mut recorders = configs.clone().map(recorder).collect::<Result<Vec<_>>>()?;
     let Some(config) = configs.next() else { return Ok(Vec::new()) };
-    let mut solver = Solver::<T>::with_scalar(&config.flow)?;
+    let flow = FlowConfig { dt: config.flow.dt / factor as f64, ..config.flow.clone() };
+    let mut solver = Solver::<T>::with_scalar(&flow)?;
     solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
     let mut noise = config.flow.is_random().then(|| seeds.child("noise").stream());
-    let advance = |solver: &mut Solver<T>, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
+    let mut counted = 0;
+    let mut advance = |solver: &mut Solver<T>, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
         while steps > 0 {
             stop::check()?;
             let now = steps.min(CHUNK);
-            (0..now).try_for_each(|_| solver.step(noise.as_mut()))?;
+            if let Err(error) = (0..factor * now).try_for_each(|_| solver.step(noise.as_mut())) {
+                // What failed counts for nothing: it may be made again.
+                counter.fetch_sub(counted, Ordering::Relaxed);
+                return Err(error);
+            }
             counter.fetch_add(now, Ordering::Relaxed);
+            counted += now;
             steps -= now;
         }
         Ok(())

@@ -286,8 +286,9 @@ fn long_run_failures(results: &Results) -> Result<Option<String>> {
     let (closures, failures) = (table.texts("closure")?, table.numbers("failures")?);
     let first = table.numbers("time to failure")?;
     let failed = (0..closures.len()).filter(|&row| failures[row] > 0.0);
-    let failed: Vec<String> =
-        failed.map(|row| format!("{} (first after {} time units)", display(&closures[row]), short(first[row]))).collect();
+    let failed: Vec<String> = failed
+        .map(|row| format!("{} (first after {} time units)", display(&closures[row]), short(first[row])))
+        .collect();
     Ok((!failed.is_empty()).then(|| format!("Long runs that failed: {}", failed.join(", "))))
 }
 

@@ -54,8 +54,8 @@ pub use shells::{NoiseRow, NoiseSpectrum, TransferRow, Transfers, transfers};
 pub use spectra::{Spectra, Spectrum, Statistics, StatisticsRow, spectra, spectra_at, statistics};
 pub use study::{Study, hold_settings, study};
 pub use subgrid::{
-    APriori, APrioriRow, Growth, GrowthRow, Histogram, LongRun, LongRunRow, RunStatistics, Tuned, Tuning,
+    APriori, APrioriRow, Growth, GrowthRow, Histogram, LongRun, LongRunRow, Resolved, RunStatistics, Tuned, Tuning,
 };
-pub use subgrid::{a_priori, growth, long_run, run_from, statistics_of_test_set, tune};
+pub use subgrid::{a_priori, growth, long_run, resolution, run_from, statistics_of_test_set, tune};
 pub(crate) use table::estimates;
 pub use table::{Cell, Table};

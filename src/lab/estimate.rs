@@ -9,7 +9,9 @@ use serde_json::json;
 use super::Lab;
 use crate::artifact::{Entry, h5};
 use crate::closure::AnyClosure;
-use crate::config::{ClosureRef, Config, Hold, LatentConfig, Law, ModelConfig, Stage, StageKind, TrainConfig, Variant};
+use crate::config::{
+    ClosureRef, Config, FlowConfig, Hold, LatentConfig, Law, ModelConfig, Stage, StageKind, TrainConfig, Variant,
+};
 use crate::error::Result;
 use crate::eval::rates;
 use crate::latent::networks;
@@ -139,6 +141,12 @@ impl<'a> Rates<'a> {
                     Hold::Held | Hold::Rescaled | Hold::Paper => (steps / rollout.redraw_interval as f64).ceil(),
                 };
                 (self.rounds(rollout.members) * (steps * step + draws * draw), from)
+            }
+            StageKind::Resolution => {
+                let steps = per(config.study.resolution.unwrap_or_default());
+                let finer = FlowConfig { n: 2 * config.flow.n, ..config.flow.clone() };
+                let (step, from) = self.solver(&Config { flow: finer, ..config.clone() })?;
+                (2.0 * steps * step, from)
             }
             StageKind::LongRun => {
                 let steps = reduced_steps(config, config.data.final_time - config.data.burn_in) as f64;
@@ -321,6 +329,7 @@ impl<'a> Rates<'a> {
                 2 * kept + threads * (solver(data.n) + weights(config, &stage.label)?)
             }
             StageKind::LongRun => 2 * pairs(data.test) + solver(data.n),
+            StageKind::Resolution => solver(flow.n) + solver(2 * flow.n),
             StageKind::Offline | StageKind::APriori | StageKind::Cost => {
                 let samples = config.eval.samples as u64 * square(data.n) * F64;
                 pairs(data.test) + threads * 2 * samples

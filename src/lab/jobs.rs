@@ -37,6 +37,7 @@ impl Job {
             | StageKind::Reconstruction
             | StageKind::APriori
             | StageKind::LongRun
+            | StageKind::Resolution
             | StageKind::Cost => vec!["run".into()],
         };
         command.splice(1..1, options.iter().cloned());
@@ -52,7 +53,7 @@ impl Job {
         };
         let data = || config.data_stage().folder();
         let depends_on = match stage.kind {
-            StageKind::Data | StageKind::Reference => vec![],
+            StageKind::Data | StageKind::Reference | StageKind::Resolution => vec![],
             StageKind::Train if config.checkpoints.contains_key(&stage.label) => vec![],
             StageKind::Autoencoder => vec![data()],
             StageKind::Train => {
@@ -140,6 +141,7 @@ mod tests {
                     StageKind::Reconstruction => config.reconstruction_stage().unwrap(),
                     StageKind::APriori => config.a_priori_stage().unwrap(),
                     StageKind::LongRun => config.long_run_stage().unwrap(),
+                    StageKind::Resolution => config.resolution_stage().unwrap(),
                     StageKind::Cost => config.cost_stage().unwrap(),
                 };
                 assert_eq!(made.folder(), stage.folder(), "{preset}: {:?}", job.command);

@@ -152,6 +152,7 @@ impl Lab {
         if matches!(config.data.term, MissingTerm::Subgrid { .. }) {
             stages.extend([config.a_priori_stage()?, config.long_run_stage()?]);
         }
+        stages.extend(config.resolution_stage());
         stages.push(config.cost_stage()?);
         let mut all: Vec<_> = stages.into_iter().map(|stage| (config.clone(), stage)).collect();
         let mut variations = frontier_variations(config)?;
@@ -230,6 +231,16 @@ fn work(config: &Config, stage: &Stage) -> String {
             reduced_steps(config, config.data.final_time - config.data.burn_in),
             config.data.n
         ),
+        StageKind::Resolution => {
+            let time = config.study.resolution.unwrap_or_default();
+            format!(
+                "{} steps at {}² and {} at {}²",
+                steps(config, time),
+                config.flow.n,
+                2 * steps(config, time),
+                2 * config.flow.n
+            )
+        }
         StageKind::Reconstruction => {
             format!("truncations and {} trained latents", config.autoencoder_models().count())
         }

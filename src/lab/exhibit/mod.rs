@@ -128,6 +128,8 @@ exhibits! {
     Reliability => shape::reliability, [chart("reliability"), table("reliability")], &[Need::Cells];
     /// Rates at which every closure's mean term changes enstrophy and energy by shell, and the flux that this makes.
     Transfers => draws::transfers, [table("transfers")], &[Need::ExactLaw];
+    /// Whether the full flow is resolved: enstrophy by shell on its grid and on one twice as fine ([`crate::eval::Resolved`]).
+    Resolution => subgrid::resolution, [chart("resolution"), table("resolution")], &[Need::Resolution];
     /// Constants of the classical subgrid models that fit the stored term of the validation set best ([`crate::eval::tune`]), beside those of
     /// the configuration.
     Constants => subgrid::constants, [table("constants")], &[Need::Subgrid];
@@ -301,6 +303,7 @@ impl<'a> Exhibit<'a> {
             Self::Decoded,
             Self::Reliability,
             Self::Transfers,
+            Self::Resolution,
             Self::Constants,
             Self::APriori,
             Self::SubgridTransfers,

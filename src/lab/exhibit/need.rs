@@ -15,6 +15,8 @@ pub enum Need {
     Cells,
     /// The missing term is a subgrid term.
     Subgrid,
+    /// A study of resolution.
+    Resolution,
     /// A model.
     Model,
     /// A latent space smaller than the grid: a truncation or a trained one.
@@ -56,6 +58,7 @@ impl Need {
             Self::Subgrid => {
                 (matches!(config.data.term, MissingTerm::Subgrid { .. }), "the missing term is no subgrid term")
             }
+            Self::Resolution => (config.study.resolution.is_some(), "study.resolution is not given"),
             Self::Model => (!config.models.is_empty(), "there is no model"),
             Self::LatentSpace => (
                 config.data.n > latents::PANEL_TRUNCATION || config.autoencoder_models().next().is_some(),

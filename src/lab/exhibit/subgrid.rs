@@ -6,11 +6,12 @@ use super::{Made, NONE};
 use crate::artifact::Artifact;
 use crate::closure::AnyClosure;
 use crate::config::Stage;
-use crate::error::Result;
-use crate::eval::{self, APriori, Histogram, RunStatistics, Table, Tuning, rates};
+use crate::error::{Error, Result};
+use crate::eval::{self, APriori, Histogram, Resolved, RunStatistics, Table, Tuning, rates};
 use crate::lab::scores::named;
 use crate::lab::{Lab, wide};
 use crate::plot::{self, Chart, Series};
+use crate::progress::say;
 use crate::spectral::Grid;
 
 /// How far densities of values are shown, in standard deviations.
@@ -42,7 +43,7 @@ impl Lab {
             for closure in config.closures()? {
                 parents.extend(closure.model().map(|model| self.train_artifact(model)).transpose()?);
                 let law: AnyClosure = self.law(&closure)?;
-                crate::progress::say(&format!("long runs of {closure} from {} states", test.trajectories));
+                say(&format!("long runs of {closure} from {} states", test.trajectories));
                 runs.push((closure.to_string(), eval::run_from(config, &test, &law, &config.seeds())?));
             }
             let truth = eval::statistics_of_test_set(config, &test)?;
@@ -53,6 +54,26 @@ impl Lab {
             Ok((vec![table, spectra, values], parents))
         })
     }
+}
+
+pub(super) fn resolution(lab: &Lab) -> Result<Made> {
+    let (Some(stage), Some(duration)) = (lab.config.resolution_stage(), lab.config.study.resolution) else {
+        return Err(Error::config("study.resolution", "not given"));
+    };
+    let (tables, artifact) = lab.measured(&stage, || {
+        let both = eval::resolution(&lab.config, duration, &mut say)?;
+        Ok((Resolved::tables(&both, duration)?.into(), Vec::new()))
+    })?;
+    let positive = |mut series: Series| {
+        let kept = series.x.iter().zip(&series.y).filter(|(x, y)| **x > 0.0 && **y > 0.0);
+        (series.x, series.y) = kept.map(|(x, y)| (*x, *y)).unzip();
+        series
+    };
+    let spectra = named(tables.clone(), Resolved::SPECTRA, &artifact)?;
+    let curves = spectra.series("shell", "enstrophy", "flow")?.into_iter().map(positive).collect();
+    let figure = plot::spectra("resolution", "enstrophy per shell  (1/time²)", curves)?;
+    let caption = "Enstrophy by shell of the full flow on its grid and on one twice as fine, from one field.";
+    Ok(Made::figure(figure, caption, [artifact.clone()]).beside(named(tables, Resolved::NAME, &artifact)?))
 }
 
 pub(super) fn constants(lab: &Lab) -> Result<Made> {

@@ -10,7 +10,9 @@ use super::law::DeviceLaw;
 use super::*;
 use crate::artifact::{Artifact, Store};
 use crate::closure::{AnyClosure, Closure, Learned};
-use crate::config::{Config, Hold, LatentConfig, ModelConfig, Padding, Precision, Preset, ResolvedModes, SamplerKind, Variant};
+use crate::config::{
+    Config, Hold, LatentConfig, ModelConfig, Padding, Precision, Preset, ResolvedModes, SamplerKind, Variant,
+};
 use crate::flow::initial_vorticity;
 use crate::latent::networks;
 use crate::nets::{LatentStats, Provenance, Stats};

@@ -107,6 +107,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("study", "few_steps", json!(config.study.few_steps));
     say("study", "weights", json!(config.study.weights));
     say("study", "memory", json!(config.study.memory));
+    say("study", "resolution", json!(config.study.resolution));
     say("flow", "hidden", json!(config.flow.hidden));
     if let Some(HiddenConfig::Cells(cells)) = &config.flow.hidden {
         say("flow.hidden", "memory", cells.memory.into());

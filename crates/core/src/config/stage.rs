@@ -23,6 +23,8 @@ pub enum StageKind {
     APriori,
     /// Statistics of long runs of subgrid closures.
     LongRun,
+    /// The full flow on its grid and on a finer one.
+    Resolution,
     /// What drawing costs.
     Cost,
     /// Start state and true flow of the closed loop.
@@ -33,7 +35,7 @@ pub enum StageKind {
 
 impl StageKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Data,
         Self::Autoencoder,
         Self::Train,
@@ -41,6 +43,7 @@ impl StageKind {
         Self::Reconstruction,
         Self::APriori,
         Self::LongRun,
+        Self::Resolution,
         Self::Cost,
         Self::Reference,
         Self::Rollout,
@@ -56,6 +59,7 @@ impl StageKind {
             Self::Reconstruction => "reconstruction",
             Self::APriori => "a-priori",
             Self::LongRun => "long-run",
+            Self::Resolution => "resolution",
             Self::Cost => "cost",
             Self::Reference => "reference",
             Self::Rollout => "rollout",
@@ -144,7 +148,10 @@ impl Config {
         let simulated = self.data.source.is_none() && !self.flow.is_random();
         match differs.map(|which| ["seed", "flow", "data"][which]) {
             None if simulated => Ok(()),
-            None => Err(Error::config("flow", "random, or read from files; datasets are simulated together for steady flows")),
+            None => Err(Error::config(
+                "flow",
+                "random, or read from files; datasets are simulated together for steady flows",
+            )),
             Some(which) => {
                 let what = "not that of the other configuration; one simulation makes datasets that differ in `data.n`, `data.term` and `data.coarsening`";
                 Err(Error::config(which, what))
@@ -321,6 +328,13 @@ impl Config {
             "dt": rollout.dt,
         });
         Ok(Stage::new(StageKind::LongRun, settings))
+    }
+
+    /// The full flow on its grid and on one twice as fine (`study.resolution`), if that is asked for.
+    pub fn resolution_stage(&self) -> Option<Stage> {
+        let duration = self.study.resolution?;
+        let settings = json!({ "seed": self.seed, "flow": self.flow, "duration": duration });
+        Some(Stage::new(StageKind::Resolution, settings))
     }
 
     /// Errors of encoding and decoding in every latent space.

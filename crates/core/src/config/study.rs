@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// Pseudo-times at which the published sampler starts in the paper's text, in its code, and in its training (arXiv 2506.20771).
 const TAU_MAX: [f64; 3] = [0.1, 0.4, 1.0];
+/// Longest study of resolution, which costs eight times what the flow itself does.
+const RESOLUTION_TIME: f64 = 1e3;
 /// Its steps: as published, and as many as the follow-up takes in physical space (arXiv 2602.17089).
 const TAU_STEPS: [usize; 2] = [10, 50];
 
@@ -38,6 +40,9 @@ pub struct StudyConfig {
     /// What it is worth to remember the draw before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
+    /// Time over which the full flow is also run on twice as many points per side, to see whether its own are enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<f64>,
 }
 
 /// The closed loop of a flow whose hidden cells remember their states, with closures that need no training.
@@ -212,6 +217,7 @@ impl Config {
                 few_steps: FewStepsConfig::default(),
                 weights: LossWeightsConfig::default(),
                 memory: None,
+                resolution: None,
             },
             ..self.clone()
         }
@@ -294,6 +300,12 @@ impl Config {
                 let what = format!("`{model}`; models are trained on a flow without this memory");
                 return Err(Error::config("study.memory.closures", what));
             }
+        }
+        if let Some(duration) = self.study.resolution
+            && !(duration > 0.0 && duration <= RESOLUTION_TIME)
+        {
+            let what = format!("{duration}; a positive time, at most {RESOLUTION_TIME}");
+            return Err(Error::config("study.resolution", what));
         }
         for (name, _, varied) in self.sampler_points()? {
             varied.model(name)?.check_sampler(&format!("study.samplers.{name}"))?;

@@ -174,13 +174,7 @@ macro_rules! gates {
 }
 
 gates!(gate, gate_back, "(a + bias_a) ⊙ (b + bias_b)", |b: f32| b, |_: f32| 1.0);
-gates!(
-    saturating_gate,
-    saturating_gate_back,
-    "(a + bias_a) ⊙ tanh(b + bias_b)",
-    tanh,
-    |tanh: f32| 1.0 - tanh * tanh
-);
+gates!(saturating_gate, saturating_gate_back, "(a + bias_a) ⊙ tanh(b + bias_b)", tanh, |tanh: f32| 1.0 - tanh * tanh);
 
 vectorised! {
     /// out ← h · weight + bias: one value per point and field, weights (field, channel), one bias per field. Eight partial sums, so

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::exchange::{self, Tensors};
 use super::{Conv, Fno, Network, Role};
-use crate::config::{ModelConfig, ResolvedModes};
 use crate::config::limits::{GRID, within};
+use crate::config::{ModelConfig, ResolvedModes};
 use crate::error::{Error, Result, shown};
 use crate::file::{hex, lfs_pointer, parts, write_atomically};
 

@@ -43,6 +43,7 @@ pub(super) fn desk() -> Config {
         eval: EvalConfig { conditions: 10, samples: 16, offline_only: Vec::new() },
         study: StudyConfig {
             memory: None,
+            resolution: None,
             frontier: FrontierConfig {
                 models: names(&["spectral-12", "spectral-16", "spectral"]),
                 steps: vec![2, 4, 10],

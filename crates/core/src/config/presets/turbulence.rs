@@ -15,7 +15,7 @@ pub(super) fn turbulence() -> Config {
         latent: LatentConfig::Identity,
         // A network that sees all modes of the grid: the term lives at the smallest scales that are resolved.
         network: NetworkConfig { width: 16, modes: 32, layers: 2, ..spectral.network.clone() },
-        train: TrainConfig { steps: 3000, batch: 16, ..spectral.train.clone() },
+        train: TrainConfig { steps: 1500, batch: 16, ..spectral.train.clone() },
         ..spectral.clone()
     };
     Config {
@@ -52,6 +52,8 @@ pub(super) fn turbulence() -> Config {
         },
         models: BTreeMap::from([
             ("p-cdm".to_string(), model.clone()),
+            // All modes and all products of two of them: the gradient models are among them.
+            ("quadratic".to_string(), ModelConfig::quadratic(64, true)),
             ("regression".to_string(), ModelConfig { law: Law::Gaussian, ..model }),
         ]),
         rollout: RolloutConfig {
@@ -74,6 +76,7 @@ pub(super) fn turbulence() -> Config {
                 "hyperviscosity",
                 "p-cdm",
                 "regression",
+                "quadratic",
             ]),
             snapshots: 40,
             ..desk.rollout
@@ -84,9 +87,10 @@ pub(super) fn turbulence() -> Config {
                 duration: 40.0,
                 snapshots: 40,
                 members: 1,
-                closures: names(&["none", "gm4", "jhl", "p-cdm"]),
+                closures: names(&["none", "gm4", "jhl", "quadratic"]),
             },
-            ensemble: EnsembleConfig { members: 16, closures: names(&["none", "p-cdm"]) },
+            ensemble: EnsembleConfig { members: 16, closures: names(&["none", "quadratic"]) },
+            resolution: Some(4.0),
             ..desk.study
         },
         eval: EvalConfig { samples: 8, ..desk.eval },
