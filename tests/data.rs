@@ -23,6 +23,7 @@ pub(crate) fn tiny() -> Config {
     config.study.frontier.models.clear();
     config.study.horizon.closures.clear();
     config.study.ensemble.closures.clear();
+    config.study.starts = None;
     (config.flow.n, config.flow.dt) = (32, 0.01);
     let data = &mut config.data;
     (data.n, data.train, data.validation, data.test) = (16, 4, 1, 2);

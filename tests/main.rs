@@ -1,5 +1,6 @@
 //! One binary for all integration tests: every further one would link everything again.
 
+mod calibration;
 mod cells;
 mod cli;
 mod closures;

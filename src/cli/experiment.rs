@@ -251,6 +251,9 @@ pub struct Rollout {
     /// The rollouts of the study of cells that remember (`study.memory`).
     #[arg(long, conflicts_with_all = ["horizon", "large"])]
     memory: bool,
+    /// The rollouts of the study of several start states (`study.starts`).
+    #[arg(long, conflicts_with_all = ["horizon", "large", "memory"])]
+    starts: bool,
     /// Only members i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, once the reference is there.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
@@ -306,8 +309,20 @@ impl Rollout {
             (.., true) => lab.study(Study::Memory)?,
             _ => lab,
         };
+        if !self.starts {
+            return self.ensembles(&lab, &named);
+        }
+        let states = lab.start_states()?;
+        if states.is_empty() {
+            return Err(Error::config("study.starts", "this configuration has no study of several start states"));
+        }
+        states.iter().try_for_each(|state| self.ensembles(state, &named))
+    }
+
+    /// The ensembles of some closures, or of all.
+    fn ensembles(&self, lab: &Lab, named: &[String]) -> Result<()> {
         let all = &lab.config().rollout.closures;
-        let closures = if named.is_empty() { all } else { &named };
+        let closures = if named.is_empty() { all } else { named };
         for closure in closures {
             lab.check_rollout(&lab.config().closure(closure)?, self.shard.is_some())?;
         }

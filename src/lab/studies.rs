@@ -63,6 +63,14 @@ impl Lab {
         [Study::Horizon, Study::LargeEnsemble].into_iter().chain(memory).collect()
     }
 
+    /// The labs of the start states of `study.starts`, in this lab's folders; none without that study.
+    ///
+    /// # Errors
+    /// Impossible values.
+    pub fn start_states(&self) -> Result<Vec<Self>> {
+        self.config.start_states().into_iter().map(|config| self.with(config)).collect()
+    }
+
     /// This lab with another configuration and the same folders.
     pub(super) fn with(&self, mut config: Config) -> Result<Self> {
         config.validate()?;

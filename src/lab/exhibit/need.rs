@@ -29,6 +29,8 @@ pub enum Need {
     Spread,
     /// A variation of `study.frontier`.
     FrontierPoint,
+    /// Several start states.
+    Starts,
     /// A model of `study.samplers`.
     Samplers,
     /// A point of `study.few_steps`.
@@ -71,6 +73,10 @@ impl Need {
                 "no ensemble has members that differ: one member each, or closures without randomness",
             ),
             Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
+            Self::Starts => (
+                config.study.starts.as_ref().is_some_and(|starts| !starts.closures.is_empty()),
+                "study.starts has no closures",
+            ),
             Self::Samplers => (!config.study.samplers.is_empty(), "study.samplers is empty"),
             Self::FewSteps => {
                 let study = &config.study.few_steps;

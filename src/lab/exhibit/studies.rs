@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use super::Made;
+use super::{Made, Need, calibration};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, Hold, RolloutConfig};
@@ -20,7 +20,7 @@ pub(super) fn compare(lab: &Lab, closures: &[AnyClosure]) -> Result<Made> {
     let beside: Vec<String> = config.baselines().iter().map(ToString::to_string).collect();
     let mut runs = lab.loop_results_of(&beside.iter().map(String::as_str).collect::<Vec<_>>())?;
     let start = &runs.reference.start;
-    let seeds = config.seeds().child("rollout");
+    let seeds = config.loop_seeds("rollout");
     let mut scratch = start.clone();
     for closure in closures {
         let known = closure.clone().mean(start.view(), config.rollout.start, scratch.view_mut())?;
@@ -96,6 +96,15 @@ pub(super) fn findings(lab: &Lab) -> Result<(Findings, Vec<Artifact>)> {
     let offline = Offline::read(&named(offline, OFFLINE, &artifact)?)?;
     let (cost, timed) = lab.cost_scores()?;
     parents.extend([artifact, timed]);
-    let results = Results { preset: &lab.config.preset, closed_loop: &scores, offline: &offline, cost: &cost };
+    let calibration = Need::Starts.missing(&lab.config).is_none().then(|| calibration::measured(lab)).transpose()?;
+    let calibration = calibration.map(|(calibration, states)| {
+        // The first state's may be those of the closed loop.
+        let more: Vec<Artifact> = states.into_iter().filter(|state| !parents.contains(state)).collect();
+        parents.extend(more);
+        calibration
+    });
+    let preset = &lab.config.preset;
+    let calibration = calibration.as_ref();
+    let results = Results { preset, closed_loop: &scores, calibration, offline: &offline, cost: &cost };
     Ok((eval::findings(&results)?, parents))
 }

@@ -95,6 +95,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("rollout", "precision", precision(config.rollout.precision));
     say("rollout", "init", serde_json::to_value(&config.rollout.init).map_err(unreadable)?);
     say("rollout", "dt", json!(config.rollout.dt));
+    say("rollout", "start_state", json!(config.rollout.start_state));
     say("flow", "forcing_pattern", json!(config.flow.forcing_pattern));
     say("flow", "beta", json!(config.flow.beta));
     say("flow.initial", "amplitude", json!(config.flow.initial.amplitude));
@@ -106,6 +107,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("study", "few_steps", json!(config.study.few_steps));
     say("study", "weights", json!(config.study.weights));
     say("study", "memory", json!(config.study.memory));
+    say("study", "starts", json!(config.study.starts));
     say("flow", "hidden", json!(config.flow.hidden));
     if let Some(HiddenConfig::Cells(cells)) = &config.flow.hidden {
         say("flow.hidden", "memory", cells.memory.into());

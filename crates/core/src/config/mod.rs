@@ -37,7 +37,8 @@ pub use sampler::{SamplerConfig, SamplerKind};
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{
-    EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, MemoryConfig, StudyConfig,
+    EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, MemoryConfig, StartsConfig,
+    StudyConfig,
 };
 pub use subgrid::{SubgridConstants, SubgridModel};
 pub use training::{LearningRate, Precision, TrainConfig};
@@ -326,6 +327,10 @@ pub struct RolloutConfig {
     /// field's trigonometric interpolation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<StartConfig>,
+    /// Which of the start states that are drawn independently of each other, and with it all noise from there on: a name in the seed
+    /// tree ([`Config::loop_seeds`]). With `init` the field is the same for all, and the noise another.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub start_state: usize,
 }
 
 /// What a rollout does with a drawn term until the next draw.
@@ -388,6 +393,10 @@ fn is_one(x: &f64) -> bool {
 
 fn is_zero(x: &f64) -> bool {
     *x == 0.0
+}
+
+fn is_first(index: &usize) -> bool {
+    *index == 0
 }
 
 /// Short content hash (SHA-256 of the canonical JSON: keys sorted, shortest round-trip floats), as hex.

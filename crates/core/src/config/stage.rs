@@ -120,6 +120,16 @@ impl Config {
         crate::rng::SeedTree::new(self.seed)
     }
 
+    /// The node of the seed tree from which the streams of a part of the closed loop hang, `reference` or `rollout`; of start states
+    /// after the first the node `start-K` below it. No two start states share a random number.
+    pub fn loop_seeds(&self, part: &str) -> crate::rng::SeedTree {
+        let seeds = self.seeds().child(part);
+        match self.rollout.start_state {
+            0 => seeds,
+            state => seeds.child(format!("start-{state}")),
+        }
+    }
+
     /// Pairs (ω, H), simulated or from files.
     pub fn data_stage(&self) -> Stage {
         let mut settings = json!({ "seed": self.seed, "flow": self.flow, "data": self.data });
@@ -200,6 +210,10 @@ impl Config {
         if let Some(init) = &rollout.init {
             // The values of the field alone: where they come from plays no part.
             settings["init"] = json!(init.sha256);
+        }
+        // The first is not spelled out: its hash does not depend on there being others.
+        if rollout.start_state != 0 {
+            settings["start_state"] = json!(rollout.start_state);
         }
         Stage::new(StageKind::Reference, settings)
     }

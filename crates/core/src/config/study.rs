@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{MEMBERS, SAMPLING_STEPS, STEPS, VALUES, name, product, within};
+use super::limits::{MEMBERS, SAMPLING_STEPS, STATES, STEPS, VALUES, name, product, within};
 use super::{
     ClosureRef, Config, EvalConfig, HiddenConfig, LatentConfig, LatentTraining, Law, ModelConfig, RolloutConfig,
     SamplerConfig, SamplerKind,
@@ -38,6 +38,24 @@ pub struct StudyConfig {
     /// What it is worth to remember the draw before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
+    /// Whether ensembles know their error, judged from several start states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<StartsConfig>,
+}
+
+/// The closed loop of `rollout` from several start states, each with a true flow and noise of its own: one state is an anecdote.
+///
+/// States are 0, 1, … ([`RolloutConfig::start_state`]); the first is that of `rollout`, whose ensembles serve where they have as many
+/// members.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartsConfig {
+    /// Start states.
+    pub states: usize,
+    /// Ensemble members from each.
+    pub members: usize,
+    /// Closures to compare, named as in `rollout.closures`.
+    pub closures: Vec<String>,
 }
 
 /// The closed loop of a flow whose hidden cells remember their states, with closures that need no training.
@@ -212,6 +230,7 @@ impl Config {
                 few_steps: FewStepsConfig::default(),
                 weights: LossWeightsConfig::default(),
                 memory: None,
+                starts: None,
             },
             ..self.clone()
         }
@@ -243,9 +262,21 @@ impl Config {
         Some(config)
     }
 
+    /// This configuration with the closed loop from every start state of that study; none without it.
+    pub fn start_states(&self) -> Vec<Self> {
+        let Some(StartsConfig { states, members, closures }) = &self.study.starts else { return Vec::new() };
+        let from = |start_state| {
+            let (members, closures) = (*members, closures.clone());
+            let rollout = RolloutConfig { start_state, members, closures, ..self.rollout.clone() };
+            Self { rollout, ..self.clone() }
+        };
+        (0..*states).map(from).collect()
+    }
+
     /// The studies that are closed loops of their own.
     pub fn closed_loops(&self) -> Vec<Self> {
-        [self.horizon(), self.large_ensemble()].into_iter().chain(self.memory()).collect()
+        let studies = [self.horizon(), self.large_ensemble()].into_iter().chain(self.memory());
+        studies.chain(self.start_states()).collect()
     }
 
     /// This configuration with the closed loop of one point of the frontier: `model` drawn in `steps` sampling steps every
@@ -294,6 +325,13 @@ impl Config {
                 let what = format!("`{model}`; models are trained on a flow without this memory");
                 return Err(Error::config("study.memory.closures", what));
             }
+        }
+        if let Some(starts) = &self.study.starts {
+            // Before as many configurations are made.
+            within("study.starts.states", starts.states, 1..=STATES)?;
+        }
+        if let Some(first) = self.start_states().first() {
+            first.validate_rollout("study.starts")?;
         }
         for (name, _, varied) in self.sampler_points()? {
             varied.model(name)?.check_sampler(&format!("study.samplers.{name}"))?;

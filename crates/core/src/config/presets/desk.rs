@@ -39,10 +39,16 @@ pub(super) fn desk() -> Config {
             references: 1,
             precision: Precision::F32,
             init: None,
+            start_state: 0,
         },
         eval: EvalConfig { conditions: 10, samples: 16, offline_only: Vec::new() },
         study: StudyConfig {
             memory: None,
+            starts: Some(StartsConfig {
+                states: 8,
+                members: 16,
+                closures: names(&["none", "exact", "regression", "quadratic"]),
+            }),
             frontier: FrontierConfig {
                 models: names(&["spectral-12", "spectral-16", "spectral"]),
                 steps: vec![2, 4, 10],

@@ -79,6 +79,7 @@ pub(super) fn paper() -> Config {
                 closures: names(&["none", "exact", "p-cdm", "joint", "joint/mean"]),
                 ..desk.study.horizon
             },
+            starts: None,
             // The paper's Table 5.
             ensemble: EnsembleConfig { members: 1000, closures: names(&["none", "exact", "p-cdm", "joint"]) },
             ..desk.study
@@ -134,6 +135,7 @@ pub(super) fn published() -> Config {
             few_steps: FewStepsConfig::default(),
             weights,
             memory: None,
+            starts: None,
         },
         ..paper
     }

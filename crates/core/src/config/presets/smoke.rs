@@ -52,6 +52,11 @@ pub(super) fn smoke() -> Config {
                 closures: names(&["none", "exact", "spectral", "spectral/mean"]),
             },
             ensemble: EnsembleConfig { members: 8, closures: names(&["none", "exact", "spectral"]) },
+            starts: Some(StartsConfig {
+                states: 2,
+                members: 4,
+                closures: names(&["none", "exact", "spectral", "quadratic"]),
+            }),
             ..desk.study
         },
         ..desk

@@ -84,6 +84,7 @@ pub(super) fn turbulence() -> Config {
                 closures: names(&["none", "gm4", "jhl", "p-cdm"]),
             },
             ensemble: EnsembleConfig { members: 16, closures: names(&["none", "p-cdm"]) },
+            starts: None,
             ..desk.study
         },
         eval: EvalConfig { samples: 8, ..desk.eval },
