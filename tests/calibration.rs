@@ -158,6 +158,7 @@ fn every_start_state_has_a_truth_and_noise_of_its_own() {
     assert_eq!(again.0.start, second.0.start);
     assert_eq!(again.1.fields, second.1.fields);
     // A number of states that nobody means is refused by name.
+    let mut config = Config::preset(Preset::Smoke);
     config.study.starts.as_mut().unwrap().states = 0;
     assert!(config.validate().unwrap_err().to_string().contains("study.starts.states"));
 }

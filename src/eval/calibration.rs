@@ -5,10 +5,10 @@
 
 use polars::prelude::Column;
 
-use super::closed_loop::{ClosedLoop, RolloutScores, closed_loop};
+use super::closed_loop::{ClosedLoop, closed_loop};
 use super::estimate::Estimate;
 use super::metric::{
-    CALIBRATION, Compared, Point, STARTS_ERROR_OVER_EXACT, STARTS_SPREAD_OVER_SKILL, StartsMetric, StartsRule,
+    CALIBRATION, Compared, STARTS_ERROR_OVER_EXACT, STARTS_SPREAD_OVER_SKILL, StartsMetric, StartsRule,
 };
 use super::metrics::jackknife;
 use super::names;
@@ -140,14 +140,12 @@ pub fn calibration(
 
 /// A score of closure `c` at snapshot `k` over all states.
 fn score(rule: &StartsRule, states: &[ClosedLoop], c: usize, k: usize) -> Estimate {
-    let blocks: Vec<[f64; 2]> = states
-        .iter()
-        .map(|state| {
-            let point = |rollout: &RolloutScores| -> &Point { &rollout.points[k] };
-            let find = |name: &str| state.rollouts.iter().find(|rollout| rollout.closure == name).map(point);
-            (rule.of)(&Compared { own: point(&state.rollouts[c]), none: find(NO_CLOSURE), exact: find(EXACT_LAW) })
-        })
-        .collect();
+    let block = |state: &ClosedLoop| {
+        let find = |name: &str| state.rollouts.iter().find(|rollout| rollout.closure == name);
+        let [none, exact] = [find(NO_CLOSURE), find(EXACT_LAW)].map(|found| found.map(|rollout| &rollout.points[k]));
+        (rule.of)(&Compared { own: &state.rollouts[c].points[k], none, exact })
+    };
+    let blocks: Vec<[f64; 2]> = states.iter().map(block).collect();
     jackknife(&blocks, rule.statistic).into()
 }
 

@@ -8,11 +8,12 @@ use crate::eval::metric::{STARTS_ERROR, STARTS_SPREAD_OVER_SKILL};
 use crate::eval::{self, Calibration};
 use crate::lab::Lab;
 use crate::plot::{Bars, Chart, Series};
+use crate::rollout::{Ensemble, Reference};
 
 /// The ensembles of every start state, one state after the other, and the results they come from.
 pub(super) fn measured(lab: &Lab) -> Result<(Calibration, Vec<Artifact>)> {
     let mut parents = Vec::new();
-    let states = lab.start_states()?.into_iter().map(|state| {
+    let states = lab.start_states()?.into_iter().map(|state| -> Result<(Reference, Vec<Ensemble>)> {
         let runs = state.loop_results()?;
         parents.extend(runs.parents);
         Ok((runs.reference, runs.ensembles))
