@@ -13,7 +13,7 @@ use lacuna::rng::SeedTree;
 use lacuna::spectral::{Grid, irfft2, rfft2, truncate};
 use ndarray::{Array2, Array3, s};
 
-const ALL: Options = Options { shard: None, threads: 2 };
+const ALL: Options = Options { shard: None, threads: 2, beside: &[] };
 
 /// Seven trajectories of three snapshots, a fraction of a second of work.
 pub(crate) fn tiny() -> Config {
@@ -84,11 +84,11 @@ fn the_bits_do_not_depend_on_threads_shards_order_or_interruptions() {
     let config = tiny();
     let folder = |name: &str| tempfile::Builder::new().prefix(name).tempdir().unwrap();
     let one = folder("one");
-    let expected = pairs(&make(&config, one.path(), Options { shard: None, threads: 1 }).unwrap().folder);
+    let expected = pairs(&make(&config, one.path(), Options { shard: None, threads: 1, ..ALL }).unwrap().folder);
 
     let shards = folder("shards");
     for shard in [3, 1, 2] {
-        let options = Options { shard: Some((shard, 3)), threads: 3 };
+        let options = Options { shard: Some((shard, 3)), threads: 3, ..ALL };
         let made = make(&config, shards.path(), options);
         assert_eq!(made.is_some(), shard == 2, "the last shard assembles");
     }
@@ -97,7 +97,7 @@ fn the_bits_do_not_depend_on_threads_shards_order_or_interruptions() {
     // All shards at once: whoever is last assembles, and nobody fails.
     let crowd = folder("crowd");
     let made: Vec<bool> = std::thread::scope(|scope| {
-        let run = |i| make(&config, crowd.path(), Options { shard: Some((i, 4)), threads: 1 }).is_some();
+        let run = |i| make(&config, crowd.path(), Options { shard: Some((i, 4)), threads: 1, ..ALL }).is_some();
         let threads: Vec<_> = (1..=4).map(|i| scope.spawn(move || run(i))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -106,7 +106,7 @@ fn the_bits_do_not_depend_on_threads_shards_order_or_interruptions() {
 
     // Killed half-way: some parts, one of them lost again, and the remains of a write that was under way.
     let killed = folder("killed");
-    assert!(make(&config, killed.path(), Options { shard: Some((1, 2)), threads: 1 }).is_none());
+    assert!(make(&config, killed.path(), Options { shard: Some((1, 2)), threads: 1, ..ALL }).is_none());
     let partial = killed.path().join(format!("{}.partial", config.data_stage().folder()));
     assert_eq!(std::fs::read_dir(&partial).unwrap().count(), 4);
     std::fs::remove_file(partial.join("part-train-00002")).unwrap();
@@ -147,6 +147,38 @@ fn the_bits_do_not_depend_on_threads_shards_order_or_interruptions() {
     }
     record("train.h5");
     assert_eq!(said(killed.path()).1.len(), 3);
+}
+
+#[test]
+fn one_simulation_makes_the_data_of_several_filters() {
+    let mut one = tiny();
+    one.flow.noise.sigma = 0.0;
+    one.data.term =
+        MissingTerm::Subgrid { filter: FilterConfig::Gaussian { width: 2.0 }, resolved: ResolvedModes::All };
+    let mut other = one.clone();
+    other.data.n = 8;
+    other.data.term = MissingTerm::Subgrid { filter: FilterConfig::Truncation, resolved: ResolvedModes::All };
+    let (alone, together) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let expected = [&one, &other].map(|config| pairs(&make(config, alone.path(), ALL).unwrap().folder));
+
+    let beside = [other.clone()];
+    let first = make(&one, together.path(), Options { beside: &beside, ..ALL }).unwrap();
+    let mut lines = Vec::new();
+    let store = Store::open(together.path()).unwrap();
+    let second = generate(&other, &store, &ALL, &mut |line| lines.push(line.to_string())).unwrap().unwrap();
+    assert_eq!([pairs(&first.folder), pairs(&second.folder)], expected);
+    assert!(!lines.iter().any(|line| line.contains("steps/s")), "{lines:?}");
+
+    // Other trajectories, and those whose snapshots draw noise.
+    let refused = |change: &dyn Fn(&mut Config)| {
+        let (mut one, mut other) = (one.clone(), other.clone());
+        change(&mut other);
+        one.flow.noise.sigma = other.flow.noise.sigma;
+        one.same_simulation(&other).unwrap_err().to_string()
+    };
+    assert!(refused(&|other| other.data.interval *= 2.0).contains("data.n"));
+    assert!(refused(&|other| other.flow.viscosity *= 2.0).contains("flow"));
+    assert!(refused(&|other| other.flow.noise.sigma = 1e-5).contains("random"));
 }
 
 #[test]

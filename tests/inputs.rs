@@ -155,6 +155,24 @@ fn a_locked_file_is_called_locked_and_not_broken() {
     assert!(read(&path).is_ok());
 }
 
+/// A process that starts while a file is written, by somebody who passes open files on, holds none of the library's locks afterwards.
+#[cfg(unix)]
+#[test]
+fn a_process_started_while_a_file_is_written_does_not_lock_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h5");
+    let mut other = h5::create(&path, |file| {
+        file.new_dataset_builder().with_data(&[1.0]).create("t").unwrap();
+        Ok(std::process::Command::new("sleep").arg("60").spawn().unwrap())
+    })
+    .unwrap();
+    let opened = h5::open(&path);
+    let alive = other.try_wait().unwrap().is_none();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(alive && opened.is_ok(), "{opened:?}");
+}
+
 #[test]
 fn what_lies_beside_the_data_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use lacuna::SeedTree;
 use lacuna::closure::{Closure, Learned, Projection};
-use lacuna::config::{Config, LatentConfig, LatentTraining, Law, ModelConfig, Padding, Preset, SamplerKind, Variant};
+use lacuna::config::{
+    Config, LatentConfig, LatentTraining, Law, ModelConfig, Padding, Preset, ResolvedModes, SamplerKind, Variant,
+};
 use lacuna::data::Stats;
 use lacuna::latent::{ModelDenoiser, Space, mode_std};
 use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Role};
@@ -56,6 +58,7 @@ fn checkpoint(latent: LatentConfig, law: Law, silent: bool) -> Checkpoint {
         latent: LatentStats::default(),
         networks: BTreeMap::from([(role, (network, weights))]),
         residual: None,
+        resolved: ResolvedModes::TwoThirds,
         provenance: Provenance::default(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lacuna::SeedTree;
-use lacuna::config::{Config, Law, NetworkConfig, Padding, Preset, Variant};
+use lacuna::config::{Config, Law, NetworkConfig, Padding, Preset, ResolvedModes, Variant};
 use lacuna::data::Stats;
 use lacuna::nets::{Checkpoint, Conv, ConvProgram, Fno, FnoProgram, LatentStats, Network, Provenance, Role};
 use rand::RngExt;
@@ -68,6 +68,7 @@ pub fn checkpoint(network: Network) -> Checkpoint {
         latent: LatentStats::default(),
         networks: BTreeMap::from([(Role::Score, (network, weights))]),
         residual: None,
+        resolved: ResolvedModes::TwoThirds,
         provenance: Provenance { version: "0".into(), step: 3, validation_loss: Some(0.5), ..Provenance::default() },
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lacuna::SeedTree;
 use lacuna::closure::{Closure, Learned};
-use lacuna::config::{Config, FlowConfig, LatentConfig, Law, ModelConfig, Preset, Quadratic};
+use lacuna::config::{Config, FlowConfig, LatentConfig, Law, ModelConfig, Preset, Quadratic, ResolvedModes};
 use lacuna::data::{Pairs, Stats};
 use lacuna::flow::{Advection, initial_vorticity};
 use lacuna::nets::{Checkpoint, Role};
@@ -94,7 +94,16 @@ fn learn_from(
     let validation = pairs(40, "validation", noise);
     let workers = Workers::new(threads).unwrap();
     let seeds = SeedTree::new(1).child("train");
-    let job = TrainingJob { train, validation: &validation, stats, seeds, workers: &workers, device: "cpu", stream };
+    let job = TrainingJob {
+        train,
+        validation: &validation,
+        stats,
+        seeds,
+        resolved: ResolvedModes::TwoThirds,
+        workers: &workers,
+        device: "cpu",
+        stream,
+    };
     let mut run = Run { label: "model", folder, progress: &mut |_| (), stop: &mut |step| step >= stop };
     let base = model.base_model().map(|base| {
         let folder = tempfile::tempdir().unwrap();

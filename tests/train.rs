@@ -8,7 +8,7 @@ use lacuna::artifact::Store;
 use lacuna::closure::{self, Closure};
 use lacuna::config::{
     Config, DataConfig, FlowConfig, LatentConfig, LatentLoss, LatentTraining, Law, ModelConfig, Padding, Precision,
-    Preset, SamplerConfig, SamplerKind, TrainConfig, TransportKind,
+    Preset, ResolvedModes, SamplerConfig, SamplerKind, TrainConfig, TransportKind,
 };
 use lacuna::data::{Dataset, Options, Pairs, Stats, generate};
 use lacuna::flow::{Advection, initial_vorticity};
@@ -99,6 +99,7 @@ fn learn(
         validation: &validation,
         stats,
         seeds,
+        resolved: ResolvedModes::TwoThirds,
         workers: &workers,
         device: "cpu",
         stream: None,

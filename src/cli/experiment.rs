@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::numbers::{minutes, real};
 use crate::artifact::Store;
-use crate::config::{Axes, CheckpointConfig, Config, Precision, SourceConfig, StartConfig};
+use crate::config::{Axes, CheckpointConfig, Config, Precision, Preset, SourceConfig, StartConfig};
 use crate::error::{Error, Result};
 use crate::import::exchange;
 use crate::lab::{Exhibit, Lab, Study};
@@ -18,7 +18,7 @@ use crate::stop;
 /// Which configuration, and where its results go.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Preset: smoke, desk, published, transports, cells, paper, les or turbulence; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
+    /// Preset: smoke, desk, published, transports, cells, paper, les, turbulence or cutoff; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
     #[arg(long)]
     preset: Option<String>,
     /// TOML file laid over the preset.
@@ -124,6 +124,10 @@ pub struct Data {
     /// Only trajectories i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, in any order.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
+    /// A preset, or a TOML file, that keeps something else of the same trajectories, such as another filter: what is simulated here need not be
+    /// simulated for it. `--set` holds for both; repeatable.
+    #[arg(long, value_name = "PRESET", conflicts_with = "from")]
+    beside: Vec<String>,
     /// Takes pairs from these files (a folder, or one file) instead of simulating them, as `data.source`: HDF5 in the published
     /// layout, `SPLIT_vorticity_N` and `SPLIT_nonlinear_N` for train and test, or datasets named below.
     #[arg(long, value_name = "PATH", conflicts_with = "shard")]
@@ -161,7 +165,17 @@ impl Data {
                 name("axes", &axes)
             );
         }
-        match lab.data_shard(self.shard)? {
+        let settings = &self.computing.common.settings;
+        let other = |name: &String| match name.parse::<Preset>() {
+            Err(_) if name.ends_with(".toml") => {
+                let path = Path::new(name);
+                let preset = Config::preset_in(path)?.unwrap_or_else(|| lab.config().preset.clone());
+                Config::load(&preset, Some(path), settings)
+            }
+            _ => Config::load(name, None, settings),
+        };
+        let beside = self.beside.iter().map(other).collect::<Result<Vec<_>>>()?;
+        match lab.data_beside(self.shard, &beside)? {
             Some(summary) => say!("{summary}"),
             None => say!("this shard is done; the data set is put together by the last shard to finish"),
         }
@@ -237,7 +251,7 @@ fn attached(preset: &str) -> Result<Config> {
 pub struct Rollout {
     #[command(flatten)]
     computing: Computing,
-    /// The closure: none, exact, with hidden cells matched-gaussian or memoryless, or, for a subgrid term, a classical model such as smagorinsky, dleith, gm4 or jhl; a model; or a
+    /// The closure: none, exact, with hidden cells matched-gaussian or memoryless, or, for a subgrid term, a classical model such as smagorinsky, dleith, gm4, deconvolution or jhl; a model; or a
     /// checkpoint's file, as `checkpoints.NAME` by the name of the file; each with /mean for its conditional mean alone. All of the
     /// configuration by default.
     #[arg(long)]

@@ -13,7 +13,7 @@ use super::{Pairs, SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
 use crate::config::{Config, some_steps, whole_steps};
 use crate::error::{Error, Result, goes_on};
-use crate::flow::{Solver, initial_vorticity, of_trajectory};
+use crate::flow::{Real, Solver, in_precision, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
 use crate::stop;
@@ -22,12 +22,15 @@ use crate::stop;
 const CHUNK: usize = 256;
 
 /// How to share the work; the result does not depend on it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Options<'a> {
     /// `(i, n)` with 1 ≤ i ≤ n: this process makes every n-th trajectory only, starting from the i-th. `None`: all of them.
     pub shard: Option<(usize, usize)>,
     /// Threads; 0 is one per core.
     pub threads: usize,
+    /// Configurations that keep something else of the same trajectories ([`Config::same_simulation`]). What is simulated here is recorded for them,
+    /// too: their own calls find these trajectories made.
+    pub beside: &'a [Config],
 }
 
 /// Reads `i/n` (1 ≤ i ≤ n), as on the command line, into [`Options::shard`].
@@ -102,6 +105,7 @@ pub fn generate(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Option<Artifact>> {
     config.validate()?;
+    options.beside.iter().try_for_each(|other| config.same_simulation(other))?;
     let stage = config.data_stage();
     if let Some(found) = store.find(&stage)? {
         return Ok(Some(found));
@@ -133,7 +137,11 @@ pub fn generate(
     let open: Vec<Item> = mine.iter().filter(|item| !is_done(item)).copied().collect();
     let kept =
         || goes_on(format!("data: {} of {} trajectories are in {}", done(&mine), mine.len(), work.folder().display()));
-    simulate(config, work.folder(), &mine, &open, options.threads, progress).map_err(|error| error.keeping(kept))?;
+    let others = partial(options.beside, store, progress)?;
+    let mut targets = vec![Target { config, folder: work.folder() }];
+    targets.extend(others.iter().map(|(config, work)| Target { config, folder: work.folder() }));
+    simulate(&targets, &mine, &open, options.threads, progress).map_err(|error| error.keeping(kept))?;
+    drop(others);
     if options.shard.is_none() {
         return assemble(config, work, progress).map(Some);
     }
@@ -174,10 +182,34 @@ fn split_file(split: usize) -> String {
     format!("{}.h5", SPLITS[split])
 }
 
-/// Makes the trajectories `open` and writes a part for each.
+/// A configuration, and the folder of its parts.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    config: &'a Config,
+    folder: &'a Path,
+}
+
+/// The partial folders, shared with other shards, of those configurations whose datasets are not there.
+fn partial<'a>(
+    configs: &'a [Config],
+    store: &Store,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<(&'a Config, Work)>> {
+    let mut works = Vec::new();
+    for config in configs {
+        let stage = config.data_stage();
+        if store.find(&stage)?.is_none()
+            && let Begun::Work(work) = store.begin_shared(&stage, progress)?
+        {
+            works.push((config, work));
+        }
+    }
+    Ok(works)
+}
+
+/// Makes the trajectories `open` and writes a part of each for every target; they differ in what they record alone.
 fn simulate(
-    config: &Config,
-    folder: &Path,
+    targets: &[Target],
     mine: &[Item],
     open: &[Item],
     threads: usize,
@@ -186,6 +218,7 @@ fn simulate(
     if open.is_empty() {
         return Ok(());
     }
+    let config = targets[0].config;
     let snapshots = Snapshots::new(config)?;
     progress(&format!(
         "data: {} trajectories of {} steps at {}², {} already there",
@@ -199,8 +232,10 @@ fn simulate(
     let run = |job: usize, done: &AtomicUsize| {
         let item = open[job];
         let seeds = seeds(config, item.split).child(item.index);
-        let part = trajectory(config, snapshots, &seeds, done).map_err(|error| of_trajectory(item.name(), error))?;
-        part.write(&folder.join(item.file()))
+        let configs = targets.iter().map(|target| target.config);
+        let parts = in_precision!(targets[0].config.flow, T => trajectory::<T>(configs, snapshots, &seeds, done));
+        let parts = parts.map_err(|error| of_trajectory(item.name(), error))?;
+        targets.iter().zip(parts).try_for_each(|(target, part)| part.write(&target.folder.join(item.file())))
     };
     run_all(&task, &jobs, run, |_, ()| Ok(()), progress)
 }
@@ -212,19 +247,27 @@ fn simulate(
 /// [`Error::Config`] for impossible settings, [`Error::BlowUp`] with the trajectory that failed.
 pub fn stream(config: &Config, every: usize, index: usize) -> Result<Pairs> {
     let seeds = config.seeds().child("data").child("stream").child(index);
-    let part = trajectory(config, Snapshots::every(config, every)?, &seeds, &AtomicUsize::new(0));
-    let [w, h, _] = part.map_err(|error| of_trajectory(format!("stream/{index}"), error))?.fields;
+    let snapshots = Snapshots::every(config, every)?;
+    let (configs, counter) = (std::iter::once(config), AtomicUsize::new(0));
+    let parts = in_precision!(config.flow, T => trajectory::<T>(configs, snapshots, &seeds, &counter));
+    let [w, h, _] = parts.map_err(|error| of_trajectory(format!("stream/{index}"), error))?.swap_remove(0).fields;
     Ok(Pairs { trajectories: 1, per_trajectory: w.dim().0, w, h })
 }
 
-/// Simulates one trajectory.
-fn trajectory(config: &Config, snapshots: Snapshots, seeds: &SeedTree, counter: &AtomicUsize) -> Result<Part> {
-    let mut solver = Solver::new(&config.flow)?;
+/// Simulates one trajectory; what each of the configurations keeps of it. There is at least one, and all have the same flow.
+fn trajectory<'a, T: Real>(
+    mut configs: impl Iterator<Item = &'a Config> + Clone,
+    snapshots: Snapshots,
+    seeds: &SeedTree,
+    counter: &AtomicUsize,
+) -> Result<Vec<Part>> {
+    let recorder = |config: &Config| Ok((Recorder::new(config)?, Part::new(snapshots.count, config.data.n)));
+    let mut recorders = configs.clone().map(recorder).collect::<Result<Vec<_>>>()?;
+    let Some(config) = configs.next() else { return Ok(Vec::new()) };
+    let mut solver = Solver::<T>::with_scalar(&config.flow)?;
     solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
     let mut noise = config.flow.is_random().then(|| seeds.child("noise").stream());
-    let mut recorder = Recorder::new(config)?;
-    let mut part = Part::new(snapshots.count, config.data.n);
-    let advance = |solver: &mut Solver, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
+    let advance = |solver: &mut Solver<T>, noise: &mut Option<_>, mut steps: usize| -> Result<()> {
         while steps > 0 {
             stop::check()?;
             let now = steps.min(CHUNK);
@@ -239,14 +282,16 @@ fn trajectory(config: &Config, snapshots: Snapshots, seeds: &SeedTree, counter: 
         if k > 0 {
             advance(&mut solver, &mut noise, snapshots.stride)?;
         }
-        let pair = recorder.record(&mut solver, noise.as_mut())?;
-        if let Some(&value) = pair.closure.iter().find(|value| !value.is_finite()) {
-            let what = "missing term is not finite".into();
-            return Err(Error::BlowUp { what, step: solver.steps(), t: solver.time(), value });
+        for (recorder, part) in &mut recorders {
+            let pair = recorder.record(&mut solver, noise.as_mut())?;
+            if let Some(&value) = pair.closure.iter().find(|value| !value.is_finite()) {
+                let what = "missing term is not finite".into();
+                return Err(Error::BlowUp { what, step: solver.steps(), t: solver.time(), value });
+            }
+            part.set(k, &pair);
         }
-        part.set(k, &pair);
     }
-    Ok(part)
+    Ok(recorders.into_iter().map(|(_, part)| part).collect())
 }
 
 /// The seed-tree node of a split.

@@ -8,7 +8,7 @@ use crate::closure::{EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS, NO_CLOSURE};
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 35] = [
+const NAMES: [(&str, &str); 36] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
@@ -40,6 +40,7 @@ const NAMES: [(&str, &str); 35] = [
     ("dleith-clipped", "DLEITH, clipped"),
     ("gm2", "GM2"),
     ("gm4", "GM4"),
+    ("deconvolution", "deconvolution"),
     ("jhs", "JHS"),
     ("jhl", "JHL"),
     ("hyperviscosity", "hyperviscosity"),

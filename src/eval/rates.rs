@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use ndarray::Array2;
 
 use crate::closure::{AnyClosure, Closure, Learned};
-use crate::config::{FlowConfig, MissingTerm, ModelConfig};
+use crate::config::{FlowConfig, MissingTerm, ModelConfig, ResolvedModes};
 use crate::error::Result;
-use crate::flow::{Reduced, Solver, initial_vorticity};
+use crate::flow::{Reduced, Solver, in_precision, initial_vorticity};
 use crate::latent::networks;
 use crate::nets::{Checkpoint, LatentStats, Provenance, Stats};
 use crate::rng::SeedTree;
@@ -39,6 +39,7 @@ pub(crate) fn untrained(model: &ModelConfig, n: usize) -> Result<Learned> {
         latent: LatentStats::default(),
         networks,
         residual: model.has_residual().then(|| vec![1.0; latent_n * (latent_n / 2 + 1)]),
+        resolved: ResolvedModes::TwoThirds,
         provenance: Provenance::default(),
         model: model.clone(),
     };
@@ -59,10 +60,12 @@ pub(crate) fn smooth(flow: &FlowConfig, n: usize) -> Result<Field> {
 /// # Errors
 /// Impossible values of the flow.
 pub(crate) fn solver_step(flow: &FlowConfig) -> Result<f64> {
-    let mut solver = Solver::new(flow)?;
-    solver.set_vorticity(smooth(flow, flow.n)?.view())?;
     let mut rng = SeedTree::new(0).child("rates").child("noise").stream();
-    median(|| solver.step(Some(&mut rng)))
+    in_precision!(flow, T => {
+        let mut solver = Solver::<T>::with_scalar(flow)?;
+        solver.set_vorticity(smooth(flow, flow.n)?.view())?;
+        median(|| solver.step(Some(&mut rng)))
+    })
 }
 
 /// Seconds of a step of the reduced solver with a given term, on `n` points per side and one thread.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::state_dict::{Arrays, state_dict};
 use crate::config::{
-    LatentConfig, LatentTraining, Law, ModelConfig, NetworkConfig, Padding, Preset, SamplerConfig, TransportKind,
-    Variant,
+    LatentConfig, LatentTraining, Law, ModelConfig, NetworkConfig, Padding, Preset, ResolvedModes, SamplerConfig,
+    TransportKind, Variant,
 };
 use crate::error::{Error, Result, listed};
 use crate::nets::{Checkpoint, Conv, Fno, LatentStats, Network, Provenance, Role, Stats};
@@ -83,6 +83,7 @@ pub fn import(path: &Path, kind: Kind) -> Result<Checkpoint> {
         latent: LatentStats::default(),
         networks: filled,
         residual: None,
+        resolved: ResolvedModes::TwoThirds,
         provenance: Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             config_hash: format!("imported from {}", path.display()),

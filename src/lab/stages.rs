@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::files::CHECKPOINT;
 use crate::artifact::{Artifact, Begun};
-use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Projection, Subgrid};
-use crate::config::{ClosureKind, ClosureRef, MissingTerm, ModelConfig, ResolvedModes};
+use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
+use crate::config::{ClosureKind, ClosureRef, Config, ModelConfig};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::nets::Checkpoint;
@@ -33,7 +33,7 @@ impl Lab {
     }
 
     pub(super) fn data_artifact(&self) -> Result<Artifact> {
-        self.once(&self.config.data_stage(), || match self.generate(None)? {
+        self.once(&self.config.data_stage(), || match self.generate(None, &[])? {
             Some(artifact) => Ok(artifact),
             None => Err(Error::Process { what: "other shards of the data set are still at work".into() }),
         })
@@ -45,11 +45,19 @@ impl Lab {
     /// # Errors
     /// As [`Lab::data`].
     pub fn data_shard(&self, shard: Option<(usize, usize)>) -> Result<Option<DataSummary>> {
-        self.generate(shard)?.map(|artifact| self.summarise(&artifact)).transpose()
+        self.data_beside(shard, &[])
     }
 
-    fn generate(&self, shard: Option<(usize, usize)>) -> Result<Option<Artifact>> {
-        let options = data::Options { shard, ..data::Options::default() };
+    /// As [`Lab::data_shard`]; the trajectories that are simulated here are kept for the data sets of other configurations, too.
+    ///
+    /// # Errors
+    /// As [`Lab::data`]; configurations with other trajectories ([`Config::same_simulation`]).
+    pub fn data_beside(&self, shard: Option<(usize, usize)>, beside: &[Config]) -> Result<Option<DataSummary>> {
+        self.generate(shard, beside)?.map(|artifact| self.summarise(&artifact)).transpose()
+    }
+
+    fn generate(&self, shard: Option<(usize, usize)>, beside: &[Config]) -> Result<Option<Artifact>> {
+        let options = data::Options { shard, beside, ..data::Options::default() };
         data::generate(&self.config, &self.store, &options, &mut say)
     }
 
@@ -236,12 +244,7 @@ impl Lab {
             ClosureKind::Learned(model) => {
                 let path = self.train_artifact(model)?.path(CHECKPOINT);
                 let sampler = &self.config.model(model)?.sampler;
-                let mut law = Learned::load(&path, Some(sampler))?;
-                if let MissingTerm::Subgrid { resolved: ResolvedModes::All, .. } = self.config.data.term {
-                    // The reduced model has modes beyond the 2/3 rule, and drops those that it has not.
-                    law = law.projected(Projection { zero_mean: true, dealias: false })?;
-                }
-                AnyClosure::new(law).named(model)
+                AnyClosure::new(Learned::load(&path, Some(sampler))?).named(model)
             }
         };
         Ok(if closure.mean_only() { AnyClosure::new(Deterministic(law)) } else { law })

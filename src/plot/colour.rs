@@ -88,7 +88,7 @@ const ROLES: [(&str, Rgb, Dash); 63] = [
     ("enstrophy", VERMILION, &[7.0, 3.0]),
     ("mean: −D[u·∇ω]", BLUE, &[7.0, 3.0]),
     ("rest: H − mean", GREEN, SOLID),
-    ("exact law of the noise", VERMILION, &[2.0, 2.5]),
+    ("exact law of the rest", VERMILION, &[2.0, 2.5]),
     ("Euler–Maruyama", VERMILION, &[9.0, 2.5, 2.0, 2.5]),
     ("ancestral", PURPLE, SOLID),
     ("Heun (two evaluations a step)", BLUE, &[7.0, 3.0]),

@@ -18,7 +18,7 @@ use crate::closure::{AnyClosure, Closure};
 use crate::config::{ClosureRef, Config, FlowConfig, MissingTerm, RolloutConfig, hash, whole_steps};
 use crate::data::{Recorder, aliasing, start_field, start_pair};
 use crate::error::{Error, Result};
-use crate::flow::{Reduced, Solver, initial_vorticity};
+use crate::flow::{Reduced, Solver, in_precision, initial_vorticity};
 use crate::pool::{Task, cores, run_all, with_spinning_pool};
 use crate::rng::SeedTree;
 use crate::spectral::{Field, check_square};
@@ -78,21 +78,23 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         }
     };
     let run = |r: usize, done: &AtomicUsize| {
-        let mut solver = Solver::new(&config.flow)?;
-        solver.set_vorticity(full.view())?;
-        solver.set_time(config.rollout.start);
         let mut rng = seeds.child(r).stream();
         let (thread, mut recorder) = (Instant::now(), recorder.clone());
         let mut member = Member::empty(&timeline, [config.data.n; 2]);
         member.keep(0, start.view());
-        for step in 1..=timeline.steps() {
-            stop::check()?;
-            solver.step(Some(&mut rng))?;
-            done.fetch_add(1, Ordering::Relaxed);
-            if step % timeline.stride() == 0 {
-                member.keep(step / timeline.stride(), recorder.coarsen(solver.vorticity().view())?.view());
+        in_precision!(config.flow, T => {
+            let mut solver = Solver::<T>::with_scalar(&config.flow)?;
+            solver.set_vorticity(full.view())?;
+            solver.set_time(config.rollout.start);
+            for step in 1..=timeline.steps() {
+                stop::check()?;
+                solver.step(Some(&mut rng))?;
+                done.fetch_add(1, Ordering::Relaxed);
+                if step % timeline.stride() == 0 {
+                    member.keep(step / timeline.stride(), recorder.coarsen(solver.vorticity().view())?.view());
+                }
             }
-        }
+        });
         member.steps = timeline.steps();
         member.thread_s = thread.elapsed().as_secs_f64();
         Ok(member)
@@ -433,17 +435,19 @@ fn start_state(config: &Config, work: &Work, seeds: &SeedTree, progress: &mut dy
     }
     let steps = whole_steps("rollout.start", config.rollout.start, config.flow.dt)?;
     let run = |_: usize, done: &AtomicUsize| {
-        let mut solver = Solver::new(&config.flow)?;
-        solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
-        let mut rng = seeds.child("to-start").stream();
-        for step in 0..steps {
-            solver.step(Some(&mut rng))?;
-            if step % CHUNK == 0 {
-                stop::check()?;
-                done.fetch_add(CHUNK.min(steps - step), Ordering::Relaxed);
+        in_precision!(config.flow, T => {
+            let mut solver = Solver::<T>::with_scalar(&config.flow)?;
+            solver.set_vorticity(initial_vorticity(&config.flow, &seeds.child("initial"))?.view())?;
+            let mut rng = seeds.child("to-start").stream();
+            for step in 0..steps {
+                solver.step(Some(&mut rng))?;
+                if step % CHUNK == 0 {
+                    stop::check()?;
+                    done.fetch_add(CHUNK.min(steps - step), Ordering::Relaxed);
+                }
             }
-        }
-        Ok(solver.vorticity())
+            Ok(solver.vorticity())
+        })
     };
     let task = Task { what: "true flow up to the start state", unit: "trajectories", steps, threads: 1 };
     let mut w = Array2::zeros((0, 0));

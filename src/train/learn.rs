@@ -15,7 +15,7 @@ use super::score::Score;
 use super::setup::Setup;
 use super::state::State;
 use super::terms::LossTerms;
-use crate::config::{self, Law, ModelConfig, Precision, TrainConfig};
+use crate::config::{self, Law, ModelConfig, Precision, ResolvedModes, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::latent::{Whitening, autoencoder, mode_std, networks};
@@ -39,6 +39,8 @@ pub struct TrainingJob<'a> {
     pub stats: Stats,
     /// Streams of initial weights, batches and noise.
     pub seeds: SeedTree,
+    /// The modes that the missing term has ([`Checkpoint::resolved`]).
+    pub resolved: ResolvedModes,
     /// Threads on a CPU.
     pub workers: &'a Workers,
     /// `cpu` or `cuda`.
@@ -366,6 +368,7 @@ impl TrainingJob<'_> {
             latent: LatentStats::default(),
             networks: BTreeMap::new(),
             residual: None,
+            resolved: self.resolved,
             provenance: Provenance::default(),
         }
     }

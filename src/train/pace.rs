@@ -8,7 +8,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::engine::Run;
 use super::learn::TrainingJob;
 use super::parallel::Workers;
-use crate::config::{ModelConfig, TrainConfig};
+use crate::config::{ModelConfig, ResolvedModes, TrainConfig};
 use crate::data::{Pairs, Stats};
 use crate::error::{Error, Result};
 use crate::rng::SeedTree;
@@ -49,6 +49,7 @@ pub(crate) fn time_steps(
         validation: &validation,
         stats: Stats { w_rms: 1.0, h_rms: 1.0, known_rms: 1.0 },
         seeds: SeedTree::new(0).child("bench"),
+        resolved: ResolvedModes::TwoThirds,
         workers: &workers,
         device: "cpu",
         stream: None,

@@ -119,6 +119,7 @@ impl Bench<'_, '_> {
             validation: &validation,
             stats: self.data.stats,
             seeds: seeds.clone(),
+            resolved: self.config.data.term.resolved(),
             workers: &self.workers,
             device: self.controls.device,
             stream: simulated.then_some(Stream { trajectories: self.config.data.train, simulate: &simulate }),

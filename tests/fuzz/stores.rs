@@ -81,7 +81,7 @@ pub fn manifest(root: &Path, indices: impl Iterator<Item = usize>, mut begin: im
 pub fn partial(root: &Path, indices: impl Iterator<Item = usize>, mut begin: impl FnMut(usize)) {
     let (good, at) = (root.join("good"), root.join("at"));
     let config = tiny();
-    let all = Options { shard: None, threads: 1 };
+    let all = Options { shard: None, threads: 1, beside: &[] };
     let data = |folder: &Path| {
         let set = Dataset::open(folder).unwrap();
         [set.train, set.validation, set.test].map(|split| split.load().unwrap())
@@ -111,7 +111,7 @@ pub fn partial(root: &Path, indices: impl Iterator<Item = usize>, mut begin: imp
     }));
     assert!(killed.is_err());
     // One trajectory more, as a part.
-    let (part, shard) = (root.join("part"), Options { shard: Some((4, 4)), threads: 1 });
+    let (part, shard) = (root.join("part"), Options { shard: Some((4, 4)), threads: 1, beside: &[] });
     assert!(generate(&config, &Store::open(&part).unwrap(), &shard, &mut |_| ()).unwrap().is_none());
     let part = part.join(begun.file_name().unwrap()).join("part-test-00000");
     std::fs::copy(part, begun.join("part-test-00000")).unwrap();

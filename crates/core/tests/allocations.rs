@@ -93,6 +93,7 @@ fn checkpoint(latent: &LatentConfig) -> Checkpoint {
         stats: Stats { w_rms: 1.0, h_rms: 0.25, known_rms: 0.1 },
         latent: LatentStats::default(),
         residual: None,
+        resolved: ResolvedModes::TwoThirds,
         provenance: Provenance::default(),
     }
 }

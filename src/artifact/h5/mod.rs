@@ -50,10 +50,33 @@ pub fn create<T>(path: &Path, fill: impl FnOnce(&hdf5::File) -> Result<T>) -> Re
     let out = fill(&file)?;
     // Closing would write the rest, too, but a failure there can no longer be told from success by every driver.
     file.flush().map_err(wrong)?;
+    unlock(&file);
     file.close().map_err(wrong)?;
     persist(part, path)?;
     Ok(out)
 }
+
+/// Gives the library's lock of a file up. A child process that somebody starts meanwhile inherits the open file, and would hold the
+/// lock for as long as it lives; a lock that is given up is gone for all who share it.
+#[cfg(unix)]
+fn unlock(file: &hdf5::File) {
+    hdf5::sync::sync(|| {
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: under the library's lock; the driver of files, the only one in use here, hands out a pointer to its descriptor, which
+        // lives as long as the file is open.
+        unsafe {
+            if hdf5_sys::h5f::H5Fget_vfd_handle(file.id(), hdf5_sys::h5p::H5P_DEFAULT, &mut handle) >= 0
+                && !handle.is_null()
+            {
+                // Where it fails there is no lock.
+                libc::flock(*handle.cast::<libc::c_int>(), libc::LOCK_UN);
+            }
+        }
+    });
+}
+
+#[cfg(not(unix))]
+fn unlock(_file: &hdf5::File) {}
 
 /// Refuses a name that the library cannot pass on.
 ///

@@ -61,7 +61,8 @@ fn amplitude(model: SubgridModel) -> Option<Amplitude> {
         | SubgridModel::Dleith
         | SubgridModel::DleithClipped
         | SubgridModel::Gm2
-        | SubgridModel::Gm4 => None,
+        | SubgridModel::Gm4
+        | SubgridModel::Deconvolution => None,
     }
 }
 

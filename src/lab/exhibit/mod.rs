@@ -82,7 +82,7 @@ exhibits! {
     DataSpectra => truth::data_spectra, [chart("data-spectra"), table("data-spectra")], &[];
     /// Enstrophy budget of a developed flow ([`crate::eval::EnstrophyBudget`]).
     Budget => truth::budget, [table("budget")], &[];
-    /// Spectrum of H split into its conditional mean and the rest, beside the exact law of the noise.
+    /// Spectrum of H split into its conditional mean and the rest, beside the exact law of the rest.
     MissingTerm => truth::missing_term, [chart("missing-term"), table("missing-term")], &[Need::ExactLaw];
     /// What the data are, against what theory and the published data say.
     Truth => truth::truth, [table("truth")], &[Need::ExactLaw];

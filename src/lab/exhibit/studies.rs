@@ -5,10 +5,10 @@ use polars::prelude::Column;
 use super::{Made, Need, calibration};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
-use crate::config::{Config, Hold, RolloutConfig};
+use crate::config::{Config, Hold, MissingTerm, RolloutConfig};
 use crate::error::Result;
 use crate::eval::metric::ERROR_OF_MEAN;
-use crate::eval::{self, Findings, Offline, Results, Study, names};
+use crate::eval::{self, Findings, LongRun, Offline, Results, Study, names};
 use crate::lab::Lab;
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::variations::{frontier_settings, frontier_variations, hold_settings, hold_variations};
@@ -96,15 +96,25 @@ pub(super) fn findings(lab: &Lab) -> Result<(Findings, Vec<Artifact>)> {
     let offline = Offline::read(&named(offline, OFFLINE, &artifact)?)?;
     let (cost, timed) = lab.cost_scores()?;
     parents.extend([artifact, timed]);
+    let long_run = match lab.config.data.term {
+        MissingTerm::Subgrid { .. } => {
+            let (tables, artifact) = lab.long_run_tables()?;
+            let table = named(tables, LongRun::NAME, &artifact)?;
+            parents.push(artifact);
+            Some(table)
+        }
+        MissingTerm::Physics => None,
+    };
     let calibration = Need::Starts.missing(&lab.config).is_none().then(|| calibration::measured(lab)).transpose()?;
-    let calibration = calibration.map(|(calibration, states)| {
-        // The first state's may be those of the closed loop.
-        let more: Vec<Artifact> = states.into_iter().filter(|state| !parents.contains(state)).collect();
-        parents.extend(more);
-        calibration
-    });
-    let preset = &lab.config.preset;
-    let calibration = calibration.as_ref();
-    let results = Results { preset, closed_loop: &scores, calibration, offline: &offline, cost: &cost };
+    let (calibration, states) = calibration.unzip();
+    // The first state's may be those of the closed loop.
+    for more in states.into_iter().flatten() {
+        if !parents.contains(&more) {
+            parents.push(more);
+        }
+    }
+    let (preset, calibration, long_run) = (&lab.config.preset, calibration.as_ref(), long_run.as_ref());
+    let (closed_loop, offline, cost) = (&scores, &offline, &cost);
+    let results = Results { preset, closed_loop, calibration, offline, cost, long_run };
     Ok((eval::findings(&results)?, parents))
 }

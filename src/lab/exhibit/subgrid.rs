@@ -46,12 +46,7 @@ impl Lab {
                 runs.push((closure.to_string(), eval::run_from(config, &test, &law, &config.seeds())?));
             }
             let truth = eval::statistics_of_test_set(config, &test)?;
-            let most = match config.data.term {
-                crate::config::MissingTerm::Subgrid { resolved, .. } => {
-                    Grid::new(config.data.n, config.flow.length)?.resolved(resolved)
-                }
-                crate::config::MissingTerm::Physics => config.data.n / 3,
-            };
+            let most = Grid::new(config.data.n, config.flow.length)?.resolved(config.data.term.resolved());
             let true_seconds = rates::solver_step(&config.flow)? / config.flow.dt;
             let table = eval::long_run(&truth, &runs, most, NONE, true_seconds).table()?;
             let [spectra, values] = RunStatistics::tables(&truth, &runs)?;

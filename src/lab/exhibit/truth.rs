@@ -118,9 +118,9 @@ pub(super) fn missing_term(lab: &Lab) -> Result<Made> {
         curve("mean: −D[u·∇ω]", &split.mean, n, FLOOR),
         curve("rest: H − mean", &split.rest, n, FLOOR),
         // The noise reaches beyond the mask, so its law is shown whole.
-        curve("exact law of the noise", &split.exact, 3 * n, FLOOR),
+        curve("exact law of the rest", &split.exact, 3 * n, FLOOR),
     ];
-    let caption = "Spectrum of the missing term: conditional mean, what is left, and the exact law of the noise.";
+    let caption = "Spectrum of the missing term: conditional mean, what is left, and the exact law of the rest.";
     let figure = plot::spectra("missing-term", "½|H|² per shell  (1/time⁴)", curves)?;
     let spectra = [("mean of H", &split.mean), ("rest of H", &split.rest), ("exact", &split.exact)];
     Ok(Made::figure(figure, caption, [artifact]).beside(by_shell("missing-term", caption, &spectra)?))

@@ -58,7 +58,7 @@ impl DeviceLaw {
             );
             return Err(Error::config("device", what));
         }
-        let recipe = Recipe::new(model);
+        let recipe = Recipe::of(checkpoint);
         let (desc, flat) = checkpoint.fno(Role::Score)?;
         let load =
             |network: &Network, flat: &[f32]| Weights::new(network, flat, device).with_precision(precision).prepared();

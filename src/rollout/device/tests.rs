@@ -10,7 +10,9 @@ use super::law::DeviceLaw;
 use super::*;
 use crate::artifact::{Artifact, Store};
 use crate::closure::{AnyClosure, Closure, Learned};
-use crate::config::{Config, Hold, LatentConfig, ModelConfig, Padding, Precision, Preset, SamplerKind, Variant};
+use crate::config::{
+    Config, Hold, LatentConfig, ModelConfig, Padding, Precision, Preset, ResolvedModes, SamplerKind, Variant,
+};
 use crate::flow::initial_vorticity;
 use crate::latent::networks;
 use crate::nets::{LatentStats, Provenance, Stats};
@@ -51,6 +53,7 @@ fn checkpoint((variant, transport): (Variant, &str), latent: LatentConfig) -> Ch
         latent: LatentStats { w_mean: 0.1, w_std: 1.2, h_mean: -0.2, h_std: 0.7 },
         networks,
         residual: None,
+        resolved: ResolvedModes::TwoThirds,
         provenance: Provenance::default(),
     }
 }

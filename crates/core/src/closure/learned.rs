@@ -138,7 +138,7 @@ impl Learned {
     /// A checkpoint without the networks that its law needs, or of other sizes; an impossible sampling schedule.
     pub fn new(checkpoint: &Checkpoint, sampler: &SamplerConfig) -> Result<Self> {
         let model = &checkpoint.model;
-        let Recipe { transport, projection, .. } = Recipe::new(model);
+        let Recipe { transport, projection, .. } = Recipe::of(checkpoint);
         let space = Space::of(checkpoint)?;
         let n = space.latent_n();
         let points = n * n;

@@ -98,6 +98,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("rollout", "start_state", json!(config.rollout.start_state));
     say("flow", "forcing_pattern", json!(config.flow.forcing_pattern));
     say("flow", "beta", json!(config.flow.beta));
+    say("flow", "precision", json!(config.flow.precision));
     say("flow.initial", "amplitude", json!(config.flow.initial.amplitude));
     say("flow.initial", "modes", json!(config.flow.initial.modes));
     if let MissingTerm::Subgrid { resolved, .. } = config.data.term {

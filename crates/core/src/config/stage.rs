@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ClosureKind, ClosureRef, Config, Law, ModelConfig, Precision, hash};
+use super::{ClosureKind, ClosureRef, Config, DataConfig, Law, ModelConfig, Precision, hash};
 use crate::error::{Error, Result};
 
 /// The kinds of computation, by whose names folders, manifests and tables call them.
@@ -137,6 +137,32 @@ impl Config {
             settings["data"]["source"] = source.settings();
         }
         Stage::new(StageKind::Data, settings)
+    }
+
+    /// Whether the trajectories of both configurations are the same, so that one simulation makes both datasets: they may differ in what is kept
+    /// of a snapshot (`data.n`, `data.term`, `data.coarsening`). Of a flow without randomness, whose snapshots leave it as it is.
+    ///
+    /// # Errors
+    /// They are not, with the setting that differs.
+    pub fn same_simulation(&self, other: &Self) -> Result<()> {
+        let of = |config: &Self| {
+            let DataConfig { n, term, coarsening, .. } = self.data.clone();
+            let data = DataConfig { n, term, coarsening, ..config.data.clone() };
+            [json!(config.seed), json!(config.flow), json!(data)]
+        };
+        let differs = of(self).into_iter().zip(of(other)).position(|(one, other)| one != other);
+        let simulated = self.data.source.is_none() && !self.flow.is_random();
+        match differs.map(|which| ["seed", "flow", "data"][which]) {
+            None if simulated => Ok(()),
+            None => Err(Error::config(
+                "flow",
+                "random, or read from files; datasets are simulated together for steady flows",
+            )),
+            Some(which) => {
+                let what = "not that of the other configuration; one simulation makes datasets that differ in `data.n`, `data.term` and `data.coarsening`";
+                Err(Error::config(which, what))
+            }
+        }
     }
 
     /// The autoencoder pair of a two-phase model; `None` for models without.

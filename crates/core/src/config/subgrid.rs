@@ -32,6 +32,8 @@ pub enum SubgridModel {
     Gm2,
     /// The gradient model of fourth order.
     Gm4,
+    /// Approximate deconvolution: the term of the field whose filtered modes these are, as far as the grid holds it.
+    Deconvolution,
     /// Jansen and Held's backscatter with Smagorinsky's scaling of its biharmonic viscosity.
     Jhs,
     /// Jansen and Held's backscatter with Leith's.
@@ -42,7 +44,7 @@ pub enum SubgridModel {
 
 impl SubgridModel {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Smagorinsky,
         Self::SmagorinskyMean,
         Self::DynamicSmagorinsky,
@@ -54,6 +56,7 @@ impl SubgridModel {
         Self::DleithClipped,
         Self::Gm2,
         Self::Gm4,
+        Self::Deconvolution,
         Self::Jhs,
         Self::Jhl,
         Self::Hyperviscosity,
@@ -73,6 +76,7 @@ impl SubgridModel {
             Self::DleithClipped => "dleith-clipped",
             Self::Gm2 => "gm2",
             Self::Gm4 => "gm4",
+            Self::Deconvolution => "deconvolution",
             Self::Jhs => "jhs",
             Self::Jhl => "jhl",
             Self::Hyperviscosity => "hyperviscosity",
@@ -102,7 +106,8 @@ impl SubgridModel {
             | Self::Dleith
             | Self::DleithClipped
             | Self::Gm2
-            | Self::Gm4 => &[],
+            | Self::Gm4
+            | Self::Deconvolution => &[],
         }
     }
 }

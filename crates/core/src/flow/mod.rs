@@ -105,7 +105,26 @@ pub use batch::of_trajectory;
 pub use batch::{Trajectory, run_batch, run_numbered};
 pub use core::Real;
 pub use hidden::{Cells, Hidden, Patterns};
+/// An expression for the numbers of `$flow.precision`, which are the type `$float` in it.
+#[macro_export]
+macro_rules! in_precision {
+    ($flow:expr, $float:ident => $body:expr) => {
+        match $flow.precision {
+            $crate::config::FloatKind::F64 => {
+                type $float = f64;
+                $body
+            }
+            $crate::config::FloatKind::F32 => {
+                type $float = f32;
+                $body
+            }
+        }
+    };
+}
+
+pub use crate::in_precision;
 pub use noise::QWiener;
+pub(crate) use noise::unit_variance;
 pub use reduced::{Advection, Reduced, initial_vorticity};
 pub use reduced::{Linear, linear};
 pub use solver::{Snapshot, Solver, SolverState};

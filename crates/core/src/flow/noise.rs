@@ -14,7 +14,7 @@ use crate::spectral::{Fft2, Grid, Spectrum};
 const WEIGHTLESS: f64 = 1e-16;
 
 /// κσ²/(L²Δt): the variance that a mode of weight q_n = 1 contributes to one draw.
-fn unit_variance(config: &FlowConfig) -> f64 {
+pub(crate) fn unit_variance(config: &FlowConfig) -> f64 {
     config.noise.kappa * config.noise.sigma.powi(2) / (config.length.powi(2) * config.dt)
 }
 

@@ -78,7 +78,8 @@ impl<T: Real> Solver<T> {
     ///
     /// f32 takes 0.5 to 0.7 of the time of f64. After 100 steps at 64² the two differ by less than 1e-5 of rms ω
     /// (`tests/flow.rs`); over turnover times the flow itself amplifies that difference as it does any other, so single
-    /// precision is for statistics, double precision for comparisons point by point. Data and references are made in f64.
+    /// precision is for statistics, double precision for comparisons point by point. Data and references are made in
+    /// what `flow.precision` says ([`in_precision`](crate::flow::in_precision)), f64 by default.
     ///
     /// # Errors
     /// [`Error::Config`] for impossible values.

@@ -131,78 +131,50 @@ vectorised! {
     }
 }
 
-vectorised! {
-    /// Rows of `ab` hold a and b: product ← (a + bias_a) ⊙ (b + bias_b); h ← h + bias_h.
-    pub(crate) fn gate(ab: &[f32], bias_ab: &[f32], bias_h: &[f32], product: &mut [f32], h: &mut [f32]) {
-        let c = bias_h.len();
-        known!(c, {
-            let ((bias_a, bias_b), bias_h) = (bias_ab[..2 * c].split_at(c), &bias_h[..c]);
-            for ((ab, product), h) in ab.chunks_exact(2 * c).zip(product.chunks_exact_mut(c)).zip(h.chunks_exact_mut(c)) {
-                let (a, b) = ab.split_at(c);
-                for k in 0..c {
-                    product[k] = (a[k] + bias_a[k]) * (b[k] + bias_b[k]);
-                    h[k] += bias_h[k];
-                }
+/// A gate (a + bias_a) ⊙ f(b + bias_b), forwards and backwards; f and, of its value, its slope.
+macro_rules! gates {
+    ($forward:ident, $back:ident, $of:literal, $f:expr, $slope:expr) => {
+        vectorised! {
+            #[doc = concat!("Rows of `ab` hold a and b: product ← ", $of, "; h ← h + bias_h.")]
+            pub(crate) fn $forward(ab: &[f32], bias_ab: &[f32], bias_h: &[f32], product: &mut [f32], h: &mut [f32]) {
+                let c = bias_h.len();
+                known!(c, {
+                    let ((bias_a, bias_b), bias_h) = (bias_ab[..2 * c].split_at(c), &bias_h[..c]);
+                    let rows = ab.chunks_exact(2 * c).zip(product.chunks_exact_mut(c)).zip(h.chunks_exact_mut(c));
+                    for ((ab, product), h) in rows {
+                        let (a, b) = ab.split_at(c);
+                        for k in 0..c {
+                            product[k] = (a[k] + bias_a[k]) * $f(b[k] + bias_b[k]);
+                            h[k] += bias_h[k];
+                        }
+                    }
+                });
             }
-        });
-    }
+        }
+
+        vectorised! {
+            #[doc = concat!("Backwards: with d the gradient of p = ", $of, ", the rows (a, b) become their gradients and d becomes p.")]
+            pub(crate) fn $back(ab: &mut [f32], bias_ab: &[f32], d: &mut [f32]) {
+                let c = bias_ab.len() / 2;
+                known!(c, {
+                    let (bias_a, bias_b) = bias_ab[..2 * c].split_at(c);
+                    for (ab, d) in ab.chunks_exact_mut(2 * c).zip(d.chunks_exact_mut(c)) {
+                        let (a, b) = ab.split_at_mut(c);
+                        for k in 0..c {
+                            let (left, right) = (a[k] + bias_a[k], $f(b[k] + bias_b[k]));
+                            a[k] = d[k] * right;
+                            b[k] = d[k] * left * $slope(right);
+                            d[k] = left * right;
+                        }
+                    }
+                });
+            }
+        }
+    };
 }
 
-vectorised! {
-    /// Backwards through [`gate`]: with d the gradient of p = (a + bias_a) ⊙ (b + bias_b), the rows (a, b) become
-    /// their gradients and d becomes p.
-    pub(crate) fn gate_back(ab: &mut [f32], bias_ab: &[f32], d: &mut [f32]) {
-        let c = bias_ab.len() / 2;
-        known!(c, {
-            let (bias_a, bias_b) = bias_ab[..2 * c].split_at(c);
-            for (ab, d) in ab.chunks_exact_mut(2 * c).zip(d.chunks_exact_mut(c)) {
-                let (a, b) = ab.split_at_mut(c);
-                for k in 0..c {
-                    let (left, right) = (a[k] + bias_a[k], b[k] + bias_b[k]);
-                    a[k] = d[k] * right;
-                    b[k] = d[k] * left;
-                    d[k] = left * right;
-                }
-            }
-        });
-    }
-}
-
-vectorised! {
-    /// [`gate`] with (a + bias_a) ⊙ tanh(b + bias_b).
-    pub(crate) fn saturating_gate(ab: &[f32], bias_ab: &[f32], bias_h: &[f32], product: &mut [f32], h: &mut [f32]) {
-        let c = bias_h.len();
-        known!(c, {
-            let ((bias_a, bias_b), bias_h) = (bias_ab[..2 * c].split_at(c), &bias_h[..c]);
-            for ((ab, product), h) in ab.chunks_exact(2 * c).zip(product.chunks_exact_mut(c)).zip(h.chunks_exact_mut(c)) {
-                let (a, b) = ab.split_at(c);
-                for k in 0..c {
-                    product[k] = (a[k] + bias_a[k]) * tanh(b[k] + bias_b[k]);
-                    h[k] += bias_h[k];
-                }
-            }
-        });
-    }
-}
-
-vectorised! {
-    /// Backwards through [`saturating_gate`], as [`gate_back`].
-    pub(crate) fn saturating_gate_back(ab: &mut [f32], bias_ab: &[f32], d: &mut [f32]) {
-        let c = bias_ab.len() / 2;
-        known!(c, {
-            let (bias_a, bias_b) = bias_ab[..2 * c].split_at(c);
-            for (ab, d) in ab.chunks_exact_mut(2 * c).zip(d.chunks_exact_mut(c)) {
-                let (a, b) = ab.split_at_mut(c);
-                for k in 0..c {
-                    let (left, right) = (a[k] + bias_a[k], tanh(b[k] + bias_b[k]));
-                    a[k] = d[k] * right;
-                    b[k] = d[k] * left * (1.0 - right * right);
-                    d[k] = left * right;
-                }
-            }
-        });
-    }
-}
+gates!(gate, gate_back, "(a + bias_a) ⊙ (b + bias_b)", |b: f32| b, |_: f32| 1.0);
+gates!(saturating_gate, saturating_gate_back, "(a + bias_a) ⊙ tanh(b + bias_b)", tanh, |tanh: f32| 1.0 - tanh * tanh);
 
 vectorised! {
     /// out ← h · weight + bias: one value per point and field, weights (field, channel), one bias per field. Eight partial sums, so

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::exchange::{self, Tensors};
 use super::{Conv, Fno, Network, Role};
-use crate::config::ModelConfig;
 use crate::config::limits::{GRID, within};
+use crate::config::{ModelConfig, ResolvedModes};
 use crate::error::{Error, Result, shown};
 use crate::file::{hex, lfs_pointer, parts, write_atomically};
 
@@ -92,6 +92,8 @@ pub struct Checkpoint {
     /// For laws with a residual and laws of one: standard deviation of the residual mode by mode on the half spectrum (n, n/2 + 1) of the latent
     /// grid, √E|r̂|²/n in normalised units, so that white noise of unit variance times it has the residual's spectrum.
     pub residual: Option<Vec<f32>>,
+    /// The modes of its grid that the model has whose term is learned: draws keep no others.
+    pub resolved: ResolvedModes,
     /// Where the weights come from.
     pub provenance: Provenance,
 }
@@ -105,6 +107,8 @@ struct Header {
     latent: LatentStats,
     networks: BTreeMap<Role, Network>,
     residual: Option<usize>,
+    #[serde(default, skip_serializing_if = "ResolvedModes::is_default")]
+    resolved: ResolvedModes,
     provenance: Provenance,
     /// The bits of [`Header::numbers`]: decimal numbers need not come back to the last digit.
     bits: Vec<u64>,
@@ -222,6 +226,7 @@ impl Checkpoint {
             latent: self.latent,
             networks: self.networks.iter().map(|(role, (network, _))| (*role, network.clone())).collect(),
             residual: self.residual.as_ref().map(Vec::len),
+            resolved: self.resolved,
             provenance: self.provenance.clone(),
             bits: Vec::new(),
         };
@@ -259,7 +264,7 @@ impl Checkpoint {
         let bits = std::mem::take(&mut header.bits);
         header.numbers().into_iter().zip(bits).for_each(|(number, bits)| *number = f64::from_bits(bits));
         check_sizes(&header).map_err(|error| error.to_string())?;
-        let Header { model, n, stats, latent, networks: described, residual, provenance, .. } = header;
+        let Header { model, n, stats, latent, networks: described, residual, resolved, provenance, .. } = header;
         let mut networks = BTreeMap::new();
         for (role, network) in described {
             let mut weights = Vec::new();
@@ -270,7 +275,7 @@ impl Checkpoint {
         }
         let side = model.latent.n(n);
         let residual = residual.map(|_| read(RESIDUAL, &[side, side / 2 + 1])).transpose()?;
-        let checkpoint = Self { model, n, stats, latent, networks, residual, provenance };
+        let checkpoint = Self { model, n, stats, latent, networks, residual, resolved, provenance };
         checkpoint.check().map_err(|error| error.to_string())?;
         Ok(checkpoint)
     }

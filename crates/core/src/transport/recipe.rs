@@ -1,9 +1,9 @@
 //! What the configuration of a model stands for.
 
 use super::Transport;
-use crate::config::{Law, ModelConfig, Variant};
+use crate::config::{Law, ModelConfig, ResolvedModes, Variant};
 use crate::error::Result;
-use crate::nets::Stats;
+use crate::nets::{Checkpoint, Stats};
 
 /// What is enforced on a drawn H in physical space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,13 @@ impl Recipe {
                 _ => Projection::FULL,
             },
         }
+    }
+
+    /// The recipe of a trained model, whose draws keep the modes that its missing term has.
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        let mut recipe = Self::new(&checkpoint.model);
+        recipe.projection.dealias &= checkpoint.resolved == ResolvedModes::TwoThirds;
+        recipe
     }
 
     /// What ω and H are divided by before anything else sees them.

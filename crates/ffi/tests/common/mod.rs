@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::path::Path;
 
-use lacuna_core::config::{Config, Law, Preset};
+use lacuna_core::config::{Config, Law, Preset, ResolvedModes};
 use lacuna_core::nets::{Checkpoint, Fno, LatentStats, Network, Provenance, Role, Stats};
 use lacuna_core::rng::SeedTree;
 
@@ -28,6 +28,7 @@ pub fn checkpoint(folder: &Path) -> CString {
         stats: Stats { w_rms: 1.0, h_rms: 0.25, known_rms: 0.1 },
         latent: LatentStats::default(),
         residual: None,
+        resolved: ResolvedModes::TwoThirds,
         provenance: Provenance::default(),
     };
     let path = folder.join("checkpoint.lacuna");

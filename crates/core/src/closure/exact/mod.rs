@@ -14,7 +14,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::{Closure, EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS};
 use crate::config::FlowConfig;
 use crate::error::{Error, Result};
-use crate::flow::{Advection, Hidden, Patterns, QWiener};
+use crate::flow::{Advection, Hidden, Patterns, QWiener, unit_variance};
 use crate::rng::Stream;
 use crate::spectral::{Fft2, Grid, Spectrum};
 
@@ -246,9 +246,8 @@ impl ExactLaw {
 
 /// E|ĥ_n|² = κσ² q_n N⁴/(L²Δt) of the noise of `config` on `grid`, by (n_x, n_y).
 fn noise_variance(config: &FlowConfig, grid: &Grid) -> impl Fn(i64, usize) -> f64 + Clone {
-    let noise = &config.noise;
-    let unit = noise.kappa * noise.sigma.powi(2) / (config.length.powi(2) * config.dt) * (grid.n as f64).powi(4);
-    let (alpha, wave) = (noise.alpha, std::f64::consts::TAU / config.length);
+    let unit = unit_variance(config) * (grid.n as f64).powi(4);
+    let (alpha, wave) = (config.noise.alpha, std::f64::consts::TAU / config.length);
     move |x, y| unit * (-alpha * wave * wave * (x * x + (y * y) as i64) as f64).exp()
 }
 

@@ -15,7 +15,7 @@ use super::Closure;
 use crate::config::{Config, FilterConfig, MissingTerm, ResolvedModes, SubgridModel};
 use crate::error::Result;
 use crate::rng::Stream;
-use crate::spectral::Field;
+use crate::spectral::{Field, Filter};
 
 /// Which subgrid model, with its coefficients.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ enum Model {
     Germano,
     Dynamic { scaling: Scaling, positive: Positive },
     Gradient { products: Products, order: u32 },
+    Deconvolution(Products),
     Backscatter { leith: bool, constants: [f64; 2] },
     Hyperviscosity { coefficient: f64, order: u32 },
 }
@@ -62,6 +63,14 @@ enum Model {
 ///   Π₄ = Π₂ + Δ_f⁴/288 [(2u_xy + v_xx)ω_xxy + u_xx(ω_xxx − 2ω_xyy) − u_xy ω_yyy + u_yy ω_xyy]
 ///   ```
 ///
+/// - `deconvolution`: −Π of the field whose filtered modes are ω̄, as far as the grid holds it (approximate deconvolution, Stolz & Adams 1999,
+///   doi:10.1063/1.869867; the filter has an inverse on these modes, of which the gradient models are the Taylor series), with ω* = G⁻¹ω̄
+///
+///   ```text
+///   Π* = bar(u*·∇ω*) − ū·∇ω̄
+///   ```
+///
+///   What is left of Π comes from the modes that the grid lost; of a sharp cut-off it is all, and Π* is zero;
 /// - `jhs`, `jhl`: H = −ν₄∇⁴ω − ν_B∇²ω, a biharmonic viscosity ν₄ = (C Δ)⁴⟨|S|²⟩^½ or (C Δ)⁵⟨|∇ω|²⟩^½ and a negative one that gives
 ///   back the share C_B of the energy, ν_B = C_B ν₄⟨|∇ω|²⟩/⟨ω²⟩ (Jansen & Held 2014, doi:10.1016/j.ocemod.2014.06.002);
 /// - `hyperviscosity`: H = −ν(−∇²)^p ω.
@@ -85,7 +94,7 @@ pub struct Subgrid {
 impl Subgrid {
     fn new(model: Model, work: Work) -> Self {
         let more = match model {
-            Model::Germano | Model::Dynamic { .. } | Model::Gradient { .. } => {
+            Model::Germano | Model::Dynamic { .. } | Model::Gradient { .. } | Model::Deconvolution(_) => {
                 Some(Box::new(std::array::from_fn(|_| work.field())))
             }
             _ => None,
@@ -152,6 +161,9 @@ impl Subgrid {
             SubgridModel::DleithClipped => dynamic(Scaling::Leith, Positive::Average),
             SubgridModel::Gm2 => gradient(2),
             SubgridModel::Gm4 => gradient(4),
+            SubgridModel::Deconvolution => {
+                Model::Deconvolution(Products::deconvolution(work.grid, Filter::new(filter, &work.coarse)))
+            }
             SubgridModel::Jhs => backscatter(false),
             SubgridModel::Jhl => backscatter(true),
             SubgridModel::Hyperviscosity => {
@@ -224,12 +236,14 @@ impl Subgrid {
                     Scaling::Leith => leith_mean(work, *coefficient),
                 }
             }
-            (Model::Gradient { products, .. }, Some(fields)) => products.add(work, [&mut fields[0], a, b]),
+            (Model::Gradient { products, .. } | Model::Deconvolution(products), Some(fields)) => {
+                products.add(work, [&mut fields[0], a, b]);
+            }
             (Model::Backscatter { leith, constants }, _) => backscatter::add(work, *leith, *constants),
             (Model::Hyperviscosity { coefficient, order }, _) => {
                 work.add_linear(|k2| -*coefficient * k2.powi(*order as i32));
             }
-            (Model::Germano | Model::Dynamic { .. } | Model::Gradient { .. }, None) => {
+            (Model::Germano | Model::Dynamic { .. } | Model::Gradient { .. } | Model::Deconvolution(_), None) => {
                 unreachable!("such a model is made with its fields")
             }
         }
@@ -265,6 +279,7 @@ impl Closure for Subgrid {
             Model::Dynamic { scaling: Scaling::Smagorinsky, positive } => dynamic("Smagorinsky", *positive),
             Model::Dynamic { scaling: Scaling::Leith, positive } => dynamic("Leith", *positive),
             Model::Gradient { order, .. } => format!("gradient model of order {order}"),
+            Model::Deconvolution(_) => "deconvolution".into(),
             Model::Backscatter { leith, constants: [c, back] } => {
                 let scaling = if *leith { "Leith" } else { "Smagorinsky" };
                 format!("Jansen–Held {c}, {back}, {scaling} scaling")

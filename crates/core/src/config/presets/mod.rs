@@ -32,11 +32,13 @@ pub enum Preset {
     Les,
     /// Large-eddy simulation of forced turbulence, the case of the field: 512² filtered to 64²; half an hour of data on two cores.
     Turbulence,
+    /// The same flow, cut off sharply: what is lost there is no function of what is kept.
+    Cutoff,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Smoke,
         Self::Desk,
         Self::Published,
@@ -45,6 +47,7 @@ impl Preset {
         Self::Paper,
         Self::Les,
         Self::Turbulence,
+        Self::Cutoff,
     ];
 
     /// Its name.
@@ -58,6 +61,7 @@ impl Preset {
             Self::Paper => "paper",
             Self::Les => "les",
             Self::Turbulence => "turbulence",
+            Self::Cutoff => "cutoff",
         }
     }
 }
@@ -84,6 +88,7 @@ impl Default for FlowConfig {
             friction: 0.0,
             dt: 1e-3,
             stepper: Stepper::CnEuler,
+            precision: FloatKind::F64,
             forcing: 0.1,
             forcing_pattern: ForcingPattern::Diagonal,
             beta: 0.0,
@@ -107,6 +112,7 @@ impl Config {
             Preset::Paper => paper::paper(),
             Preset::Les => les::les(),
             Preset::Turbulence => turbulence::turbulence(),
+            Preset::Cutoff => turbulence::cutoff(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 /// 512² filtered to 64². In a square of side 2π its numbers are ν = 5·10⁻⁵, r = 0.1, f = −4 cos 4x − 4 cos 4y; here they are those of
 /// the unit square, ω and t being the same: ν/4π², r, f. It turns over in about 1/rms ω = 0.2.
 ///
-/// The filter is Gaussian, Δ = 2L/64, with all modes that 64² hold; `data.term.filter.kind = "truncation"` is the sharp cut-off alone.
+/// The filter is Gaussian, Δ = 2L/64, with all modes that 64² hold; [`cutoff`] has the sharp cut-off alone.
 pub(super) fn turbulence() -> Config {
     let desk = desk();
     let spectral = &desk.models["spectral"];
@@ -28,6 +28,7 @@ pub(super) fn turbulence() -> Config {
             // smallest scales where the flow is fastest.
             dt: 2e-3,
             stepper: Stepper::Etdrk4,
+            precision: FloatKind::F32,
             max_courant: 3.0,
             forcing: -4.0,
             forcing_pattern: ForcingPattern::Waves { x: 4, y: 4 },
@@ -40,13 +41,13 @@ pub(super) fn turbulence() -> Config {
         data: DataConfig {
             n: 64,
             term: MissingTerm::Subgrid { filter: FilterConfig::Gaussian { width: 2.0 }, resolved: ResolvedModes::All },
-            train: 6,
+            train: 4,
             validation: 1,
             test: 3,
-            // Two times 1/r; then 200 turnovers.
-            burn_in: 20.0,
-            final_time: 60.0,
-            interval: 0.25,
+            // Fifty turnovers, 1/r, and then two hundred.
+            burn_in: 10.0,
+            final_time: 50.0,
+            interval: 0.1,
             ..desk.data
         },
         models: BTreeMap::from([
@@ -54,7 +55,7 @@ pub(super) fn turbulence() -> Config {
             ("regression".to_string(), ModelConfig { law: Law::Gaussian, ..model }),
         ]),
         rollout: RolloutConfig {
-            start: 20.0,
+            start: 10.0,
             duration: 10.0,
             members: 4,
             redraw_interval: 2,
@@ -67,6 +68,8 @@ pub(super) fn turbulence() -> Config {
                 "dleith",
                 "gm2",
                 "gm4",
+                "deconvolution",
+                "jhs",
                 "jhl",
                 "hyperviscosity",
                 "p-cdm",
@@ -91,6 +94,13 @@ pub(super) fn turbulence() -> Config {
         subgrid: constants(),
         ..desk
     }
+}
+
+/// [`turbulence`] with the sharp spectral cut-off. Its data come from the same simulations: `lacuna data --preset turbulence --beside cutoff`.
+pub(super) fn cutoff() -> Config {
+    let turbulence = turbulence();
+    let term = MissingTerm::Subgrid { filter: FilterConfig::Truncation, resolved: ResolvedModes::All };
+    Config { preset: "cutoff".into(), data: DataConfig { term, ..turbulence.data.clone() }, ..turbulence }
 }
 
 /// Constants that fit the subgrid term of a smaller flow of the kind, 128² filtered to 32², ν = 2·10⁻⁵ (`lacuna tune`). They agree with those in
