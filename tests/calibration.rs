@@ -3,7 +3,9 @@
 use lacuna::closure::{AnyClosure, EXACT_LAW, ExactLaw};
 use lacuna::config::{Config, Preset};
 use lacuna::eval::metric::{STARTS_ERROR_OVER_EXACT, STARTS_SPREAD, STARTS_SPREAD_OVER_SKILL};
-use lacuna::eval::{Calibration, CalibrationPoint, calibration};
+use lacuna::eval::{
+    Calibration, CalibrationPoint, ClosedLoop, Column, Findings, Offline, Results, Table, calibration, findings,
+};
 use lacuna::rng::{SeedTree, Stream};
 use lacuna::rollout::{Cost, Ensemble, Reference, reference, rollout};
 use lacuna::{Result, artifact::Store};
@@ -84,6 +86,33 @@ fn an_ensemble_that_knows_its_error_is_told_from_those_that_do_not() {
     assert_eq!(found.coverage().unwrap().rows(), 3 * 19);
     assert_eq!(found.ranks().unwrap().rows(), 3 * (MEMBERS + 1));
     assert_eq!(found.curves().unwrap().rows(), 3 * 2);
+}
+
+#[test]
+fn a_finding_says_who_is_calibrated_and_who_is_not() {
+    let none = ClosedLoop { times: vec![1.0, 2.0], realisations: 1, rollouts: Vec::new() };
+    let empty = |column: &str| Column::new(column.into(), Vec::<f64>::new());
+    let names = Column::new("closure".into(), Vec::<String>::new());
+    let table = |columns| Table::new("empty", "", columns).unwrap();
+    let offline = Offline::read(&table(vec![names.clone(), empty("ms/draw")])).unwrap();
+    let cost = table(vec![names, empty("draw"), empty("solver step")]);
+    let said = |calibration: Option<&Calibration>| -> Vec<String> {
+        let (closed_loop, offline, cost) = (&none, &offline, &cost);
+        let Findings(found) =
+            findings(&Results { preset: "desk", closed_loop, calibration, offline, cost, long_run: None }).unwrap();
+        found.into_iter().filter(|found| found.kind == "calibration").map(|found| found.sentence).collect()
+    };
+    assert!(said(None).is_empty() && said(Some(&measured(1, &ALL))).is_empty());
+    let found = said(Some(&measured(40, &ALL)));
+    let (right, wrong) = found[0].split_once("; they are not with ").unwrap();
+    assert!(
+        right.starts_with("From 40 start states ensembles are calibrated with exact law (error 1.00 times"),
+        "{right}"
+    );
+    assert!(
+        wrong.contains("narrow (error ") && wrong.contains("biased (error ") && !wrong.contains("exact law ("),
+        "{wrong}"
+    );
 }
 
 #[test]

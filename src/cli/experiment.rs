@@ -323,14 +323,8 @@ impl Rollout {
             (.., true) => lab.study(Study::Memory)?,
             _ => lab,
         };
-        if !self.starts {
-            return self.ensembles(&lab, &named);
-        }
-        let states = lab.start_states()?;
-        if states.is_empty() {
-            return Err(Error::config("study.starts", "this configuration has no study of several start states"));
-        }
-        states.iter().try_for_each(|state| self.ensembles(state, &named))
+        let labs = if self.starts { lab.start_states()? } else { vec![lab] };
+        labs.iter().try_for_each(|lab| self.ensembles(lab, &named))
     }
 
     /// The ensembles of some closures, or of all.

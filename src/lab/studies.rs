@@ -63,12 +63,16 @@ impl Lab {
         [Study::Horizon, Study::LargeEnsemble].into_iter().chain(memory).collect()
     }
 
-    /// The labs of the start states of `study.starts`, in this lab's folders; none without that study.
+    /// The labs of the start states of `study.starts`, in this lab's folders.
     ///
     /// # Errors
-    /// Impossible values.
+    /// A configuration without that study; impossible values.
     pub fn start_states(&self) -> Result<Vec<Self>> {
-        self.config.start_states().into_iter().map(|config| self.with(config)).collect()
+        let states = self.config.start_states();
+        if states.is_empty() {
+            return Err(Error::config("study.starts", "this configuration has no study of several start states"));
+        }
+        states.into_iter().map(|config| self.with(config)).collect()
     }
 
     /// This lab with another configuration and the same folders.

@@ -3,13 +3,15 @@
 //! A finding is a function of results that says one thing, or nothing where the results do not allow it. Which closure is best is
 //! read from the results; nothing is said that a computation could contradict.
 
+mod studies;
+
 use std::fmt::{self, Write as _};
 
-use super::calibration::{Calibration, CalibrationPoint, CalibrationRow};
+use super::calibration::Calibration;
 use super::closed_loop::{ClosedLoop, RolloutScores};
 use super::metric::{
-    BIAS, CORRELATION, D_RE_SINGLE, ERROR_OF_MEAN, LoopMetric, OfflineMetric, SPREAD_OVER_SKILL,
-    STARTS_ERROR_OVER_EXACT, STARTS_SPREAD_OVER_SKILL, STD_OVER_EXACT, VALLEY_MASS,
+    BIAS, CORRELATION, D_RE_SINGLE, ERROR_OF_MEAN, LoopMetric, OfflineMetric, SPREAD_OVER_SKILL, STD_OVER_EXACT,
+    VALLEY_MASS,
 };
 use super::names::{self, display};
 use super::offline::{Offline, OfflineScores};
@@ -43,7 +45,7 @@ pub static FINDINGS: &[Kind] = &[
     ("gain", gain),
     ("harm", harm),
     ("spread", spread),
-    ("calibration", calibration),
+    ("calibration", studies::calibration),
     ("failures", failures),
     ("law", law),
     ("floor", floor),
@@ -177,36 +179,6 @@ fn spread(results: &Results) -> Result<Option<String>> {
             "Spread over error of the mean, 1 where an ensemble knows its own error, is {} with {}, the closest to 1{exact}",
             short(ratio),
             display(&own.closure)
-        )
-    }))
-}
-
-/// What is calibrated over several start states, and what is not, with the numbers that say so.
-fn calibration(results: &Results) -> Result<Option<String>> {
-    let Some(all) = results.calibration else { return Ok(None) };
-    let judged = all.rows.iter().filter(|row| row.closure != NO_CLOSURE);
-    let judged: Vec<(&CalibrationRow, &CalibrationPoint, bool)> = judged
-        .filter_map(|row| row.points.last().and_then(|point| Some((row, point, point.is_calibrated()?))))
-        .collect();
-    let said = |wanted: bool| {
-        let rows = judged.iter().filter(|(.., calibrated)| *calibrated == wanted).map(|(row, point, _)| {
-            format!(
-                "{} (error {} times the exact law's, spread/skill {}, p = {} of its ranks)",
-                display(&row.closure),
-                short(point.of(&STARTS_ERROR_OVER_EXACT).value),
-                short(point.of(&STARTS_SPREAD_OVER_SKILL).value),
-                short(point.ranks.as_ref().map_or(f64::NAN, |ranks| ranks.p_value))
-            )
-        });
-        let rows: Vec<String> = rows.collect();
-        if rows.is_empty() { "nothing".into() } else { rows.join(", ") }
-    };
-    Ok((all.states > 1 && !judged.is_empty()).then(|| {
-        format!(
-            "From {} start states ensembles are calibrated with {}; they are not with {}",
-            all.states,
-            said(true),
-            said(false)
         )
     }))
 }
