@@ -98,8 +98,16 @@ fn a_finding_says_who_is_calibrated_and_who_is_not() {
     let cost = table(vec![names, empty("draw"), empty("solver step")]);
     let said = |calibration: Option<&Calibration>| -> Vec<String> {
         let (closed_loop, offline, cost) = (&none, &offline, &cost);
-        let Findings(found) =
-            findings(&Results { preset: "desk", closed_loop, calibration, offline, cost, long_run: None }).unwrap();
+        let Findings(found) = findings(&Results {
+            preset: "desk",
+            closed_loop,
+            calibration,
+            offline,
+            cost,
+            regimes: None,
+            long_run: None,
+        })
+        .unwrap();
         found.into_iter().filter(|found| found.kind == "calibration").map(|found| found.sentence).collect()
     };
     assert!(said(None).is_empty() && said(Some(&measured(1, &ALL))).is_empty());

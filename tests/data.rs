@@ -24,6 +24,7 @@ pub(crate) fn tiny() -> Config {
     config.study.horizon.closures.clear();
     config.study.ensemble.closures.clear();
     config.study.starts = None;
+    (config.study.regimes, config.study.amounts) = (None, None);
     (config.flow.n, config.flow.dt) = (32, 0.01);
     let data = &mut config.data;
     (data.n, data.train, data.validation, data.test) = (16, 4, 1, 2);

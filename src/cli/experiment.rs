@@ -18,7 +18,7 @@ use crate::stop;
 /// Which configuration, and where its results go.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Preset: smoke, desk, published, transports, cells, paper, les, turbulence or cutoff; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
+    /// Preset: smoke, desk, truth, published, transports, cells, paper, les, turbulence or cutoff; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
     #[arg(long)]
     preset: Option<String>,
     /// TOML file laid over the preset.

@@ -89,6 +89,7 @@ static LISTED: &[Quantity] = &[
     label("model", "the model"),
     label("latent", "the latent space and its points"),
     label("of", "the field, or what the stage is of"),
+    label("regime", "what is changed about the flow that models were trained on"),
     label("hold", "what happens to a draw until the next one"),
     label("sampler", "the sampler"),
     label("term", "the term of the budget"),
@@ -124,6 +125,8 @@ static LISTED: &[Quantity] = &[
     place("dimension", "", Kind::Integer, "latent dimension, by variance"),
     count("members", "members of the ensemble"),
     count("failures", "members that blew up"),
+    place("trajectories", "", Kind::Integer, "training trajectories"),
+    count("pairs", "training pairs (ω, H)"),
     count("states", "start states, each with a true flow and noise of its own"),
     number(
         "rank statistic",

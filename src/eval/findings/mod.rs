@@ -28,6 +28,8 @@ pub struct Results<'a> {
     pub closed_loop: &'a ClosedLoop,
     /// Rollouts from several start states, where they are studied.
     pub calibration: Option<&'a Calibration>,
+    /// Closures in several regimes ([`crate::lab::Exhibit::Regimes`]), where they are studied.
+    pub regimes: Option<&'a Table>,
     /// Closures on test conditions.
     pub offline: &'a Offline,
     /// What draws cost ([`super::cost()`]).
@@ -54,6 +56,7 @@ pub static FINDINGS: &[Kind] = &[
     ("long run", long_run),
     ("long-run failures", long_run_failures),
     ("cost", cost),
+    ("regimes", studies::regimes),
 ];
 
 /// A sentence and what it is about.
@@ -396,8 +399,15 @@ mod tests {
     }
 
     fn said(loops: &ClosedLoop, offline: &Offline, long_run: Option<&Table>) -> Vec<(&'static str, String)> {
-        let results =
-            Results { preset: "desk", closed_loop: loops, calibration: None, offline, cost: &costs(), long_run };
+        let results = Results {
+            preset: "desk",
+            closed_loop: loops,
+            calibration: None,
+            regimes: None,
+            offline,
+            cost: &costs(),
+            long_run,
+        };
         findings(&results).unwrap().0.into_iter().map(|finding| (finding.kind, finding.sentence)).collect()
     }
 

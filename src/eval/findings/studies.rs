@@ -1,6 +1,8 @@
 //! What studies say beyond one closed loop.
 
-use super::{Results, short};
+use std::collections::BTreeSet;
+
+use super::{Results, is_given, short};
 use crate::closure::NO_CLOSURE;
 use crate::error::Result;
 use crate::eval::calibration::{CalibrationPoint, CalibrationRow};
@@ -35,4 +37,30 @@ pub(super) fn calibration(results: &Results) -> Result<Option<String>> {
             said(false)
         )
     }))
+}
+
+/// Every learned law in its worst regime, beside that of its training, which comes first.
+pub(super) fn regimes(results: &Results) -> Result<Option<String>> {
+    let Some(table) = results.regimes else { return Ok(None) };
+    let (regimes, closures) = (table.texts("regime")?, table.texts("closure")?);
+    let ratios = table.numbers(STARTS_ERROR_OVER_EXACT.name)?;
+    let mut said: Vec<String> = Vec::new();
+    for (i, closure) in closures.iter().enumerate().filter(|(i, _)| regimes[*i] == regimes[0]) {
+        let own = |k: &usize| closures[*k] == *closure && ratios[*k].is_finite();
+        let worst = (0..closures.len()).filter(own).max_by(|a, b| ratios[*a].total_cmp(&ratios[*b]));
+        if let Some(worst) = worst.filter(|_| !is_given(closure)) {
+            let (here, there) = (short(ratios[i]), short(ratios[worst]));
+            said.push(format!(
+                "{} {here} where it was trained, at most {there} ({})",
+                display(closure),
+                regimes[worst]
+            ));
+        }
+    }
+    let all = regimes.iter().collect::<BTreeSet<_>>().len();
+    let text = || {
+        let said = said.join("; ");
+        format!("Over {all} regimes the error of the ensemble mean is so many times that of the exact law: {said}")
+    };
+    Ok((!said.is_empty()).then(text))
 }

@@ -9,6 +9,7 @@ mod files;
 mod latents;
 mod need;
 mod published;
+mod regimes;
 mod rollouts;
 mod run;
 mod shape;
@@ -218,6 +219,13 @@ exhibits! {
     /// collapse, at the top reconstruction breaks. Columns of its table: *λ_KL*, *λ_score*; *std*, *effective rank* and *active units*
     /// of the H latents; *D_RE H*, of reconstruction; *D_RE single*, *std/exact*, *bias* of the draws.
     LossWeights => published::loss_weights, [chart("loss-weights"), table("loss-weights")], &[Need::ExactLaw, Need::LossWeights];
+    /// Closures in flows that models were not trained on (`study.regimes`): CRPS on test conditions over the exact law's, and error of the
+    /// closed loop, closure by regime. Columns of its table: *regime*, what is changed about the flow; scores as in [`Exhibit::Offline`]
+    /// and [`Exhibit::ClosedLoop`]; *error/exact*, over that of the exact law in the same regime.
+    Regimes => regimes::regimes, [chart("regimes"), table("regimes")], &[Need::ExactLaw, Need::Regimes];
+    /// How much data models need (`study.amounts`): bias against the number of training pairs. Columns of its table: *trajectories*,
+    /// *pairs*, of the training; scores as in [`Exhibit::Offline`].
+    DataAmounts => regimes::amounts, [chart("data-amounts"), table("data-amounts")], &[Need::ExactLaw, Need::DataAmounts];
     /// The paper's claim and what became of it: published errors of draws, those of the published recipe at the published data sizes
     /// (preset `published`, from its tables in the figures folder), and those of this configuration's models, all as *excess* over the exact
     /// law's on the same conditions.
@@ -314,6 +322,8 @@ impl<'a> Exhibit<'a> {
             Self::FewStepsCost,
             Self::FewStepsSpread,
             Self::LossWeights,
+            Self::Regimes,
+            Self::DataAmounts,
             Self::Claim,
             Self::Ledger,
             Self::Findings,

@@ -37,6 +37,10 @@ pub enum Need {
     FewSteps,
     /// A model of `study.weights`.
     LossWeights,
+    /// Regimes of `study.regimes`.
+    Regimes,
+    /// Amounts of data of `study.amounts`.
+    DataAmounts,
 }
 
 impl Need {
@@ -83,6 +87,11 @@ impl Need {
                 (!study.models.is_empty() && !study.steps.is_empty(), "study.few_steps is empty")
             }
             Self::LossWeights => (!config.study.weights.points().is_empty(), "study.weights is empty"),
+            Self::Regimes => (!config.regimes().is_empty(), "there is no study.regimes of simulated data"),
+            Self::DataAmounts => (
+                config.data_amounts().is_ok_and(|amounts| !amounts.is_empty()),
+                "there is no study.amounts of simulated data",
+            ),
             Self::FrontierPoint => (!variations::frontier_settings(config).is_empty(), "study.frontier is empty"),
         };
         (!there).then_some(what)

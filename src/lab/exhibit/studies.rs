@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use super::{Made, Need, calibration};
+use super::{Exhibit, Made, Need, calibration, regimes};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, Hold, MissingTerm, RolloutConfig};
@@ -106,15 +106,17 @@ pub(super) fn findings(lab: &Lab) -> Result<(Findings, Vec<Artifact>)> {
         MissingTerm::Physics => None,
     };
     let calibration = Need::Starts.missing(&lab.config).is_none().then(|| calibration::measured(lab)).transpose()?;
-    let (calibration, states) = calibration.unzip();
+    let known = Exhibit::Regimes.missing(&lab.config).is_none();
+    let regimes = known.then(|| regimes::measured(lab)).transpose()?;
+    let ((calibration, states), (regimes, others)) = (calibration.unzip(), regimes.unzip());
     // The first state's may be those of the closed loop.
-    for more in states.into_iter().flatten() {
+    for more in states.into_iter().chain(others).flatten() {
         if !parents.contains(&more) {
             parents.push(more);
         }
     }
     let (preset, calibration, long_run) = (&lab.config.preset, calibration.as_ref(), long_run.as_ref());
-    let (closed_loop, offline, cost) = (&scores, &offline, &cost);
-    let results = Results { preset, closed_loop, calibration, offline, cost, long_run };
+    let (closed_loop, regimes, offline, cost) = (&scores, regimes.as_ref(), &offline, &cost);
+    let results = Results { preset, closed_loop, calibration, regimes, offline, cost, long_run };
     Ok((eval::findings(&results)?, parents))
 }

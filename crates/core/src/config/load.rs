@@ -109,6 +109,8 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("study", "weights", json!(config.study.weights));
     say("study", "memory", json!(config.study.memory));
     say("study", "starts", json!(config.study.starts));
+    say("study", "regimes", json!(config.study.regimes));
+    say("study", "amounts", json!(config.study.amounts));
     say("flow", "hidden", json!(config.flow.hidden));
     if let Some(HiddenConfig::Cells(cells)) = &config.flow.hidden {
         say("flow.hidden", "memory", cells.memory.into());
@@ -130,6 +132,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
         }
     }
     value["checkpoints"] = checkpoints;
+    value["trained_on"] = json!(config.trained_on);
     value["subgrid"] = json!(config.subgrid.all());
     Ok(value)
 }
@@ -464,7 +467,7 @@ mod tests {
             Config::load("huge", None, &[])
                 .unwrap_err()
                 .to_string()
-                .contains("known: smoke, desk, published, transports, cells, paper")
+                .contains("known: smoke, desk, truth, published, transports, cells, paper")
         );
     }
 }

@@ -12,6 +12,7 @@ pub mod limits;
 mod load;
 mod model;
 mod presets;
+mod regimes;
 mod sampler;
 mod source;
 mod stage;
@@ -33,6 +34,7 @@ pub use hidden::{CellsConfig, HiddenConfig, RingConfig};
 pub use latent::{LatentConfig, LatentLoss, LatentTraining, Padding, halvings};
 pub use model::{Base, Law, ModelConfig, NetworkConfig, ProperScore, Quadratic, TransportKind, Variant};
 pub use presets::Preset;
+pub use regimes::{DataAmountsConfig, RegimeConfig, RegimesConfig, TrainedOn};
 pub use sampler::{SamplerConfig, SamplerKind};
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
@@ -71,6 +73,9 @@ pub struct Config {
     /// Constants of the classical subgrid models, where they are not the standard ones.
     #[serde(default, skip_serializing_if = "SubgridConstants::is_standard")]
     pub subgrid: SubgridConstants,
+    /// What models are trained on, if it is another flow than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
 }
 
 /// 2-D vorticity equation ∂ω/∂t + u·∇ω + βv = ν∇²ω − rω + f + σ dW/dt on a periodic square (arXiv 2506.20771, the stochastic

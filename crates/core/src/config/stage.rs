@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ClosureKind, ClosureRef, Config, DataConfig, Law, ModelConfig, Precision, hash};
+use super::{ClosureKind, ClosureRef, Config, DataConfig, FlowConfig, Law, ModelConfig, Precision, hash};
 use crate::error::{Error, Result};
 
 /// The kinds of computation, by whose names folders, manifests and tables call them.
@@ -132,8 +132,20 @@ impl Config {
 
     /// Pairs (ω, H), simulated or from files.
     pub fn data_stage(&self) -> Stage {
-        let mut settings = json!({ "seed": self.seed, "flow": self.flow, "data": self.data });
-        if let Some(source) = &self.data.source {
+        self.pairs(&self.flow, &self.data)
+    }
+
+    /// The pairs that models are trained on.
+    pub fn training_data_stage(&self) -> Stage {
+        match &self.trained_on {
+            Some(on) => self.pairs(&on.flow, &on.data),
+            None => self.data_stage(),
+        }
+    }
+
+    fn pairs(&self, flow: &FlowConfig, data: &DataConfig) -> Stage {
+        let mut settings = json!({ "seed": self.seed, "flow": flow, "data": data });
+        if let Some(source) = &data.source {
             settings["data"]["source"] = source.settings();
         }
         Stage::new(StageKind::Data, settings)
@@ -177,7 +189,7 @@ impl Config {
         }
         // The variant decides whether fields are normalised.
         let variant = model_config.network.variant;
-        let settings = json!({ "data": self.data_stage().hash, "latent": latent, "variant": variant });
+        let settings = json!({ "data": self.training_data_stage().hash, "latent": latent, "variant": variant });
         Ok(Some(Stage::of(StageKind::Autoencoder, model, settings)))
     }
 
@@ -197,7 +209,7 @@ impl Config {
         Ok(Stage::of(
             StageKind::Train,
             model,
-            json!({ "data": self.data_stage().hash, "name": model, "model": settings }),
+            json!({ "data": self.training_data_stage().hash, "name": model, "model": settings }),
         ))
     }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{MEMBERS, SAMPLING_STEPS, STATES, STEPS, VALUES, name, product, within};
 use super::{
-    ClosureRef, Config, EvalConfig, HiddenConfig, LatentConfig, LatentTraining, Law, ModelConfig, RolloutConfig,
-    SamplerConfig, SamplerKind,
+    ClosureRef, Config, DataAmountsConfig, EvalConfig, HiddenConfig, LatentConfig, LatentTraining, Law, ModelConfig,
+    RegimesConfig, RolloutConfig, SamplerConfig, SamplerKind,
 };
 use crate::error::{Error, Result};
 
@@ -41,6 +41,12 @@ pub struct StudyConfig {
     /// Whether ensembles know their error, judged from several start states.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts: Option<StartsConfig>,
+    /// What closures are worth in flows that models were not trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regimes: Option<RegimesConfig>,
+    /// How much data models need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amounts: Option<DataAmountsConfig>,
 }
 
 /// The closed loop of `rollout` from several start states, each with a true flow and noise of its own: one state is an anecdote.
@@ -215,24 +221,31 @@ impl Config {
     }
 
     /// This configuration with other models, which are scored and not run.
-    fn scoring(&self, models: BTreeMap<String, ModelConfig>) -> Self {
-        let none = vec!["none".to_string()];
+    pub(super) fn scoring(&self, models: BTreeMap<String, ModelConfig>) -> Self {
         Self {
             eval: EvalConfig { offline_only: models.keys().cloned().collect(), ..self.eval.clone() },
             models,
             checkpoints: BTreeMap::new(),
-            rollout: RolloutConfig { closures: none.clone(), ..self.rollout.clone() },
-            study: StudyConfig {
-                frontier: FrontierConfig { models: Vec::new(), ..self.study.frontier.clone() },
-                horizon: HorizonConfig { closures: none.clone(), ..self.study.horizon.clone() },
-                ensemble: EnsembleConfig { closures: none, ..self.study.ensemble.clone() },
-                samplers: Vec::new(),
-                few_steps: FewStepsConfig::default(),
-                weights: LossWeightsConfig::default(),
-                memory: None,
-                starts: None,
-            },
+            rollout: RolloutConfig { closures: vec!["none".into()], ..self.rollout.clone() },
+            study: self.no_studies(),
             ..self.clone()
+        }
+    }
+
+    /// What a configuration studies that is a point of a study itself: nothing.
+    pub(super) fn no_studies(&self) -> StudyConfig {
+        let none = vec!["none".to_string()];
+        StudyConfig {
+            frontier: FrontierConfig { models: Vec::new(), ..self.study.frontier.clone() },
+            horizon: HorizonConfig { closures: none.clone(), ..self.study.horizon.clone() },
+            ensemble: EnsembleConfig { closures: none, ..self.study.ensemble.clone() },
+            samplers: Vec::new(),
+            few_steps: FewStepsConfig::default(),
+            weights: LossWeightsConfig::default(),
+            memory: None,
+            starts: None,
+            regimes: None,
+            amounts: None,
         }
     }
 
@@ -340,6 +353,7 @@ impl Config {
             within("study.few_steps.steps", steps, 1..=SAMPLING_STEPS)?;
         }
         self.few_steps()?;
+        self.validate_regimes()?;
         self.validate_loss_weights()
     }
 

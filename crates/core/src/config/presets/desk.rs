@@ -44,6 +44,8 @@ pub(super) fn desk() -> Config {
         eval: EvalConfig { conditions: 10, samples: 16, offline_only: Vec::new() },
         study: StudyConfig {
             memory: None,
+            regimes: None,
+            amounts: None,
             starts: Some(StartsConfig {
                 states: 8,
                 members: 16,
@@ -75,6 +77,7 @@ pub(super) fn desk() -> Config {
             ensemble: EnsembleConfig { members: 64, closures: names(&["none", "exact", "spectral", "quadratic"]) },
         },
         subgrid: SubgridConstants::default(),
+        trained_on: None,
     }
 }
 

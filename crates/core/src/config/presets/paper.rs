@@ -136,6 +136,8 @@ pub(super) fn published() -> Config {
             weights,
             memory: None,
             starts: None,
+            regimes: None,
+            amounts: None,
         },
         ..paper
     }
