@@ -19,7 +19,7 @@
 //! ```
 //!
 //! and χ²/⟨χ²⟩ says how far a histogram is from flat beside one that is flat but for chance. What rank histograms look like, and why they
-//! mislead where points are correlated: Hamill 2001, doi:10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2.
+//! mislead where points are correlated: Hamill 2001, `doi:10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2`.
 //!
 //! One state with M members has no p-value below 1/(M + 1): several states are what gives the test power.
 

@@ -16,8 +16,11 @@ pub struct Matrices {
     /// Headings of the columns.
     pub columns: Vec<String>,
     /// Title of each, and its rows: what a row is of, and a number for every column, NaN where there is none.
-    pub panels: Vec<(String, Vec<(String, Vec<f64>)>)>,
+    pub panels: Vec<(String, Vec<MatrixRow>)>,
 }
+
+/// What a row is of, and its numbers.
+pub type MatrixRow = (String, Vec<f64>);
 
 /// Sizes in points; the figure is at most 6.6 inches wide.
 const WIDTH: f64 = 475.0;

@@ -28,7 +28,7 @@ pub use axes::{Scale, round_up};
 pub use bars::Bars;
 pub use chart::{Chart, error_curves, loss_curves, spectra, training_curves};
 pub use film::{FRAME, Film, MOST_BYTES};
-pub use matrix::Matrices;
+pub use matrix::{Matrices, MatrixRow};
 pub use panel::{FieldGrid, FieldGroup, Row, vorticity_panel};
 pub use series::Series;
 pub use vega::Vega;

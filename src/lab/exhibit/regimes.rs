@@ -13,7 +13,7 @@ use crate::eval::metric::{
 use crate::eval::{self, Estimate, Offline, OfflineScores, RolloutScores, Table};
 use crate::lab::Lab;
 use crate::lab::scores::{OFFLINE, named};
-use crate::plot::{Chart, Matrices, Series};
+use crate::plot::{Chart, Matrices, MatrixRow, Series};
 
 /// Scores on test conditions.
 const SCORES: [&OfflineMetric; 3] = [&BIAS, &STD_OVER_EXACT, &CRPS_OVER_EXACT];
@@ -99,7 +99,7 @@ pub(super) fn regimes(lab: &Lab) -> Result<Made> {
             closures.push(&point.closure);
         }
     }
-    let rows = |left_out: &str, value: &dyn Fn(&Point) -> f64| -> Vec<(String, Vec<f64>)> {
+    let rows = |left_out: &str, value: &dyn Fn(&Point) -> f64| -> Vec<MatrixRow> {
         let row = |closure: &&str| {
             let of =
                 |regime: &String| points.iter().find(|point| point.regime == *regime && point.closure == **closure);
