@@ -13,7 +13,7 @@ use lacuna::rng::SeedTree;
 use lacuna::spectral::{Grid, irfft2, rfft2, truncate};
 use ndarray::{Array2, Array3, s};
 
-const ALL: Options = Options { shard: None, threads: 2, beside: &[] };
+pub(crate) const ALL: Options = Options { shard: None, threads: 2, beside: &[] };
 
 /// Seven trajectories of three snapshots, a fraction of a second of work.
 pub(crate) fn tiny() -> Config {
@@ -23,6 +23,8 @@ pub(crate) fn tiny() -> Config {
     config.study.frontier.models.clear();
     config.study.horizon.closures.clear();
     config.study.ensemble.closures.clear();
+    config.study.starts = None;
+    (config.study.regimes, config.study.amounts) = (None, None);
     (config.flow.n, config.flow.dt) = (32, 0.01);
     let data = &mut config.data;
     (data.n, data.train, data.validation, data.test) = (16, 4, 1, 2);
@@ -30,11 +32,11 @@ pub(crate) fn tiny() -> Config {
     config
 }
 
-fn make(config: &Config, root: &Path, options: Options) -> Option<lacuna::artifact::Artifact> {
+pub(crate) fn make(config: &Config, root: &Path, options: Options) -> Option<lacuna::artifact::Artifact> {
     generate(config, &Store::open(root).unwrap(), &options, &mut |_| ()).unwrap()
 }
 
-fn pairs(folder: &Path) -> Vec<Pairs> {
+pub(crate) fn pairs(folder: &Path) -> Vec<Pairs> {
     let data = Dataset::open(folder).unwrap();
     [&data.train, &data.validation, &data.test].map(|split| split.load().unwrap()).into()
 }
@@ -149,38 +151,6 @@ fn the_bits_do_not_depend_on_threads_shards_order_or_interruptions() {
 }
 
 #[test]
-fn one_simulation_makes_the_data_of_several_filters() {
-    let mut one = tiny();
-    one.flow.noise.sigma = 0.0;
-    one.data.term =
-        MissingTerm::Subgrid { filter: FilterConfig::Gaussian { width: 2.0 }, resolved: ResolvedModes::All };
-    let mut other = one.clone();
-    other.data.n = 8;
-    other.data.term = MissingTerm::Subgrid { filter: FilterConfig::Truncation, resolved: ResolvedModes::All };
-    let (alone, together) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let expected = [&one, &other].map(|config| pairs(&make(config, alone.path(), ALL).unwrap().folder));
-
-    let beside = [other.clone()];
-    let first = make(&one, together.path(), Options { beside: &beside, ..ALL }).unwrap();
-    let mut lines = Vec::new();
-    let store = Store::open(together.path()).unwrap();
-    let second = generate(&other, &store, &ALL, &mut |line| lines.push(line.to_string())).unwrap().unwrap();
-    assert_eq!([pairs(&first.folder), pairs(&second.folder)], expected);
-    assert!(!lines.iter().any(|line| line.contains("steps/s")), "{lines:?}");
-
-    // Other trajectories, and those whose snapshots draw noise.
-    let refused = |change: &dyn Fn(&mut Config)| {
-        let (mut one, mut other) = (one.clone(), other.clone());
-        change(&mut other);
-        one.flow.noise.sigma = other.flow.noise.sigma;
-        one.same_simulation(&other).unwrap_err().to_string()
-    };
-    assert!(refused(&|other| other.data.interval *= 2.0).contains("data.n"));
-    assert!(refused(&|other| other.flow.viscosity *= 2.0).contains("flow"));
-    assert!(refused(&|other| other.flow.noise.sigma = 1e-5).contains("random"));
-}
-
-#[test]
 fn the_missing_term_has_its_law_at_every_snapshot() {
     /// A snapshot has (Σq)²/Σq² = 31.8 degrees of freedom, and 800 of them are independent: a standard error of the variance of
     /// √(2/25000) = 0.9 %. Four of them.
@@ -217,33 +187,6 @@ fn a_run_that_blows_up_names_its_trajectory_and_keeps_the_others() {
     let error = generate(&config, &store, &ALL, &mut |_| ()).unwrap_err().to_string();
     assert!(error.contains("trajectory train/") && error.contains("Courant"), "{error}");
     assert!(store.find(&config.data_stage()).unwrap().is_none());
-}
-
-#[test]
-fn a_trajectory_without_randomness_that_needs_shorter_steps_gets_them() {
-    let mut config = tiny();
-    config.flow.noise.sigma = 0.0;
-    (config.data.train, config.data.validation, config.data.test) = (1, 1, 1);
-    let fails = |config: &Config| {
-        let root = tempfile::tempdir().unwrap();
-        let error = generate(config, &Store::open(root.path()).unwrap(), &ALL, &mut |_| ()).unwrap_err().to_string();
-        error.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
-    };
-    // Refused at a quarter of the step, too, the error has the Courant number of that.
-    config.flow.max_courant = 1e-3;
-    let quarter = fails(&config);
-    // The step itself is too long, half of it is not.
-    config.flow.max_courant = 3.0 * quarter;
-    let made = |config: &Config| {
-        let root = tempfile::tempdir().unwrap();
-        pairs(&make(config, root.path(), ALL).unwrap().folder)
-    };
-    let mut shorter = config.clone();
-    shorter.flow.dt /= 2.0;
-    assert_eq!(made(&config), made(&shorter));
-    // With noise, whose law knows the step, it is an error.
-    config.flow.noise.sigma = 1e-9;
-    assert!(fails(&config) > config.flow.max_courant);
 }
 
 /// Run by [`a_full_disk_is_an_error_and_loses_nothing`] in a process whose files cannot grow beyond a limit.

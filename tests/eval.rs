@@ -8,7 +8,7 @@ use lacuna::config::{
     Config, FilterConfig, FlowConfig, Hold, MissingTerm, Precision, Preset, ResolvedModes, RolloutConfig,
 };
 use lacuna::data::Pairs;
-use lacuna::eval::metric::{CLOSED_LOOP, OFFLINE, SPREAD};
+use lacuna::eval::metric::{CALIBRATION, CLOSED_LOOP, OFFLINE, SPREAD};
 use lacuna::eval::{Column, Offline, TRUE_FLOW, closed_loop, hold_settings, rank_histogram, spectra, study, transfers};
 use lacuna::flow::{Advection, Solver, initial_vorticity};
 use lacuna::rng::{SeedTree, Stream};
@@ -135,6 +135,8 @@ fn the_readme_shows_the_scores_that_the_lists_call_headlines() {
     let closed: Vec<&str> = CLOSED_LOOP.iter().filter(|metric| metric.headline).map(|metric| metric.name).collect();
     assert_eq!(stored["offline"], offline, "scripts/columns.json");
     assert_eq!(stored["closed-loop"], closed, "scripts/columns.json");
+    let starts: Vec<&str> = CALIBRATION.iter().filter(|metric| metric.headline).map(|metric| metric.name).collect();
+    assert_eq!(stored["calibration"], starts, "scripts/columns.json");
 }
 
 #[test]
@@ -422,6 +424,7 @@ fn the_hold_study_shows_the_price_of_holding() {
         closures: Vec::new(),
         precision: Precision::F32,
         init: None,
+        start_state: 0,
     };
     let law = AnyClosure::new(ExactLaw::new(&config.flow, N).unwrap());
     let seeds = SeedTree::new(3);

@@ -244,6 +244,8 @@ fn sizes_of_a_configuration_have_bounds_with_names() {
         "study.frontier.members",
         "study.horizon.members",
         "study.ensemble.members",
+        "study.starts.states",
+        "study.starts.members",
         "flow.viscosity_order",
     ];
     for field in sizes {

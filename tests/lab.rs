@@ -41,6 +41,7 @@ fn config() -> Config {
         "rollout.snapshots=2",
         "study.horizon.duration=1.6",
         "study.horizon.snapshots=2",
+        "study.starts.members=2",
         // Of the published network, whose sampler has a pseudo-time.
         "models.two-phase.network.variant=\"paper\"",
         "study.samplers=[\"two-phase\"]",

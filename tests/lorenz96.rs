@@ -147,6 +147,7 @@ fn plan(steps: usize, members: usize, hold: Hold) -> RolloutConfig {
         closures: Vec::new(),
         precision: Precision::F32,
         init: None,
+        start_state: 0,
     }
 }
 

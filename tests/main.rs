@@ -1,5 +1,6 @@
 //! One binary for all integration tests: every further one would link everything again.
 
+mod calibration;
 mod cells;
 mod cli;
 mod closures;
@@ -36,6 +37,7 @@ mod residual;
 mod restart;
 mod rollout;
 mod simulate;
+mod simulations;
 mod spectral;
 mod stages;
 mod store;

@@ -47,6 +47,8 @@ fn tiny() -> Config {
     config.study.frontier.models.clear();
     config.study.horizon.closures = vec!["none".into()];
     config.study.ensemble.closures = vec!["none".into()];
+    config.study.starts = None;
+    (config.study.regimes, config.study.amounts) = (None, None);
     (config.data.train, config.data.validation, config.data.test) = (6, 2, 2);
     config
 }

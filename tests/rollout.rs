@@ -40,6 +40,7 @@ fn loop_of(steps: usize, members: usize, every: usize, hold: Hold) -> RolloutCon
         closures: Vec::new(),
         precision: Precision::F32,
         init: None,
+        start_state: 0,
     }
 }
 

@@ -36,6 +36,14 @@ fn stages(config: &Config) -> Vec<Stage> {
         stages.push(study.reference_stage());
         stages.extend(study.rollout.closures.iter().map(|closure| rollout(&study, closure)));
     }
+    for (_, regime) in config.regimes() {
+        stages.extend([regime.data_stage(), regime.offline_stage().unwrap(), regime.reference_stage()]);
+        stages.extend(regime.rollout.closures.iter().map(|closure| rollout(&regime, closure)));
+    }
+    for (_, varied) in config.data_amounts().unwrap() {
+        stages.extend([varied.data_stage(), varied.offline_stage().unwrap()]);
+        stages.extend(varied.models.keys().map(|model| varied.train_stage(model).unwrap()));
+    }
     for every in [1, 5, 20] {
         for hold in [Hold::Held, Hold::Rescaled, Hold::Redrawn, Hold::Ar1, Hold::Paper] {
             let held = RolloutConfig { redraw_interval: every, hold, ..config.rollout.clone() };

@@ -284,6 +284,8 @@ fn the_stage_stops_at_its_deadline_goes_on_and_is_found_when_done() {
     config.study.frontier.models.clear();
     config.study.horizon.closures.clear();
     config.study.ensemble.closures.clear();
+    config.study.starts = None;
+    (config.study.regimes, config.study.amounts) = (None, None);
     config.validate().unwrap();
     let data_artifact = generate(&config, &store, &Options::default(), &mut |_| ()).unwrap().unwrap();
     let data = Dataset::open(&data_artifact.folder).unwrap();

@@ -18,7 +18,7 @@ use crate::stop;
 /// Which configuration, and where its results go.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Preset: smoke, desk, published, transports, cells, paper, les, turbulence or cutoff; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
+    /// Preset: smoke, desk, truth, published, transports, cells, paper, les, turbulence or cutoff; by default the one that the TOML file names, then LACUNA_PRESET, then desk.
     #[arg(long)]
     preset: Option<String>,
     /// TOML file laid over the preset.
@@ -265,6 +265,9 @@ pub struct Rollout {
     /// The rollouts of the study of cells that remember (`study.memory`).
     #[arg(long, conflicts_with_all = ["horizon", "large"])]
     memory: bool,
+    /// The rollouts of the study of several start states (`study.starts`).
+    #[arg(long, conflicts_with_all = ["horizon", "large", "memory"])]
+    starts: bool,
     /// Only members i, i + n, … of all (i from 1 to n); shards may run anywhere that shares `--out`, once the reference is there.
     #[arg(long, value_name = "I/N", value_parser = crate::data::parse_shard)]
     shard: Option<(usize, usize)>,
@@ -320,8 +323,14 @@ impl Rollout {
             (.., true) => lab.study(Study::Memory)?,
             _ => lab,
         };
+        let labs = if self.starts { lab.start_states()? } else { vec![lab] };
+        labs.iter().try_for_each(|lab| self.ensembles(lab, &named))
+    }
+
+    /// The ensembles of some closures, or of all.
+    fn ensembles(&self, lab: &Lab, named: &[String]) -> Result<()> {
         let all = &lab.config().rollout.closures;
-        let closures = if named.is_empty() { all } else { &named };
+        let closures = if named.is_empty() { all } else { named };
         for closure in closures {
             lab.check_rollout(&lab.config().closure(closure)?, self.shard.is_some())?;
         }

@@ -14,7 +14,7 @@ use crate::lab::{Lab, tidy};
 /// quantity, value, standard error, unit.
 #[derive(Debug, Clone, Args)]
 pub struct Tables {
-    /// Preset: smoke, desk, published, transports, cells, paper, les, turbulence or cutoff; repeatable.
+    /// Preset: smoke, desk, truth, published, transports, cells, paper, les, turbulence or cutoff; repeatable.
     #[arg(long, env = crate::lab::PRESET_VARIABLE, default_value = "desk")]
     preset: Vec<String>,
     /// Root seed instead of the preset's; repeatable. Every seed of every preset is computed where it is missing.

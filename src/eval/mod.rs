@@ -3,6 +3,7 @@
 //! Scores are values in lists ([`metric`]); results are typed rows, of which tables are made last ([`Table`]).
 
 mod budget;
+mod calibration;
 mod claim;
 mod closed_loop;
 mod cost;
@@ -31,6 +32,7 @@ mod subgrid;
 mod table;
 
 pub use budget::{EnstrophyBudget, enstrophy_budget};
+pub use calibration::{Calibration, CalibrationPoint, CalibrationRow, LEAST_P, MOST_ERROR, RIGHT_SPREAD, calibration};
 pub use claim::claim;
 pub use closed_loop::{ClosedLoop, RolloutScores, closed_loop};
 pub use cost::{cost, device};
@@ -44,7 +46,7 @@ pub use names::TRUE_FLOW;
 pub use offline::{Offline, OfflineScores};
 pub use polars::prelude::{Column, DataFrame};
 pub use quantity::{BETWEEN, Kind, Quantity, Role, UNCERTAINTY, machine, quantity};
-pub use ranks::{RankHistogram, rank_histogram};
+pub use ranks::{RankHistogram, RankTest, rank_histogram};
 pub use reconstruction::{LatentSpace, Reconstruction, ReconstructionRow, reconstruction, reconstruction_spectra};
 pub use samplers::{SamplerBias, SamplerRow, sampler_bias};
 pub use series::{Climate, ClimateRow, Forecasts, climate, forecast_table, forecasts};

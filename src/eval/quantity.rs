@@ -2,7 +2,7 @@
 //!
 //! Scores are described in their own lists ([`super::metric`]); everything else is here.
 
-use super::metric::{CLOSED_LOOP, OFFLINE};
+use super::metric::{CALIBRATION, CLOSED_LOOP, OFFLINE};
 
 /// What the entries of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,7 @@ static LISTED: &[Quantity] = &[
     label("model", "the model"),
     label("latent", "the latent space and its points"),
     label("of", "the field, or what the stage is of"),
+    label("regime", "what is changed about the flow that models were trained on"),
     label("hold", "what happens to a draw until the next one"),
     label("sampler", "the sampler"),
     label("term", "the term of the budget"),
@@ -124,6 +125,24 @@ static LISTED: &[Quantity] = &[
     place("dimension", "", Kind::Integer, "latent dimension, by variance"),
     count("members", "members of the ensemble"),
     count("failures", "members that blew up"),
+    place("trajectories", "", Kind::Integer, "training trajectories"),
+    count("pairs", "training pairs (ω, H)"),
+    count("states", "start states, each with a true flow and noise of its own"),
+    number(
+        "rank statistic",
+        "",
+        "χ² of the ranks of the truth over its mean if the truth were a member: 1 where ranks are flat but for chance",
+    ),
+    number("p-value", "", "probability of so large a χ² if the truth were one of the members"),
+    new(
+        "calibrated",
+        "",
+        Kind::Flag,
+        Role::Value,
+        "are error/exact, spread/skill and p-value what the caption asks for?",
+    ),
+    place("level", "", Kind::Number, "share of outcomes that the central interval of the members should hold"),
+    number("coverage", "", "share of points whose true vorticity it holds"),
     number("first failure", "time", "simulated time at which the first member blew up"),
     count("alive", "members that have not failed"),
     number("ms/step", "ms", "cost of a solver step and member on one thread, closure included"),
@@ -243,14 +262,19 @@ pub fn stem(title: &str) -> &str {
     title.strip_suffix(UNCERTAINTY).or_else(|| title.strip_suffix(BETWEEN)).unwrap_or(title)
 }
 
-/// The quantity of a column, in the table of that name: names of scores on test conditions come before the others in tables
-/// of such scores.
+/// The quantity of a column, in the table of that name: names of scores on test conditions, or over start states, come before the
+/// others in tables of such scores.
 pub fn quantity(table: &str, title: &str) -> Option<Quantity> {
     let name = stem(title);
     let listed = || LISTED.iter().find(|quantity| quantity.name == name).copied();
     let offline = || OFFLINE.iter().find(|m| m.name == name).map(|m| score(m.name, m.unit, m.headline, m.caption));
     let closed = || CLOSED_LOOP.iter().find(|m| m.name == name).map(|m| score(m.name, m.unit, m.headline, m.caption));
-    if table.ends_with("offline") { offline().or_else(listed) } else { listed().or_else(closed).or_else(offline) }
+    let starts = || CALIBRATION.iter().find(|m| m.name == name).map(|m| score(m.name, m.unit, m.headline, m.caption));
+    if table.ends_with("offline") {
+        return offline().or_else(listed);
+    }
+    let of_table = if table.contains("calibration") { starts() } else { None };
+    of_table.or_else(listed).or_else(closed).or_else(offline).or_else(starts)
 }
 
 fn score(name: &'static str, unit: &'static str, headline: bool, meaning: &'static str) -> Quantity {
@@ -271,12 +295,16 @@ pub fn machine(title: &str) -> String {
     format!("{}{end}", words.join("_"))
 }
 
+/// Names of all scores.
+fn scores() -> impl Iterator<Item = &'static str> {
+    let loops = CLOSED_LOOP.iter().map(|m| m.name).chain(CALIBRATION.iter().map(|m| m.name));
+    OFFLINE.iter().map(|m| m.name).chain(loops)
+}
+
 /// The title of a column that [`machine`] named; what it did not name keeps its name.
 pub fn title(name: &str) -> String {
-    let known = |name: &str| {
-        let scores = OFFLINE.iter().map(|m| m.name).chain(CLOSED_LOOP.iter().map(|m| m.name));
-        LISTED.iter().map(|quantity| quantity.name).chain(scores).find(|title| machine(title) == name)
-    };
+    let known =
+        |name: &str| LISTED.iter().map(|quantity| quantity.name).chain(scores()).find(|title| machine(title) == name);
     let ends = [("_se", UNCERTAINTY), ("_sd", BETWEEN)];
     let beside = ends.iter().find_map(|(end, said)| Some(format!("{}{said}", known(name.strip_suffix(end)?)?)));
     known(name).map(String::from).or(beside).unwrap_or_else(|| name.into())
@@ -288,8 +316,7 @@ mod tests {
 
     #[test]
     fn names_outside_are_distinct_and_lead_back() {
-        let scores = OFFLINE.iter().map(|m| m.name).chain(CLOSED_LOOP.iter().map(|m| m.name));
-        let titles: std::collections::BTreeSet<&str> = LISTED.iter().map(|q| q.name).chain(scores).collect();
+        let titles: std::collections::BTreeSet<&str> = LISTED.iter().map(|q| q.name).chain(scores()).collect();
         for name in titles {
             for end in ["", UNCERTAINTY, BETWEEN] {
                 let whole = format!("{name}{end}");
@@ -307,6 +334,7 @@ mod tests {
     fn a_score_is_found_in_its_own_table() {
         assert_eq!(quantity("les-offline", "CRPS ±").unwrap().unit, "rms H");
         assert_eq!(quantity("closed-loop", "CRPS").unwrap().unit, "rms ω");
+        assert!(quantity("calibration-curves", "spread").unwrap().meaning.contains("start states"));
         assert_eq!(quantity("statistics", "energy").unwrap().unit, "length²/time²");
         assert_eq!(quantity("x", "nobody's"), None);
     }

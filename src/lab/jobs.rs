@@ -52,13 +52,14 @@ impl Job {
             models.iter().filter_map(|closure| closure.model()).map(trained).collect()
         };
         let data = || config.data_stage().folder();
+        let pairs = || config.training_data_stage().folder();
         let depends_on = match stage.kind {
             StageKind::Data | StageKind::Reference | StageKind::Resolution => vec![],
             StageKind::Train if config.checkpoints.contains_key(&stage.label) => vec![],
-            StageKind::Autoencoder => vec![data()],
+            StageKind::Autoencoder => vec![pairs()],
             StageKind::Train => {
                 let first = config.autoencoder_stage(&stage.label)?.map(|stage| stage.folder());
-                std::iter::once(data()).chain(first).collect()
+                std::iter::once(pairs()).chain(first).collect()
             }
             StageKind::Rollout => {
                 let model = config.closure(&stage.label)?.model().map(trained).transpose()?;

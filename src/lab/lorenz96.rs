@@ -198,6 +198,7 @@ impl LorenzLab {
             closures: Vec::new(),
             precision: Precision::F32,
             init: None,
+            start_state: 0,
         };
         let (model, seeds) = (self.system.reduced()?, self.seeds().child(seeds));
         let run = |start: usize| {

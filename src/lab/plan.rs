@@ -140,11 +140,13 @@ impl Lab {
     /// Every stage with the configuration that it is of, each once, after those that it depends on.
     pub(super) fn all_stages(&self) -> Result<Vec<(Config, Stage)>> {
         let config = &self.config;
-        let mut stages = vec![config.data_stage()];
-        for model in config.models.keys() {
-            stages.extend(config.autoencoder_stage(model)?);
-            stages.push(config.train_stage(model)?);
+        let trainer = config.trainer().unwrap_or_else(|| config.clone());
+        let mut trained = vec![trainer.data_stage()];
+        for model in trainer.models.keys() {
+            trained.extend(trainer.autoencoder_stage(model)?);
+            trained.push(trainer.train_stage(model)?);
         }
+        let mut stages = vec![config.data_stage()];
         stages.extend([config.offline_stage()?, config.reconstruction_stage()?, config.reference_stage()]);
         for closure in config.closures()? {
             stages.push(config.rollout_stage(&closure)?);
@@ -154,7 +156,8 @@ impl Lab {
         }
         stages.extend(config.resolution_stage());
         stages.push(config.cost_stage()?);
-        let mut all: Vec<_> = stages.into_iter().map(|stage| (config.clone(), stage)).collect();
+        let mut all: Vec<_> = trained.into_iter().map(|stage| (trainer.clone(), stage)).collect();
+        all.extend(stages.into_iter().map(|stage| (config.clone(), stage)));
         let mut variations = frontier_variations(config)?;
         if config.exact_law().is_some() {
             variations.splice(0..0, hold_variations(config, HELD));
@@ -168,6 +171,22 @@ impl Lab {
             for closure in study.closures()? {
                 all.push((study.clone(), study.rollout_stage(&closure)?));
             }
+        }
+        for (_, regime) in config.regimes() {
+            let mut stages = vec![regime.data_stage(), regime.offline_stage()?, regime.reference_stage()];
+            for closure in regime.closures()? {
+                stages.push(regime.rollout_stage(&closure)?);
+            }
+            all.extend(stages.into_iter().map(|stage| (regime.clone(), stage)));
+        }
+        for (_, varied) in config.data_amounts()? {
+            let mut stages = vec![varied.data_stage()];
+            for model in varied.models.keys() {
+                stages.extend(varied.autoencoder_stage(model)?);
+                stages.push(varied.train_stage(model)?);
+            }
+            stages.push(varied.offline_stage()?);
+            all.extend(stages.into_iter().map(|stage| (varied.clone(), stage)));
         }
         for (.., varied) in config.sampler_points()? {
             let stage = varied.offline_stage()?;

@@ -75,6 +75,9 @@ impl Lab {
         if let Some(found) = self.store.find(&stage)? {
             return Ok(found);
         }
+        if let Some(trainer) = self.config.trainer() {
+            return self.with(trainer)?.train_artifact(model);
+        }
         self.once(&stage, || {
             if let Some(file) = self.config.checkpoints.get(model) {
                 let work = match self.store.begin(&stage, &mut say)? {
@@ -99,6 +102,9 @@ impl Lab {
     /// # Errors
     /// As [`Lab::train`].
     pub fn train_for(&self, model: &str, time: Duration) -> Result<Option<TrainSummary>> {
+        if let Some(trainer) = self.config.trainer() {
+            return self.with(trainer)?.train_for(model, time);
+        }
         let stage = self.config.train_stage(model)?;
         if self.config.checkpoints.contains_key(model) {
             return self.train(model).map(Some);

@@ -63,6 +63,18 @@ impl Lab {
         [Study::Horizon, Study::LargeEnsemble].into_iter().chain(memory).collect()
     }
 
+    /// The labs of the start states of `study.starts`, in this lab's folders.
+    ///
+    /// # Errors
+    /// A configuration without that study; impossible values.
+    pub fn start_states(&self) -> Result<Vec<Self>> {
+        let states = self.config.start_states();
+        if states.is_empty() {
+            return Err(Error::config("study.starts", "this configuration has no study of several start states"));
+        }
+        states.into_iter().map(|config| self.with(config)).collect()
+    }
+
     /// This lab with another configuration and the same folders.
     pub(super) fn with(&self, mut config: Config) -> Result<Self> {
         config.validate()?;

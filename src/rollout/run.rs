@@ -39,8 +39,8 @@ const CHUNK: usize = 100;
 ///
 /// A fresh trajectory of the full solver runs from a random field to `rollout.start`; its state there, coarsened to `data.n`
 /// as the data are ([`Recorder::coarsen`]), is the common start, unless `rollout.init` gives one ([`start_pair`]). From the same full state go `rollout.references`
-/// realisations with independent noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`; none
-/// is used by data or rollouts. The work goes on from the start state and from every finished realisation after a kill,
+/// realisations with independent noise. Streams: `reference/initial`, `reference/to-start`, `reference/<realisation>`, of
+/// further start states below `reference/start-<state>` ([`Config::loop_seeds`]); none is used by data or rollouts. The work goes on from the start state and from every finished realisation after a kill,
 /// with the same result.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
         Begun::Found(found) => return Ok(found),
         Begun::Work(work) => work,
     };
-    let seeds = config.seeds().child("reference");
+    let seeds = config.loop_seeds("reference");
     let recorder = Recorder::new(config)?;
     let (full, start) = match &config.rollout.init {
         Some(init) => {
@@ -130,8 +130,8 @@ pub fn reference(config: &Config, store: &Store, progress: &mut dyn FnMut(&str))
 /// Finds or makes the ensemble of one closure: file `ensemble.h5` ([`Ensemble::load`]).
 ///
 /// `of` says which closure of the configuration `closure` is, `parents` what it was made from (a model's training); the reference is found or made first. Every finished member is kept in the partial folder, so that
-/// a run that was killed loses at most the members under way and ends with the same numbers. Streams: `rollout/<member>`,
-/// the same for every closure.
+/// a run that was killed loses at most the members under way and ends with the same numbers. Streams: `rollout/<member>`, of
+/// further start states `rollout/start-<state>/<member>`, the same for every closure.
 ///
 /// # Errors
 /// What the closure cannot do; another `rollout.precision` than f32 for a diffusion model, which is for
@@ -155,7 +155,7 @@ pub fn rollout(
     let parents: Vec<&Artifact> = parents.iter().copied().chain([&true_flow]).collect();
     match store.begin(&stage, progress)? {
         Begun::Found(found) => Ok(found),
-        Begun::Work(work) => job.finish(&config.seeds().child(ROLLOUT), work, &parents, progress),
+        Begun::Work(work) => job.finish(&config.loop_seeds(ROLLOUT), work, &parents, progress),
     }
 }
 
@@ -180,7 +180,7 @@ pub fn rollout_on_device(
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
     let job = DeviceJob::new((config.data.term, &config.flow), start.view(), law, &config.rollout)?;
-    let seeds = config.seeds().child(ROLLOUT);
+    let seeds = config.loop_seeds(ROLLOUT);
     let work = match store.begin(&stage, progress)? {
         Begun::Found(found) => return Ok(found),
         Begun::Work(work) => work,
@@ -221,7 +221,7 @@ pub fn rollout_shard(
     let true_flow = reference(config, store, progress)?;
     let start = Reference::load(&true_flow.path(Reference::FILE))?.start;
     let job = Job::of(EnsembleRun::of(config, start.view(), &closure))?;
-    let seeds = config.seeds().child(ROLLOUT);
+    let seeds = config.loop_seeds(ROLLOUT);
     let work = match store.begin_shared(&stage, progress)? {
         Begun::Found(found) => return Ok(Some(found)),
         Begun::Work(work) => work,

@@ -63,6 +63,9 @@ pub fn train_until(
     if let Some(found) = store.find(&stage)? {
         return Ok(Some(found));
     }
+    if config.trained_on.is_some() {
+        return Err(Error::config("trained_on", "another flow; the configuration that has it trains"));
+    }
     if let Some((base, config)) = config.base_of(model)? {
         let Some(solved) = train_until(&config, &base, data, store, data_artifact, controls)? else { return Ok(None) };
         let workers = Workers::new(controls.threads)?;

@@ -243,6 +243,7 @@ fn rollout(args: &RolloutBench) -> Result<RolloutTiming> {
             references: 1,
             precision: Precision::F32,
             init: None,
+            start_state: 0,
         };
         run_ensemble(&flow, smooth(&flow, N)?.view(), &closure, &rollout, &SeedTree::new(0).child("bench"), threads)
     };

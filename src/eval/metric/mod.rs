@@ -1,6 +1,6 @@
 //! What is measured. A metric is one value: what tables call it, what it means, how it comes out of a case and how cases are
-//! put together, with the uncertainty. [`OFFLINE`] lists the scores on test conditions, [`CLOSED_LOOP`] those of rollouts; the
-//! columns of tables, their CSV and what README.md shows of them follow from these lists. A new metric is a formula in
+//! put together, with the uncertainty. [`OFFLINE`] lists the scores on test conditions, [`CLOSED_LOOP`] those of rollouts,
+//! [`CALIBRATION`] those of rollouts from several start states; the columns of tables, their CSV and what README.md shows of them follow from these lists. A new metric is a formula in
 //! [`super::metrics`] and an entry in its list.
 
 /// A list of metrics, each of which is a value of its own, too; its caption is its documentation.
@@ -26,11 +26,13 @@ macro_rules! metrics {
     };
 }
 
+mod calibration;
 mod closed_loop;
 mod condition;
 mod offline;
 mod snapshot;
 
+pub use calibration::*;
 pub use closed_loop::*;
 pub use condition::{Against, Condition, LawAt, OfflineMetric, OfflineRule, Pool, Terms};
 pub use offline::*;
@@ -65,5 +67,6 @@ mod tests {
         };
         once(OFFLINE.iter().map(|metric| metric.name).collect());
         once(CLOSED_LOOP.iter().map(|metric| metric.name).collect());
+        once(CALIBRATION.iter().map(|metric| metric.name).collect());
     }
 }

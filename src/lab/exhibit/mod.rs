@@ -3,10 +3,13 @@
 //! What makes one, which files it makes and what it needs stand beside it in one list; [`Exhibit::all`] has those of a
 //! configuration. Its provenance is the value itself, written as Rust.
 
+mod calibration;
 mod draws;
+mod files;
 mod latents;
 mod need;
 mod published;
+mod regimes;
 mod rollouts;
 mod run;
 mod shape;
@@ -19,8 +22,11 @@ mod truth;
 
 use std::fmt;
 
+pub use files::Files;
 pub use need::Need;
 pub use shown::Shown;
+
+use files::{chart, panel, table};
 
 use super::{Lab, Source, Study};
 use crate::artifact::Artifact;
@@ -158,6 +164,17 @@ exhibits! {
     SpreadCurves => rollouts::spread_curves, [chart("spread")], &[Need::Spread];
     /// Rank of the true vorticity among the members at the final time, relative to a flat histogram.
     Ranks => rollouts::ranks, [chart("ranks"), table("rank-histogram")], &[Need::Closure];
+    /// Do ensembles know their error? Judged from several start states (`study.starts`) at the final time. Columns that are shown: error
+    /// of the ensemble mean and *spread*, roots of mean squares over states; *error/exact* and *CRPS/exact*, over those of the exact law;
+    /// *spread/skill*, 1 where an ensemble knows its own error; *coverage* of central intervals; *rank statistic* and *p-value*, whether
+    /// the truth could be one more member ([`crate::eval::RankTest`]); *calibrated*, whether all of that is as it should be.
+    Calibration => calibration::scores, [table("calibration")], &[Need::Starts];
+    /// Of [`Exhibit::Calibration`]: share of points inside central intervals against the share that these should hold.
+    CalibrationCoverage => calibration::coverage, [chart("calibration-coverage"), table("calibration-coverage")], &[Need::Starts];
+    /// Of [`Exhibit::Calibration`]: ranks of the truth among the members, relative to a flat histogram.
+    CalibrationRanks => calibration::ranks, [chart("calibration-ranks"), table("calibration-ranks")], &[Need::Starts];
+    /// Of [`Exhibit::Calibration`]: error of the ensemble mean over time, and the error that the spread predicts.
+    CalibrationCurves => calibration::curves, [chart("calibration-error"), table("calibration-curves")], &[Need::Starts];
     /// The true flow, one member of each rollout at the final time, and the errors of the members.
     Vorticity => rollouts::vorticity, [panel("vorticity")], &[];
     /// As [`Exhibit::Vorticity`], of the closures named; only their rollouts are computed.
@@ -204,6 +221,13 @@ exhibits! {
     /// collapse, at the top reconstruction breaks. Columns of its table: *λ_KL*, *λ_score*; *std*, *effective rank* and *active units*
     /// of the H latents; *D_RE H*, of reconstruction; *D_RE single*, *std/exact*, *bias* of the draws.
     LossWeights => published::loss_weights, [chart("loss-weights"), table("loss-weights")], &[Need::ExactLaw, Need::LossWeights];
+    /// Closures in flows that models were not trained on (`study.regimes`): CRPS on test conditions over the exact law's, and error of the
+    /// closed loop, closure by regime. Columns of its table: *regime*, what is changed about the flow; scores as in [`Exhibit::Offline`]
+    /// and [`Exhibit::ClosedLoop`]; *error/exact*, over that of the exact law in the same regime.
+    Regimes => regimes::regimes, [chart("regimes"), table("regimes")], &[Need::ExactLaw, Need::Regimes];
+    /// How much data models need (`study.amounts`): bias against the number of training pairs. Columns of its table: *trajectories*,
+    /// *pairs*, of the training; scores as in [`Exhibit::Offline`].
+    DataAmounts => regimes::amounts, [chart("data-amounts"), table("data-amounts")], &[Need::ExactLaw, Need::DataAmounts];
     /// The paper's claim and what became of it: published errors of draws, those of the published recipe at the published data sizes
     /// (preset `published`, from its tables in the figures folder), and those of this configuration's models, all as *excess* over the exact
     /// law's on the same conditions.
@@ -221,44 +245,6 @@ const NONE: &str = "none";
 const FILMED: &str = "spectral";
 /// Closures without parameters, for a quick look.
 const PLAIN: [&[&str]; 2] = [&[NONE], &[NONE, "exact"]];
-
-/// Files of an exhibit, without the prefix of a study.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Files {
-    /// Fields: PNG.
-    Panel(String),
-    /// Curves: SVG and PNG.
-    Chart(String),
-    /// CSV and Markdown.
-    Table(String),
-    /// Markdown.
-    Text(String),
-}
-
-fn panel(stem: impl Into<String>) -> Files {
-    Files::Panel(stem.into())
-}
-
-fn chart(stem: impl Into<String>) -> Files {
-    Files::Chart(stem.into())
-}
-
-fn table(stem: impl Into<String>) -> Files {
-    Files::Table(stem.into())
-}
-
-impl Files {
-    /// Their names.
-    pub fn names(&self) -> Vec<String> {
-        let (stem, extensions): (_, &[&str]) = match self {
-            Self::Panel(stem) => (stem, &["png"]),
-            Self::Chart(stem) => (stem, &["svg", "png"]),
-            Self::Table(stem) => (stem, &["csv", "md"]),
-            Self::Text(stem) => (stem, &["md"]),
-        };
-        extensions.iter().map(|extension| format!("{stem}.{extension}")).collect()
-    }
-}
 
 /// As Rust, without `Exhibit::`.
 impl fmt::Display for Exhibit<'_> {
@@ -319,6 +305,10 @@ impl<'a> Exhibit<'a> {
             Self::ErrorCurves,
             Self::SpreadCurves,
             Self::Ranks,
+            Self::Calibration,
+            Self::CalibrationCoverage,
+            Self::CalibrationRanks,
+            Self::CalibrationCurves,
             Self::Vorticity,
             Self::Closures(PLAIN[law]),
             Self::Spectra,
@@ -335,6 +325,8 @@ impl<'a> Exhibit<'a> {
             Self::FewStepsCost,
             Self::FewStepsSpread,
             Self::LossWeights,
+            Self::Regimes,
+            Self::DataAmounts,
             Self::Claim,
             Self::Ledger,
             Self::Findings,

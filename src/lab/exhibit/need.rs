@@ -31,12 +31,18 @@ pub enum Need {
     Spread,
     /// A variation of `study.frontier`.
     FrontierPoint,
+    /// Several start states.
+    Starts,
     /// A model of `study.samplers`.
     Samplers,
     /// A point of `study.few_steps`.
     FewSteps,
     /// A model of `study.weights`.
     LossWeights,
+    /// Regimes of `study.regimes`.
+    Regimes,
+    /// Amounts of data of `study.amounts`.
+    DataAmounts,
 }
 
 impl Need {
@@ -74,12 +80,21 @@ impl Need {
                 "no ensemble has members that differ: one member each, or closures without randomness",
             ),
             Self::Closure => (config.rollout.closures.iter().any(|name| name != NONE), "no rollout has a closure"),
+            Self::Starts => (
+                config.study.starts.as_ref().is_some_and(|starts| !starts.closures.is_empty()),
+                "study.starts has no closures",
+            ),
             Self::Samplers => (!config.study.samplers.is_empty(), "study.samplers is empty"),
             Self::FewSteps => {
                 let study = &config.study.few_steps;
                 (!study.models.is_empty() && !study.steps.is_empty(), "study.few_steps is empty")
             }
             Self::LossWeights => (!config.study.weights.points().is_empty(), "study.weights is empty"),
+            Self::Regimes => (!config.regimes().is_empty(), "there is no study.regimes of simulated data"),
+            Self::DataAmounts => (
+                config.data_amounts().is_ok_and(|amounts| !amounts.is_empty()),
+                "there is no study.amounts of simulated data",
+            ),
             Self::FrontierPoint => (!variations::frontier_settings(config).is_empty(), "study.frontier is empty"),
         };
         (!there).then_some(what)

@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use super::Made;
+use super::{Exhibit, Made, Need, calibration, regimes};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, Hold, MissingTerm, RolloutConfig};
@@ -20,7 +20,7 @@ pub(super) fn compare(lab: &Lab, closures: &[AnyClosure]) -> Result<Made> {
     let beside: Vec<String> = config.baselines().iter().map(ToString::to_string).collect();
     let mut runs = lab.loop_results_of(&beside.iter().map(String::as_str).collect::<Vec<_>>())?;
     let start = &runs.reference.start;
-    let seeds = config.seeds().child("rollout");
+    let seeds = config.loop_seeds("rollout");
     let mut scratch = start.clone();
     for closure in closures {
         let known = closure.clone().mean(start.view(), config.rollout.start, scratch.view_mut())?;
@@ -105,7 +105,18 @@ pub(super) fn findings(lab: &Lab) -> Result<(Findings, Vec<Artifact>)> {
         }
         MissingTerm::Physics => None,
     };
-    let (preset, long_run) = (&lab.config.preset, long_run.as_ref());
-    let results = Results { preset, closed_loop: &scores, offline: &offline, cost: &cost, long_run };
+    let calibration = Need::Starts.missing(&lab.config).is_none().then(|| calibration::measured(lab)).transpose()?;
+    let known = Exhibit::Regimes.missing(&lab.config).is_none();
+    let regimes = known.then(|| regimes::measured(lab)).transpose()?;
+    let ((calibration, states), (regimes, others)) = (calibration.unzip(), regimes.unzip());
+    // The first state's may be those of the closed loop.
+    for more in states.into_iter().chain(others).flatten() {
+        if !parents.contains(&more) {
+            parents.push(more);
+        }
+    }
+    let (preset, calibration, long_run) = (&lab.config.preset, calibration.as_ref(), long_run.as_ref());
+    let (closed_loop, regimes, offline, cost) = (&scores, regimes.as_ref(), &offline, &cost);
+    let results = Results { preset, closed_loop, calibration, regimes, offline, cost, long_run };
     Ok((eval::findings(&results)?, parents))
 }

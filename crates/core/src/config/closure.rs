@@ -144,12 +144,20 @@ impl Config {
             return;
         }
         let base = base.clone();
+        let starts = self.study.starts.as_mut().zip(base.study.starts);
+        let starts = starts.map(|(starts, before)| (&mut starts.closures, before.closures));
+        let regimes = self.study.regimes.as_mut().zip(base.study.regimes);
+        let regimes = regimes.map(|(regimes, before)| (&mut regimes.closures, before.closures));
         for (list, before) in [
             (&mut self.rollout.closures, base.rollout.closures),
             (&mut self.eval.offline_only, base.eval.offline_only),
             (&mut self.study.horizon.closures, base.study.horizon.closures),
             (&mut self.study.ensemble.closures, base.study.ensemble.closures),
-        ] {
+        ]
+        .into_iter()
+        .chain(starts)
+        .chain(regimes)
+        {
             if *list == before {
                 list.retain(|name| name.strip_suffix(MEAN).unwrap_or(name) != EXACT);
             }

@@ -23,6 +23,8 @@ pub const STEPS: usize = 1 << 40;
 pub const SAMPLING_STEPS: usize = 1 << 16;
 /// Members, realisations, trajectories, samples, conditions.
 pub const MEMBERS: usize = 1 << 20;
+/// Start states of the closed loop, each of which is a configuration.
+pub const STATES: usize = 1 << 12;
 /// Values of one array: 64 GiB in single precision.
 pub const VALUES: u64 = 1 << 34;
 /// Letters of a name.

@@ -95,6 +95,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("rollout", "precision", precision(config.rollout.precision));
     say("rollout", "init", serde_json::to_value(&config.rollout.init).map_err(unreadable)?);
     say("rollout", "dt", json!(config.rollout.dt));
+    say("rollout", "start_state", json!(config.rollout.start_state));
     say("flow", "forcing_pattern", json!(config.flow.forcing_pattern));
     say("flow", "beta", json!(config.flow.beta));
     say("flow", "precision", json!(config.flow.precision));
@@ -108,6 +109,9 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("study", "weights", json!(config.study.weights));
     say("study", "memory", json!(config.study.memory));
     say("study", "resolution", json!(config.study.resolution));
+    say("study", "starts", json!(config.study.starts));
+    say("study", "regimes", json!(config.study.regimes));
+    say("study", "amounts", json!(config.study.amounts));
     say("flow", "hidden", json!(config.flow.hidden));
     if let Some(HiddenConfig::Cells(cells)) = &config.flow.hidden {
         say("flow.hidden", "memory", cells.memory.into());
@@ -129,6 +133,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
         }
     }
     value["checkpoints"] = checkpoints;
+    value["trained_on"] = json!(config.trained_on);
     value["subgrid"] = json!(config.subgrid.all());
     Ok(value)
 }
@@ -463,7 +468,7 @@ mod tests {
             Config::load("huge", None, &[])
                 .unwrap_err()
                 .to_string()
-                .contains("known: smoke, desk, published, transports, cells, paper")
+                .contains("known: smoke, desk, truth, published, transports, cells, paper")
         );
     }
 }

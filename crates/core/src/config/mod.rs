@@ -12,6 +12,7 @@ pub mod limits;
 mod load;
 mod model;
 mod presets;
+mod regimes;
 mod sampler;
 mod source;
 mod stage;
@@ -33,11 +34,13 @@ pub use hidden::{CellsConfig, HiddenConfig, RingConfig};
 pub use latent::{LatentConfig, LatentLoss, LatentTraining, Padding, halvings};
 pub use model::{Base, Law, ModelConfig, NetworkConfig, ProperScore, Quadratic, TransportKind, Variant};
 pub use presets::Preset;
+pub use regimes::{DataAmountsConfig, RegimeConfig, RegimesConfig, TrainedOn};
 pub use sampler::{SamplerConfig, SamplerKind};
 pub use source::{Axes, CheckpointConfig, SourceConfig, StartConfig};
 pub use stage::{SHORT, Stage, StageKind};
 pub use study::{
-    EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, MemoryConfig, StudyConfig,
+    EnsembleConfig, FewStepsConfig, FrontierConfig, HorizonConfig, LossWeightsConfig, MemoryConfig, StartsConfig,
+    StudyConfig,
 };
 pub use subgrid::{SubgridConstants, SubgridModel};
 pub use training::{LearningRate, Precision, TrainConfig};
@@ -70,6 +73,9 @@ pub struct Config {
     /// Constants of the classical subgrid models, where they are not the standard ones.
     #[serde(default, skip_serializing_if = "SubgridConstants::is_standard")]
     pub subgrid: SubgridConstants,
+    /// What models are trained on, if it is another flow than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
 }
 
 /// 2-D vorticity equation ∂ω/∂t + u·∇ω + βv = ν∇²ω − rω + f + σ dW/dt on a periodic square (arXiv 2506.20771, the stochastic
@@ -356,6 +362,10 @@ pub struct RolloutConfig {
     /// field's trigonometric interpolation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<StartConfig>,
+    /// Which of the start states that are drawn independently of each other, and with it all noise from there on: a name in the seed
+    /// tree ([`Config::loop_seeds`]). With `init` the field is the same for all, and the noise another.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub start_state: usize,
 }
 
 /// What a rollout does with a drawn term until the next draw.
@@ -418,6 +428,10 @@ fn is_one(x: &f64) -> bool {
 
 fn is_zero(x: &f64) -> bool {
     *x == 0.0
+}
+
+fn is_first(index: &usize) -> bool {
+    *index == 0
 }
 
 /// Short content hash (SHA-256 of the canonical JSON: keys sorted, shortest round-trip floats), as hex.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ClosureKind, ClosureRef, Config, DataConfig, Law, ModelConfig, Precision, hash};
+use super::{ClosureKind, ClosureRef, Config, DataConfig, FlowConfig, Law, ModelConfig, Precision, hash};
 use crate::error::{Error, Result};
 
 /// The kinds of computation, by whose names folders, manifests and tables call them.
@@ -124,10 +124,32 @@ impl Config {
         crate::rng::SeedTree::new(self.seed)
     }
 
+    /// The node of the seed tree from which the streams of a part of the closed loop hang, `reference` or `rollout`; of start states
+    /// after the first the node `start-K` below it. No two start states share a random number.
+    pub fn loop_seeds(&self, part: &str) -> crate::rng::SeedTree {
+        let seeds = self.seeds().child(part);
+        match self.rollout.start_state {
+            0 => seeds,
+            state => seeds.child(format!("start-{state}")),
+        }
+    }
+
     /// Pairs (ω, H), simulated or from files.
     pub fn data_stage(&self) -> Stage {
-        let mut settings = json!({ "seed": self.seed, "flow": self.flow, "data": self.data });
-        if let Some(source) = &self.data.source {
+        self.pairs(&self.flow, &self.data)
+    }
+
+    /// The pairs that models are trained on.
+    pub fn training_data_stage(&self) -> Stage {
+        match &self.trained_on {
+            Some(on) => self.pairs(&on.flow, &on.data),
+            None => self.data_stage(),
+        }
+    }
+
+    fn pairs(&self, flow: &FlowConfig, data: &DataConfig) -> Stage {
+        let mut settings = json!({ "seed": self.seed, "flow": flow, "data": data });
+        if let Some(source) = &data.source {
             settings["data"]["source"] = source.settings();
         }
         Stage::new(StageKind::Data, settings)
@@ -171,7 +193,7 @@ impl Config {
         }
         // The variant decides whether fields are normalised.
         let variant = model_config.network.variant;
-        let settings = json!({ "data": self.data_stage().hash, "latent": latent, "variant": variant });
+        let settings = json!({ "data": self.training_data_stage().hash, "latent": latent, "variant": variant });
         Ok(Some(Stage::of(StageKind::Autoencoder, model, settings)))
     }
 
@@ -191,7 +213,7 @@ impl Config {
         Ok(Stage::of(
             StageKind::Train,
             model,
-            json!({ "data": self.data_stage().hash, "name": model, "model": settings }),
+            json!({ "data": self.training_data_stage().hash, "name": model, "model": settings }),
         ))
     }
 
@@ -230,6 +252,10 @@ impl Config {
         if let Some(init) = &rollout.init {
             // The values of the field alone: where they come from plays no part.
             settings["init"] = json!(init.sha256);
+        }
+        // The first is not spelled out: its hash does not depend on there being others.
+        if rollout.start_state != 0 {
+            settings["start_state"] = json!(rollout.start_state);
         }
         Stage::new(StageKind::Reference, settings)
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{MEMBERS, SAMPLING_STEPS, STEPS, VALUES, name, product, within};
+use super::limits::{MEMBERS, SAMPLING_STEPS, STATES, STEPS, VALUES, name, product, within};
 use super::{
-    ClosureRef, Config, EvalConfig, HiddenConfig, LatentConfig, LatentTraining, Law, ModelConfig, RolloutConfig,
-    SamplerConfig, SamplerKind,
+    ClosureRef, Config, DataAmountsConfig, EvalConfig, HiddenConfig, LatentConfig, LatentTraining, Law, ModelConfig,
+    RegimesConfig, RolloutConfig, SamplerConfig, SamplerKind,
 };
 use crate::error::{Error, Result};
 
@@ -43,6 +43,30 @@ pub struct StudyConfig {
     /// Time over which the full flow is also run on twice as many points per side, to see whether its own are enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<f64>,
+    /// Whether ensembles know their error, judged from several start states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<StartsConfig>,
+    /// What closures are worth in flows that models were not trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regimes: Option<RegimesConfig>,
+    /// How much data models need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amounts: Option<DataAmountsConfig>,
+}
+
+/// The closed loop of `rollout` from several start states, each with a true flow and noise of its own: one state is an anecdote.
+///
+/// States are 0, 1, … ([`RolloutConfig::start_state`]); the first is that of `rollout`, whose ensembles serve where they have as many
+/// members.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartsConfig {
+    /// Start states.
+    pub states: usize,
+    /// Ensemble members from each.
+    pub members: usize,
+    /// Closures to compare, named as in `rollout.closures`.
+    pub closures: Vec<String>,
 }
 
 /// The closed loop of a flow whose hidden cells remember their states, with closures that need no training.
@@ -202,24 +226,32 @@ impl Config {
     }
 
     /// This configuration with other models, which are scored and not run.
-    fn scoring(&self, models: BTreeMap<String, ModelConfig>) -> Self {
-        let none = vec!["none".to_string()];
+    pub(super) fn scoring(&self, models: BTreeMap<String, ModelConfig>) -> Self {
         Self {
             eval: EvalConfig { offline_only: models.keys().cloned().collect(), ..self.eval.clone() },
             models,
             checkpoints: BTreeMap::new(),
-            rollout: RolloutConfig { closures: none.clone(), ..self.rollout.clone() },
-            study: StudyConfig {
-                frontier: FrontierConfig { models: Vec::new(), ..self.study.frontier.clone() },
-                horizon: HorizonConfig { closures: none.clone(), ..self.study.horizon.clone() },
-                ensemble: EnsembleConfig { closures: none, ..self.study.ensemble.clone() },
-                samplers: Vec::new(),
-                few_steps: FewStepsConfig::default(),
-                weights: LossWeightsConfig::default(),
-                memory: None,
-                resolution: None,
-            },
+            rollout: RolloutConfig { closures: vec!["none".into()], ..self.rollout.clone() },
+            study: self.no_studies(),
             ..self.clone()
+        }
+    }
+
+    /// What a configuration studies that is a point of a study itself: nothing.
+    pub(super) fn no_studies(&self) -> StudyConfig {
+        let none = vec!["none".to_string()];
+        StudyConfig {
+            frontier: FrontierConfig { models: Vec::new(), ..self.study.frontier.clone() },
+            horizon: HorizonConfig { closures: none.clone(), ..self.study.horizon.clone() },
+            ensemble: EnsembleConfig { closures: none, ..self.study.ensemble.clone() },
+            samplers: Vec::new(),
+            few_steps: FewStepsConfig::default(),
+            weights: LossWeightsConfig::default(),
+            memory: None,
+            starts: None,
+            regimes: None,
+            amounts: None,
+            resolution: None,
         }
     }
 
@@ -249,9 +281,21 @@ impl Config {
         Some(config)
     }
 
+    /// This configuration with the closed loop from every start state of that study; none without it.
+    pub fn start_states(&self) -> Vec<Self> {
+        let Some(StartsConfig { states, members, closures }) = &self.study.starts else { return Vec::new() };
+        let from = |start_state| {
+            let (members, closures) = (*members, closures.clone());
+            let rollout = RolloutConfig { start_state, members, closures, ..self.rollout.clone() };
+            Self { rollout, ..self.clone() }
+        };
+        (0..*states).map(from).collect()
+    }
+
     /// The studies that are closed loops of their own.
     pub fn closed_loops(&self) -> Vec<Self> {
-        [self.horizon(), self.large_ensemble()].into_iter().chain(self.memory()).collect()
+        let studies = [self.horizon(), self.large_ensemble()].into_iter().chain(self.memory());
+        studies.chain(self.start_states()).collect()
     }
 
     /// This configuration with the closed loop of one point of the frontier: `model` drawn in `steps` sampling steps every
@@ -307,6 +351,13 @@ impl Config {
             let what = format!("{duration}; a positive time, at most {RESOLUTION_TIME}");
             return Err(Error::config("study.resolution", what));
         }
+        if let Some(starts) = &self.study.starts {
+            // Before as many configurations are made.
+            within("study.starts.states", starts.states, 1..=STATES)?;
+        }
+        if let Some(first) = self.start_states().first() {
+            first.validate_rollout("study.starts")?;
+        }
         for (name, _, varied) in self.sampler_points()? {
             varied.model(name)?.check_sampler(&format!("study.samplers.{name}"))?;
         }
@@ -314,6 +365,7 @@ impl Config {
             within("study.few_steps.steps", steps, 1..=SAMPLING_STEPS)?;
         }
         self.few_steps()?;
+        self.validate_regimes()?;
         self.validate_loss_weights()
     }
 

@@ -66,6 +66,7 @@ pub(super) fn cells() -> Config {
                 members: 32,
                 closures: names(&["none", "exact", "memoryless", "matched-gaussian", "exact/mean"]),
             }),
+            starts: None,
             ..desk.study.clone()
         },
         models,

@@ -39,11 +39,19 @@ pub(super) fn desk() -> Config {
             references: 1,
             precision: Precision::F32,
             init: None,
+            start_state: 0,
         },
         eval: EvalConfig { conditions: 10, samples: 16, offline_only: Vec::new() },
         study: StudyConfig {
             memory: None,
             resolution: None,
+            regimes: None,
+            amounts: None,
+            starts: Some(StartsConfig {
+                states: 8,
+                members: 16,
+                closures: names(&["none", "exact", "regression", "quadratic"]),
+            }),
             frontier: FrontierConfig {
                 models: names(&["spectral-12", "spectral-16", "spectral"]),
                 steps: vec![2, 4, 10],
@@ -70,6 +78,7 @@ pub(super) fn desk() -> Config {
             ensemble: EnsembleConfig { members: 64, closures: names(&["none", "exact", "spectral", "quadratic"]) },
         },
         subgrid: SubgridConstants::default(),
+        trained_on: None,
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn les() -> Config {
             frontier: FrontierConfig { models: Vec::new(), ..desk.study.frontier },
             horizon: HorizonConfig { closures: names(&["none"]), ..desk.study.horizon },
             ensemble: EnsembleConfig { closures: names(&["none"]), ..desk.study.ensemble },
+            starts: None,
             ..desk.study
         },
         eval: EvalConfig { offline_only: Vec::new(), ..desk.eval },

@@ -6,6 +6,7 @@ mod les;
 mod paper;
 mod smoke;
 mod transports;
+mod truth;
 mod turbulence;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub enum Preset {
     Smoke,
     /// The default: results that mean something, in tens of minutes on two cores.
     Desk,
+    /// What the models of `desk` are worth in other regimes and with other amounts of data; an hour on two cores.
+    Truth,
     /// The published recipe at the published data sizes, networks of a size that a CPU trains; hours on two cores.
     Published,
     /// One law by every transport, from fifty evaluations of a network to one, on the data of `desk`.
@@ -38,9 +41,10 @@ pub enum Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Smoke,
         Self::Desk,
+        Self::Truth,
         Self::Published,
         Self::Transports,
         Self::Cells,
@@ -55,6 +59,7 @@ impl Preset {
         match self {
             Self::Smoke => "smoke",
             Self::Desk => "desk",
+            Self::Truth => "truth",
             Self::Published => "published",
             Self::Transports => "transports",
             Self::Cells => "cells",
@@ -106,6 +111,7 @@ impl Config {
         match preset {
             Preset::Smoke => smoke::smoke(),
             Preset::Desk => desk::desk(),
+            Preset::Truth => truth::truth(),
             Preset::Published => paper::published(),
             Preset::Transports => transports::transports(),
             Preset::Cells => cells::cells(),

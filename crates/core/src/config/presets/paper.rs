@@ -79,6 +79,7 @@ pub(super) fn paper() -> Config {
                 closures: names(&["none", "exact", "p-cdm", "joint", "joint/mean"]),
                 ..desk.study.horizon
             },
+            starts: None,
             // The paper's Table 5.
             ensemble: EnsembleConfig { members: 1000, closures: names(&["none", "exact", "p-cdm", "joint"]) },
             ..desk.study
@@ -135,6 +136,9 @@ pub(super) fn published() -> Config {
             weights,
             memory: None,
             resolution: None,
+            starts: None,
+            regimes: None,
+            amounts: None,
         },
         ..paper
     }

@@ -52,6 +52,17 @@ pub(super) fn smoke() -> Config {
                 closures: names(&["none", "exact", "spectral", "spectral/mean"]),
             },
             ensemble: EnsembleConfig { members: 8, closures: names(&["none", "exact", "spectral"]) },
+            starts: Some(StartsConfig {
+                states: 2,
+                members: 4,
+                closures: names(&["none", "exact", "spectral", "quadratic"]),
+            }),
+            regimes: Some(RegimesConfig {
+                changes: vec![RegimeConfig { viscosity: 2.0, forcing: 1.0 }],
+                members: 2,
+                closures: names(&["none", "exact", "spectral", "quadratic"]),
+            }),
+            amounts: Some(DataAmountsConfig { trajectories: vec![2, 6], models: names(&["quadratic"]) }),
             ..desk.study
         },
         ..desk

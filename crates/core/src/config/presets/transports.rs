@@ -75,6 +75,7 @@ pub(super) fn transports() -> Config {
                 models: names(&["spectral", "flow", "residual-diffusion", "residual-flow"]),
                 steps: vec![1, 2, 5, 10, 20, 50],
             },
+            starts: None,
             ..desk.study.clone()
         },
         models,

@@ -84,13 +84,15 @@ pub(super) fn turbulence() -> Config {
         study: StudyConfig {
             frontier: FrontierConfig { models: Vec::new(), ..desk.study.frontier },
             horizon: HorizonConfig {
-                duration: 40.0,
+                // Long runs are a stage of their own.
+                duration: 10.0,
                 snapshots: 40,
                 members: 1,
-                closures: names(&["none", "gm4", "jhl", "quadratic"]),
+                closures: names(&["none"]),
             },
             ensemble: EnsembleConfig { members: 16, closures: names(&["none", "quadratic"]) },
             resolution: Some(4.0),
+            starts: None,
             ..desk.study
         },
         eval: EvalConfig { samples: 8, ..desk.eval },

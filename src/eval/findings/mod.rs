@@ -3,8 +3,11 @@
 //! A finding is a function of results that says one thing, or nothing where the results do not allow it. Which closure is best is
 //! read from the results; nothing is said that a computation could contradict.
 
+mod studies;
+
 use std::fmt::{self, Write as _};
 
+use super::calibration::Calibration;
 use super::closed_loop::{ClosedLoop, RolloutScores};
 use super::metric::{
     BIAS, CORRELATION, D_RE_SINGLE, ERROR_OF_MEAN, LoopMetric, OfflineMetric, SPREAD_OVER_SKILL, STD_OVER_EXACT,
@@ -23,6 +26,10 @@ pub struct Results<'a> {
     pub preset: &'a str,
     /// Rollouts against the true flow.
     pub closed_loop: &'a ClosedLoop,
+    /// Rollouts from several start states, where they are studied.
+    pub calibration: Option<&'a Calibration>,
+    /// Closures in several regimes ([`crate::lab::Exhibit::Regimes`]), where they are studied.
+    pub regimes: Option<&'a Table>,
     /// Closures on test conditions.
     pub offline: &'a Offline,
     /// What draws cost ([`super::cost()`]).
@@ -40,6 +47,7 @@ pub static FINDINGS: &[Kind] = &[
     ("gain", gain),
     ("harm", harm),
     ("spread", spread),
+    ("calibration", studies::calibration),
     ("failures", failures),
     ("law", law),
     ("floor", floor),
@@ -48,6 +56,7 @@ pub static FINDINGS: &[Kind] = &[
     ("long run", long_run),
     ("long-run failures", long_run_failures),
     ("cost", cost),
+    ("regimes", studies::regimes),
 ];
 
 /// A sentence and what it is about.
@@ -390,7 +399,15 @@ mod tests {
     }
 
     fn said(loops: &ClosedLoop, offline: &Offline, long_run: Option<&Table>) -> Vec<(&'static str, String)> {
-        let results = Results { preset: "desk", closed_loop: loops, offline, cost: &costs(), long_run };
+        let results = Results {
+            preset: "desk",
+            closed_loop: loops,
+            calibration: None,
+            regimes: None,
+            offline,
+            cost: &costs(),
+            long_run,
+        };
         findings(&results).unwrap().0.into_iter().map(|finding| (finding.kind, finding.sentence)).collect()
     }
 
