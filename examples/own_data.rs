@@ -24,11 +24,9 @@ pub fn run(mut config: Config, folder: &Path, out: Option<&Path>) -> lacuna::Res
     config.models = [("quadratic".to_string(), quadratic)].into();
     config.rollout.closures = ["none", "quadratic"].map(String::from).into();
     config.eval.offline_only.clear();
-    config.study.frontier.models.clear();
-    config.study.horizon.closures.clear();
-    config.study.ensemble.closures.clear();
     let [data, figures] = ["data", "figures"].map(|name| out.map(|out| out.join(name)));
-    let lab = Lab::new(config.with_data(SourceConfig::new(folder)), data.as_deref(), figures.as_deref())?;
+    let lab =
+        Lab::new(config.without_studies().with_data(SourceConfig::new(folder)), data.as_deref(), figures.as_deref())?;
     println!("{}", lab.data()?);
     println!("{}", lab.train("quadratic")?);
     println!("{}", lab.show(Exhibit::Offline)?);

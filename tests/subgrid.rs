@@ -135,9 +135,10 @@ fn products_of_all_modes_do_not_alias() {
     let n = 16;
     let w = truncate(rough(N, 3).view(), n).unwrap();
     let wide = truncate(w.view(), 64).unwrap();
-    for model in [SubgridModel::Gm2, SubgridModel::Gm4, SubgridModel::Deconvolution] {
+    // The inverse of a wide filter would magnify the round-off in modes of the wide grid that the field has not.
+    for (model, width) in [(SubgridModel::Gm2, 0.1), (SubgridModel::Gm4, 0.1), (SubgridModel::Deconvolution, 0.02)] {
         let at = |w: &Field| {
-            let config = config(w.nrows(), 0.1, ResolvedModes::All);
+            let config = config(w.nrows(), width, ResolvedModes::All);
             term(&mut Subgrid::configured(model, &config).unwrap(), w)
         };
         assert!(distance(&at(&w), &truncate(at(&wide).view(), n).unwrap()) < ROUND_OFF, "{model}");

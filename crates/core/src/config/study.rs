@@ -255,6 +255,12 @@ impl Config {
         }
     }
 
+    /// This configuration without its studies, which name closures and models of its own: for other models than the preset's.
+    #[must_use]
+    pub fn without_studies(self) -> Self {
+        Self { study: self.no_studies(), ..self }
+    }
+
     /// This configuration with the ensembles of the spread study.
     pub fn large_ensemble(&self) -> Self {
         let EnsembleConfig { members, ref closures } = self.study.ensemble;
