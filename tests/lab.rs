@@ -42,6 +42,10 @@ fn config() -> Config {
         "study.horizon.duration=1.6",
         "study.horizon.snapshots=2",
         "study.starts.members=2",
+        "study.starts.closures=[\"none\", \"exact\"]",
+        "study.regimes.closures=[\"none\", \"exact\"]",
+        "study.amounts.trajectories=[2]",
+        "study.amounts.models=[\"spectral\"]",
         // Of the published network, whose sampler has a pseudo-time.
         "models.two-phase.network.variant=\"paper\"",
         "study.samplers=[\"two-phase\"]",
