@@ -64,16 +64,21 @@ pub(super) fn resolution(lab: &Lab) -> Result<Made> {
         let both = eval::resolution(&lab.config, duration, &mut say)?;
         Ok((Resolved::tables(&both, duration)?.into(), Vec::new()))
     })?;
-    let positive = |mut series: Series| {
-        let kept = series.x.iter().zip(&series.y).filter(|(x, y)| **x > 0.0 && **y > 0.0);
-        (series.x, series.y) = kept.map(|(x, y)| (*x, *y)).unzip();
-        series
-    };
     let spectra = named(tables.clone(), Resolved::SPECTRA, &artifact)?;
-    let curves = spectra.series("shell", "enstrophy", "flow")?.into_iter().map(positive).collect();
-    let figure = plot::spectra("resolution", "enstrophy per shell  (1/time²)", curves)?;
+    let figure = enstrophy_by_shell("resolution", &spectra, "flow")?;
     let caption = "Enstrophy by shell of the full flow on its grid and on one twice as fine, from one field.";
     Ok(Made::figure(figure, caption, [artifact.clone()]).beside(named(tables, Resolved::NAME, &artifact)?))
+}
+
+/// Curves of the column `enstrophy` against `shell`, one for each name in `of`, where both have a logarithm.
+fn enstrophy_by_shell(name: &str, table: &Table, of: &str) -> Result<plot::Figure> {
+    let positive = |series: Series| {
+        let points = series.x.iter().copied().zip(series.y.iter().copied());
+        let (x, y): (Vec<f64>, Vec<f64>) = points.filter(|(x, y)| *x > 0.0 && *y > 0.0).unzip();
+        Series::new(series.label, x, y)
+    };
+    let curves = table.series("shell", "enstrophy", of)?.into_iter().map(positive);
+    plot::spectra(name, "enstrophy per shell  (1/time²)", curves.filter(|series| !series.x.is_empty()).collect())
 }
 
 pub(super) fn constants(lab: &Lab) -> Result<Made> {
@@ -126,14 +131,7 @@ pub(super) fn long_run(lab: &Lab) -> Result<Made> {
 pub(super) fn long_run_spectra(lab: &Lab) -> Result<Made> {
     let (tables, artifact) = lab.long_run_tables()?;
     let table = named(tables, RunStatistics::SPECTRA, &artifact)?;
-    let positive = |series: Series| {
-        let points = series.x.iter().copied().zip(series.y.iter().copied());
-        let (x, y): (Vec<f64>, Vec<f64>) = points.filter(|(x, y)| *x > 0.0 && *y > 0.0).unzip();
-        Series::new(series.label, x, y)
-    };
-    let curves = table.series("shell", "enstrophy", "closure")?.into_iter().map(positive);
-    let curves = curves.filter(|series| !series.x.is_empty()).collect();
-    let figure = plot::spectra("long-run-spectra", "enstrophy per shell  (1/time²)", curves)?;
+    let figure = enstrophy_by_shell("long-run-spectra", &table, "closure")?;
     let caption = "Enstrophy by shell in long runs from the start states of the test set, beside the true flow.";
     Ok(Made::figure(figure, caption, [artifact]).beside(table))
 }
