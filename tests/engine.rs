@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lacuna::config::{LearningRate, Precision, TrainConfig};
+use lacuna::config::{LearningRate, TrainConfig};
 use lacuna::error::Error;
 use lacuna::train::{LOG_FILE, Loss, Objective, Outcome, Run, STATE_FILE, State, Workers, fit, learning_rate};
 use lacuna::{Result, SeedTree};
@@ -41,7 +41,6 @@ pub(crate) fn config() -> TrainConfig {
     TrainConfig {
         steps: 400,
         batch: 1,
-        levels: 1,
         learning_rate: 0.1,
         warmup: 10,
         schedule: LearningRate::Cosine,
@@ -49,7 +48,7 @@ pub(crate) fn config() -> TrainConfig {
         clip: 1.0,
         validate_every: 20,
         patience: 0,
-        precision: Precision::F32,
+        ..TrainConfig::default()
     }
 }
 

@@ -63,8 +63,20 @@ pub fn base(key: &str) -> Option<(&'static str, &str)> {
     whole.min_by_key(|(_, rest)| rest.len())
 }
 
+/// The parts of the key of a sum of closures (`0.5*quadratic+0.5*jhs`), each with its weight; `None` for all other keys.
+pub fn parts(key: &str) -> Option<Vec<(&str, &str)>> {
+    if !key.contains(['*', '+']) || key.contains(' ') {
+        return None;
+    }
+    Some(key.split('+').map(|part| part.split_once('*').unwrap_or(("", part))).collect())
+}
+
 /// What readers call the closure, flow or model of a key; what is not known keeps its key.
 pub fn display(key: &str) -> String {
+    if let Some(parts) = parts(key) {
+        let part = |&(weight, key): &(&str, &str)| format!("{weight} {}", display(key)).trim().to_string();
+        return parts.iter().map(part).collect::<Vec<_>>().join(" + ");
+    }
     if let Some(rest) = key.strip_prefix(EXACT_LAW).or(key.strip_prefix("exact"))
         && MEANS.contains(&rest)
     {
@@ -115,6 +127,8 @@ mod tests {
             ("dsmag-clipped", "DSMAG, clipped"),
             ("leith-mean", "Leith, domain mean"),
             ("gm4/mean", "GM4, mean only"),
+            ("0.5*quadratic/mean+jhs", "0.5 quadratic, mean only + JHS"),
+            ("regression + noise", "regression + noise"),
             ("jointly", "jointly"),
             ("drag 0.01", "drag 0.01"),
             ("exactly mine", "exactly mine"),

@@ -10,7 +10,8 @@ use super::Lab;
 use crate::artifact::{Entry, h5};
 use crate::closure::AnyClosure;
 use crate::config::{
-    ClosureRef, Config, FlowConfig, Hold, LatentConfig, Law, ModelConfig, Stage, StageKind, TrainConfig, Variant,
+    ClosureKind, ClosureRef, Config, FlowConfig, Hold, LatentConfig, Law, ModelConfig, Stage, StageKind, TrainConfig,
+    Variant,
 };
 use crate::error::Result;
 use crate::eval::rates;
@@ -213,6 +214,10 @@ impl<'a> Rates<'a> {
     /// A draw of a closure.
     fn draw(&self, config: &Config, closure: &ClosureRef) -> Result<(f64, String)> {
         let n = config.data.n;
+        if let ClosureKind::Sum(parts) = closure.kind() {
+            let draws = parts.iter().map(|(_, part)| Ok(self.draw(config, part)?.0));
+            return Ok((draws.sum::<Result<f64>>()?, MEASURED.into()));
+        }
         let sampler = closure.model().map(|model| config.model(model).map(|model| &model.sampler)).transpose()?;
         self.known(format!("draw {closure} {n} {}", json!(sampler)), || {
             let wanted = config.rollout_stage(closure)?.settings;

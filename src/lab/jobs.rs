@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::config::{Config, Stage, StageKind};
+use crate::config::{ClosureRef, Config, Stage, StageKind};
 use crate::error::Result;
 
 /// How a workflow manager has a stage made.
@@ -49,7 +49,7 @@ impl Job {
         let trained = |model: &str| config.train_stage(model).map(|stage| stage.folder());
         let scored = || -> Result<Vec<String>> {
             let models = config.scored()?;
-            models.iter().filter_map(|closure| closure.model()).map(trained).collect()
+            models.iter().flat_map(ClosureRef::models).map(trained).collect()
         };
         let data = || config.data_stage().folder();
         let pairs = || config.training_data_stage().folder();
@@ -62,8 +62,9 @@ impl Job {
                 std::iter::once(pairs()).chain(first).collect()
             }
             StageKind::Rollout => {
-                let model = config.closure(&stage.label)?.model().map(trained).transpose()?;
-                std::iter::once(config.reference_stage().folder()).chain(model).collect()
+                let closure = config.closure(&stage.label)?;
+                let models: Vec<String> = closure.models().into_iter().map(trained).collect::<Result<_>>()?;
+                std::iter::once(config.reference_stage().folder()).chain(models).collect()
             }
             StageKind::Offline | StageKind::APriori | StageKind::LongRun => {
                 std::iter::once(Ok(data())).chain(scored()?.into_iter().map(Ok)).collect::<Result<_>>()?

@@ -121,7 +121,7 @@ impl Lab {
         let (mut closures, mut parents) = (Vec::new(), Vec::new());
         for closure in self.config.scored()? {
             closures.push(self.law(&closure)?);
-            parents.extend(closure.model().map(|model| self.train_artifact(model)).transpose()?);
+            parents.extend(self.trained_for(&closure)?);
         }
         parents.push(data);
         Ok((set.test.load()?, closures, parents))

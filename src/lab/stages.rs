@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{DataSummary, Lab, ReferenceSummary, RolloutSummary, TrainSummary};
 use crate::artifact::files::CHECKPOINT;
 use crate::artifact::{Artifact, Begun};
-use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Subgrid};
+use crate::closure::{AnyClosure, Deterministic, ExactLaw, Learned, NoClosure, Scaled, Subgrid, Sum};
 use crate::config::{ClosureKind, ClosureRef, Config, ModelConfig};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
@@ -206,10 +206,10 @@ impl Lab {
         if on_device.is_some() {
             crate::train::device(&self.device)?;
         }
-        let trained = closure.model().map(|model| self.train_artifact(model)).transpose()?;
+        let trained = self.trained_for(&closure)?;
         let parents: Vec<&Artifact> = trained.iter().collect();
         #[cfg(feature = "learn")]
-        if let (Some(model), Some(trained)) = (on_device, &trained) {
+        if let (Some(model), [trained]) = (on_device, &trained[..]) {
             let checkpoint = Checkpoint::load(&trained.path(CHECKPOINT))?;
             let device = &crate::train::device(&self.device)?;
             let (name, sampler, batch) = (&stage.label, &model.sampler, self.batch);
@@ -225,6 +225,11 @@ impl Lab {
 
     pub(super) fn load_ensemble(&self, artifact: &Artifact) -> Result<Ensemble> {
         Ensemble::load(&artifact.path(Ensemble::FILE))
+    }
+
+    /// The trained models that a closure draws from.
+    pub(super) fn trained_for(&self, closure: &ClosureRef) -> Result<Vec<Artifact>> {
+        closure.models().into_iter().map(|model| self.train_artifact(model)).collect()
     }
 
     /// A closure by name ([`crate::config::Config::closure`]), ready to be drawn from; a model is trained now if need be.
@@ -251,6 +256,10 @@ impl Lab {
                 let path = self.train_artifact(model)?.path(CHECKPOINT);
                 let sampler = &self.config.model(model)?.sampler;
                 AnyClosure::new(Learned::load(&path, Some(sampler))?).named(model)
+            }
+            ClosureKind::Sum(parts) => {
+                let parts = parts.iter().map(|(weight, part)| Ok(Scaled::new(*weight, self.law(part)?)));
+                AnyClosure::new(Sum::new(parts.collect::<Result<_>>()?)).named(kind.to_string())
             }
         };
         Ok(if closure.mean_only() { AnyClosure::new(Deterministic(law)) } else { law })

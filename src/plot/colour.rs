@@ -119,7 +119,7 @@ const COLOURS: [Rgb; 6] = [BLUE, VERMILION, GREEN, PURPLE, AMBER, SKY];
 /// Colour and dash pattern of a curve, by its name, the same in every figure.
 ///
 /// A variant of a known name (`joint-paper`, `spectral, every 5`, `error, joint 16²`) has its colour and another dash, its
-/// conditional mean is dotted; names that nobody knows have a style that depends on nothing but the name.
+/// conditional mean and sums that begin with it are dotted; names that nobody knows have a style that depends on nothing but the name.
 pub fn style(name: &str) -> (Rgb, Dash) {
     let head = name.strip_prefix("error, ").unwrap_or(name);
     // A latent space is named after its model and its size, `joint 16²`.
@@ -129,6 +129,12 @@ pub fn style(name: &str) -> (Rgb, Dash) {
         return style;
     }
     let slot = |text: &str, count: usize| (hash(text) % count as u64) as usize;
+    if let Some((_, first)) = names::parts(head).and_then(|parts| parts.first().copied())
+        && let Some((colour, _)) = names::base(first).and_then(|(known, _)| role(known))
+    {
+        // A sum of closures.
+        return (colour, DOTS);
+    }
     match names::base(head).and_then(|(known, rest)| Some((role(known)?, rest))) {
         Some(((colour, _), " (mean)" | "/mean")) => (colour, DOTS),
         Some(((colour, _), rest)) => (colour, DASHES[slot(rest, DASHES.len())]),

@@ -54,10 +54,14 @@ impl Fields {
         &self.values[at * self.n * self.n..(at + 1) * self.n * self.n]
     }
 
+    /// The fields `index`, in that order.
+    pub(super) fn chosen(&self, index: &[usize]) -> Self {
+        Self { n: self.n, values: index.iter().flat_map(|&at| self.field(at).iter().copied()).collect() }
+    }
+
     /// The fields `index` as a tensor (index.len(), n, n).
     pub(super) fn gather(&self, index: &[usize], device: &Device) -> Tensor<3> {
-        let values = index.iter().flat_map(|&at| self.field(at).iter().copied()).collect();
-        tensor3(values, self.n, device)
+        tensor3(self.chosen(index).values, self.n, device)
     }
 }
 

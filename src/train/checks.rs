@@ -10,7 +10,7 @@ use super::score::Score;
 use super::setup::Setup;
 use super::terms::LossTerms;
 use crate::config::{
-    LatentConfig, LatentLoss, LatentTraining, Law, NetworkConfig, Padding, Precision, ProperScore, Variant,
+    Augment, LatentConfig, LatentLoss, LatentTraining, Law, NetworkConfig, Padding, Precision, ProperScore, Variant,
 };
 use crate::nets::{Conv, Fno, Network, Role};
 use crate::rng::SeedTree;
@@ -45,7 +45,8 @@ fn samples(count: usize, n: usize) -> Samples {
 fn setup<'a>(train: &'a Samples, workers: &'a Workers, levels: usize) -> Setup<'a> {
     let device = burn::tensor::Device::flex();
     let precision = Precision::F32;
-    Setup { train, validation: train, batch: 6, levels, seeds: SeedTree::new(7), workers, device, precision, chunks: 3 }
+    let (seeds, augment) = (SeedTree::new(7), Augment::default());
+    Setup { train, validation: train, batch: 6, levels, seeds, workers, device, precision, augment, chunks: 3 }
 }
 
 fn network(variant: Variant) -> NetworkConfig {

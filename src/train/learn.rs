@@ -324,6 +324,7 @@ impl TrainingJob<'_> {
             workers: self.workers,
             device: super::device(self.device)?,
             precision: config.precision,
+            augment: config.augment,
             chunks: config.batch.min(if self.device == "cpu" { CHUNKS } else { 1 }),
         })
     }

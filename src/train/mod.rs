@@ -16,6 +16,7 @@
 //! ℒ = w_H ‖H − D_H E_H H‖² + w_ω ‖ω − D_ω E_ω ω‖² + w_s ℒ_score(E_H H, E_ω ω) + KL
 //! ```
 
+mod augment;
 mod batches;
 #[cfg(test)]
 mod checks;

@@ -129,7 +129,7 @@ pub(super) fn sum(tensor: Tensor<1>) -> f64 {
 impl Objective for Score<'_> {
     fn gradient(&mut self, step: usize, params: &[f32], _: &mut [f64], gradient: &mut [f32]) -> Result<Loss> {
         let setup = &self.setup;
-        let index = self.order.batch(step, setup.batch);
+        let batch = setup.batch(&mut self.order, step);
         let n = setup.train.h.n;
         let mut rng = setup.seeds.child("noise").child(step).stream();
         let noise = match self.fno.noisy {
@@ -142,7 +142,8 @@ impl Objective for Score<'_> {
         let work = |chunk| {
             let range = setup.chunk(chunk);
             let weights = plain.tracked();
-            let loss = this.error(&weights, setup.train, &index[range.clone()], &noise, range) * scale;
+            let index: Vec<usize> = range.clone().collect();
+            let loss = this.error(&weights, &batch, &index, &noise, range) * scale;
             let part = weights.gradient(&mut loss.backward());
             Ok((sum(loss), part))
         };

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::Device;
 
+use super::augment::augment;
 use super::batches::{Order, Samples};
 use super::parallel::{Workers, chunk_range};
-use crate::config::Precision;
+use crate::config::{Augment, Precision};
 use crate::error::Result;
 use crate::nets::Network;
 use crate::nn::Weights;
@@ -30,6 +31,8 @@ pub(super) struct Setup<'a> {
     pub device: Device,
     /// Of matrix products on the device.
     pub precision: Precision,
+    /// What is done to the pairs of a batch.
+    pub augment: Augment,
     /// Pieces in which a batch is differentiated; at most `batch`.
     pub chunks: usize,
 }
@@ -43,6 +46,14 @@ impl Setup<'_> {
     /// Weights of a network on the device, without gradients.
     pub fn weights(&self, network: &Network, params: &[f32]) -> Weights {
         Weights::new(network, params, &self.device).with_precision(self.precision).with_spare(self.workers.spare())
+    }
+
+    /// The training samples that step `step` sees, as [`Augment`] says, from the stream `…/augment/<step>`.
+    pub fn batch(&self, order: &mut Order, step: usize) -> Samples {
+        let index = order.batch(step, self.batch);
+        let mut samples = Samples { w: self.train.w.chosen(&index), h: self.train.h.chosen(&index) };
+        augment(self.augment, &mut samples, &mut self.seeds.child("augment").child(step).stream());
+        samples
     }
 
     /// The samples of a batch that are in chunk `chunk`.

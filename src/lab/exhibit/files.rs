@@ -25,6 +25,11 @@ pub(super) fn table(stem: impl Into<String>) -> Files {
     Files::Table(stem.into())
 }
 
+/// The name of a figure of closures: the signs of sums and means, which file systems and shells take for theirs, become hyphens.
+pub(super) fn stem(what: &str, closures: &[&str]) -> String {
+    format!("{what}-{}", closures.join("-")).replace(['*', '+', '/'], "-")
+}
+
 impl Files {
     /// Their names.
     pub fn names(&self) -> Vec<String> {

@@ -26,7 +26,7 @@ pub use files::Files;
 pub use need::Need;
 pub use shown::Shown;
 
-use files::{chart, panel, table};
+use files::{chart, panel, stem, table};
 
 use super::{Lab, Source, Study};
 use crate::artifact::Artifact;
@@ -40,12 +40,12 @@ use crate::plot::Figure;
 macro_rules! exhibits {
     ($(
         $(#[$about:meta])*
-        $exhibit:ident $(($argument:ident: $type:ty))? => $make:path, $files:expr, $needs:expr;
+        $exhibit:ident $(($($argument:ident: $type:ty),+))? => $make:path, $files:expr, $needs:expr;
     )*) => {
         /// A table or figure of a [`Lab`], see [`Lab::show`].
         #[derive(Debug, Clone, Copy)]
         pub enum Exhibit<'a> {
-            $($(#[$about])* $exhibit $(($type))?,)*
+            $($(#[$about])* $exhibit $(($($type),+))?,)*
         }
 
         impl Exhibit<'_> {
@@ -53,7 +53,7 @@ macro_rules! exhibits {
             pub fn files(&self) -> Vec<Files> {
                 #[allow(unused_variables)]
                 match self {
-                    $(Self::$exhibit $(($argument))? => Vec::from($files),)*
+                    $(Self::$exhibit $(($($argument),+))? => Vec::from($files),)*
                 }
             }
 
@@ -61,13 +61,13 @@ macro_rules! exhibits {
             pub fn needs(&self) -> &'static [Need] {
                 #[allow(unused_variables)]
                 match self {
-                    $(Self::$exhibit $(($argument))? => $needs,)*
+                    $(Self::$exhibit $(($($argument),+))? => $needs,)*
                 }
             }
 
             fn make(&self, lab: &Lab) -> Result<Made> {
                 match self {
-                    $(Self::$exhibit $(($argument))? => $make(lab $(, $argument)?),)*
+                    $(Self::$exhibit $(($($argument),+))? => $make(lab $($(, $argument)+)?),)*
                 }
             }
         }
@@ -149,9 +149,11 @@ exhibits! {
     /// *draw*; *mean()*, the conditional mean alone; *solver step*, a step without closure; *per step*, what the closed loop pays.
     Cost => draws::cost, [table("cost")], &[];
     /// The true flow and one member of a closure's rollout over time, and their difference.
-    Rollout(closure: &'a str) => rollouts::rollout, [panel(format!("rollout-{closure}"))], &[];
+    Rollout(closure: &'a str) => rollouts::rollout, [panel(stem("rollout", &[closure]))], &[];
     /// The true flow, one member without closure, one with the closure named, and its error, as an animation.
-    Film(closure: &'a str) => rollouts::film, [panel(format!("film-{closure}"))], &[];
+    Film(closure: &'a str) => rollouts::film, [panel(stem("film", &[closure]))], &[];
+    /// The true flow, one member without closure and one with each of two closures, as an animation.
+    SideBySide(classical: &'a str, learned: &'a str) => rollouts::side_by_side, [panel(stem("film", &[classical, learned]))], &[];
     /// Every rollout against the true flow at the final time. Columns that are shown: *members* and *failures*, how many blew up;
     /// *error of mean*, of the ensemble-mean vorticity relative to its rms; *spread*, standard deviation of the members, and over
     /// the exact law's; *spread/skill*, spread over the error of the mean, 1 where an ensemble knows its own error; *CRPS*,
@@ -344,7 +346,8 @@ impl<'a> Exhibit<'a> {
         let config = &lab.config;
         let closure = |name: &str| lab.check_rollout(&config.closure(name)?, false).map(drop);
         match *self {
-            Self::Rollout(name) | Self::HoldStudy(name) => closure(name),
+            Self::Rollout(name) | Self::HoldStudy(name) | Self::Film(name) => closure(name),
+            Self::SideBySide(classical, learned) => closure(classical).and(closure(learned)),
             Self::Closures(names) => names.iter().try_for_each(|name| closure(name)),
             Self::LossParts(model) => config.model(model).map(drop),
             Self::Compare(closures) => {

@@ -107,6 +107,7 @@ fn draws(config: &Config, closure: &ClosureRef) -> bool {
         ClosureKind::None | ClosureKind::Subgrid(_) => false,
         ClosureKind::Exact | ClosureKind::MatchedGaussian | ClosureKind::Memoryless => config.flow.is_random(),
         ClosureKind::Learned(model) => config.model(model).is_ok_and(|model| model.law != Law::Mean),
+        ClosureKind::Sum(parts) => parts.iter().any(|(_, part)| draws(config, part)),
     };
     random && !closure.mean_only()
 }

@@ -2,6 +2,7 @@
 
 use ndarray::s;
 
+use super::files::stem;
 use super::{Made, NONE};
 use crate::closure::NO_CLOSURE;
 use crate::error::Result;
@@ -28,7 +29,7 @@ pub(super) fn rollout(lab: &Lab, closure: &str) -> Result<Made> {
     };
     let difference = |&k: &usize| member(k).map(|field| field - truth(k));
     let grid = FieldGrid {
-        name: format!("rollout-{closure}"),
+        name: stem("rollout", &[closure]),
         columns: chosen.iter().map(|&k| format!("t = {}", names::time(reference.times[k]))).collect(),
         length: lab.config.flow.length,
         groups: vec![
@@ -55,33 +56,45 @@ pub(super) fn rollout(lab: &Lab, closure: &str) -> Result<Made> {
 }
 
 pub(super) fn film(lab: &Lab, closure: &str) -> Result<Made> {
-    let runs = lab.loop_results_of(&[NONE, closure])?;
+    animation(lab, &[closure], true)
+}
+
+pub(super) fn side_by_side(lab: &Lab, classical: &str, learned: &str) -> Result<Made> {
+    animation(lab, &[classical, learned], false)
+}
+
+/// The truth, one member without closure and one with each of `closures`; if `wrong`, the error of the last one.
+fn animation(lab: &Lab, closures: &[&str], wrong: bool) -> Result<Made> {
+    let runs = lab.loop_results_of(&[&[NONE], closures].concat())?;
     let (reference, ensembles) = (&runs.reference, &runs.ensembles);
     let truth = |k: usize| wide(reference.fields.slice(s![k, 0, .., ..]));
-    let member = |which: usize, k: usize| {
-        let field = wide(ensembles[which].fields.slice(s![k, 0, .., ..]));
+    let member = |ensemble: &Ensemble, k: usize| {
+        let field = wide(ensemble.fields.slice(s![k, 0, .., ..]));
         field.iter().all(|x| x.is_finite()).then_some(field)
     };
-    let error = |k: usize| member(1, k).map(|field| field - truth(k));
+    let error = |k: usize| ensembles.last().and_then(|last| member(last, k)).map(|field| field - truth(k));
     let shots = 0..reference.times.len();
-    let largest = |fields: &mut dyn Iterator<Item = Field>| {
-        fields.flat_map(|field| field.into_iter()).fold(0.0_f64, |most, x| most.max(x.abs()))
+    let scale = |fields: &mut dyn Iterator<Item = Field>, what: &str| {
+        let most = fields.flat_map(|field| field.into_iter()).fold(0.0_f64, |most, x| most.max(x.abs()));
+        (if most > 0.0 { plot::round_up(most) } else { 1.0 }, what.to_string())
     };
-    let (most, wrong) = (largest(&mut shots.clone().map(truth)), largest(&mut shots.clone().filter_map(error)));
-    let scale = |most: f64, what: &str| (if most > 0.0 { plot::round_up(most) } else { 1.0 }, what.to_string());
-    let (flow, difference) = (scale(most, "ω (1/time)"), scale(wrong, "error (1/time)"));
+    let names: Vec<String> = ensembles.iter().map(|ensemble| names::display(&ensemble.closure)).collect();
+    let mut columns = vec!["truth".to_string()];
+    columns.extend(names.iter().cloned());
+    let mut scales = vec![scale(&mut shots.clone().map(truth), "ω (1/time)"); columns.len()];
+    if wrong {
+        columns.push("its error".into());
+        scales.push(scale(&mut shots.clone().filter_map(error), "error (1/time)"));
+    }
     let frame = |k: usize| {
-        (format!("t = {}", names::time(reference.times[k])), vec![Some(truth(k)), member(0, k), member(1, k), error(k)])
+        let flows = std::iter::once(Some(truth(k))).chain(ensembles.iter().map(|ensemble| member(ensemble, k)));
+        let fields = flows.chain(wrong.then(|| error(k))).collect();
+        (format!("t = {}", names::time(reference.times[k])), fields)
     };
-    let learned = names::display(&ensembles[1].closure);
-    let film = Film {
-        name: format!("film-{closure}"),
-        columns: vec!["truth".into(), NO_CLOSURE.into(), learned.clone(), "its error".into()],
-        scales: vec![flow.clone(), flow.clone(), flow, difference],
-        frames: shots.map(frame).collect(),
-    };
-    let caption =
-        format!("The flow over time: the truth, one member without closure, one with {learned}, and its error.");
+    let film = Film { name: stem("film", closures), columns, scales, frames: shots.map(frame).collect() };
+    let with = names[1..].join(", one with ");
+    let error = if wrong { ", and its error" } else { "" };
+    let caption = format!("The flow over time: the truth, one member without closure, one with {with}{error}.");
     Ok(Made::figure(film.draw()?, caption, runs.parents))
 }
 

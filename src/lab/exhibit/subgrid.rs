@@ -41,7 +41,7 @@ impl Lab {
             let (test, mut parents) = (set.test.load()?, vec![data]);
             let mut runs = Vec::new();
             for closure in config.closures()? {
-                parents.extend(closure.model().map(|model| self.train_artifact(model)).transpose()?);
+                parents.extend(self.trained_for(&closure)?);
                 let law: AnyClosure = self.law(&closure)?;
                 say(&format!("long runs of {closure} from {} states", test.trajectories));
                 runs.push((closure.to_string(), eval::run_from(config, &test, &law, &config.seeds())?));

@@ -52,53 +52,61 @@ impl<C: Closure> Closure for Deterministic<C> {
     }
 }
 
-/// The sum of two closures, drawn independently one after the other from the same stream.
+/// The sum of closures, drawn independently one after the other from the same stream.
 #[derive(Debug, Clone)]
-pub struct Sum<A, B> {
-    first: A,
-    second: B,
+pub struct Sum<C> {
+    parts: Vec<C>,
     scratch: Array2<f64>,
 }
 
-impl<A: Closure, B: Closure> Sum<A, B> {
-    /// H = H_first + H_second.
-    pub fn new(first: A, second: B) -> Self {
-        Self { first, second, scratch: Array2::zeros((0, 0)) }
+impl<C: Closure> Sum<C> {
+    /// H = Σ H_part; zero for none.
+    pub fn new(parts: Vec<C>) -> Self {
+        Self { parts, scratch: Array2::zeros((0, 0)) }
     }
 
-    /// Scratch of the shape in use; allocates at the first call only.
-    fn scratch(&mut self, shape: &[usize]) -> Array2<f64> {
-        let scratch = std::mem::take(&mut self.scratch);
-        if scratch.shape() == shape { scratch } else { Array2::zeros((shape[0], shape[1])) }
+    /// Adds up what `part` writes for each of them; allocates at the first call only.
+    fn add(
+        &mut self,
+        mut h: ArrayViewMut2<f64>,
+        mut part: impl FnMut(&mut C, ArrayViewMut2<f64>) -> Result<()>,
+    ) -> Result<()> {
+        if self.scratch.dim() != h.dim() {
+            self.scratch = Array2::zeros(h.dim());
+        }
+        h.fill(0.0);
+        for closure in &mut self.parts {
+            part(closure, self.scratch.view_mut())?;
+            h += &self.scratch;
+        }
+        Ok(())
     }
 }
 
-impl<A: Closure, B: Closure> Closure for Sum<A, B> {
+impl<C: Closure> Closure for Sum<C> {
     fn name(&self) -> String {
-        format!("{} + {}", self.first.name(), self.second.name())
+        self.parts.iter().map(C::name).collect::<Vec<_>>().join(" + ")
     }
 
-    fn sample(&mut self, w: ArrayView2<f64>, t: f64, rng: &mut Stream, mut h: ArrayViewMut2<f64>) -> Result<()> {
-        let mut scratch = self.scratch(h.shape());
-        self.first.sample(w, t, rng, h.view_mut())?;
-        self.second.sample(w, t, rng, scratch.view_mut())?;
-        h += &scratch;
-        self.scratch = scratch;
-        Ok(())
+    fn sample(&mut self, w: ArrayView2<f64>, t: f64, rng: &mut Stream, h: ArrayViewMut2<f64>) -> Result<()> {
+        self.add(h, |part, h| part.sample(w, t, rng, h))
     }
 
-    fn mean(&mut self, w: ArrayView2<f64>, t: f64, mut h: ArrayViewMut2<f64>) -> Result<bool> {
-        let mut scratch = self.scratch(h.shape());
-        let known = self.first.mean(w, t, h.view_mut())? && self.second.mean(w, t, scratch.view_mut())?;
-        h += &scratch;
-        self.scratch = scratch;
+    fn mean(&mut self, w: ArrayView2<f64>, t: f64, h: ArrayViewMut2<f64>) -> Result<bool> {
+        let mut known = true;
+        self.add(h, |part, h| {
+            known &= part.mean(w, t, h)?;
+            Ok(())
+        })?;
         Ok(known)
     }
 
     fn forget(&mut self) {
-        self.first.forget();
-        self.second.forget();
+        self.parts.iter_mut().for_each(C::forget);
     }
+
+    /// Each part would need its own share of it, which nobody knows: the first draw of a law with memory is as if there was none.
+    fn set_previous(&mut self, _h: ArrayView2<f64>) {}
 }
 
 /// A closure times a constant: mean and fluctuation alike.
@@ -214,5 +222,43 @@ impl Closure for AnyClosure {
 
     fn timing(&self) -> Option<Timing> {
         self.inner.timing()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::SeedTree;
+
+    /// H = `factor` · ω and a draw of a number from 0 to 1 at every point.
+    fn law(factor: f64) -> AnyClosure {
+        use rand::RngExt;
+        let draw = move |w: &[f64], h: &mut [f64], rng: &mut Stream| {
+            h.iter_mut().zip(w).for_each(|(h, w)| *h = factor * w + rng.random::<f64>());
+        };
+        AnyClosure::from_fn("law", draw)
+    }
+
+    #[test]
+    fn a_sum_draws_its_parts_one_after_the_other_and_knows_its_mean_only_if_all_do() {
+        let w = Array2::from_shape_fn((4, 4), |(i, j)| (i * 4 + j) as f64);
+        let draw = |closure: &mut dyn Closure, rng: &mut Stream| {
+            let mut h = Array2::from_elem((4, 4), f64::NAN);
+            closure.sample(w.view(), 0.0, rng, h.view_mut()).unwrap();
+            h
+        };
+        let mut sum = Sum::new(vec![Scaled::new(0.5, law(2.0)), Scaled::new(-3.0, law(1.0))]);
+        let stream = || SeedTree::new(5).stream();
+        let both = draw(&mut sum, &mut stream());
+        let mut rng = stream();
+        let (first, second) = (draw(&mut law(2.0), &mut rng), draw(&mut law(1.0), &mut rng));
+        // To the last bit: what is added up is the same in the same order.
+        assert_eq!(both, first * 0.5 + second * -3.0);
+        let mut h = Array2::zeros((4, 4));
+        assert!(!sum.mean(w.view(), 0.0, h.view_mut()).unwrap());
+        let none = || AnyClosure::new(crate::closure::NoClosure);
+        assert!(Sum::new(vec![none(), none()]).mean(w.view(), 0.0, h.view_mut()).unwrap());
+        assert!(!Sum::new(vec![none(), law(1.0)]).mean(w.view(), 0.0, h.view_mut()).unwrap());
+        assert_eq!(sum.name(), "0.5 × law + -3 × law");
     }
 }

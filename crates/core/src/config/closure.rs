@@ -1,6 +1,6 @@
 //! Closures as configurations name them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Serialize, Serializer};
 
@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 
 /// Suffix of a name that stands for the closure's conditional mean alone.
 const MEAN: &str = "/mean";
+/// Signs of sums: no other name has them.
+const PLUS: char = '+';
+const TIMES: char = '*';
 /// Names of the closures that are neither subgrid models nor trained.
 const NONE: &str = "none";
 const EXACT: &str = "exact";
@@ -18,15 +21,15 @@ const MEMORYLESS: &str = "memoryless";
 /// A closure that exists for a configuration's problem; only [`Config::closure`] makes one.
 ///
 /// It is shown, and stored, as the name it was made of: `none`, `exact`, `matched-gaussian`, a subgrid model, or a model of `models`, each with
-/// `/mean` for its conditional mean alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `/mean` for its conditional mean alone; or a weighted sum of such, `0.5*quadratic+0.5*jhs`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClosureRef {
     kind: ClosureKind,
     mean_only: bool,
 }
 
 /// What a closure is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ClosureKind {
     /// H = 0.
     None,
@@ -40,6 +43,8 @@ pub enum ClosureKind {
     Subgrid(SubgridModel),
     /// The model of that name in [`Config::models`].
     Learned(String),
+    /// Several, each times its weight: a mixed model, as large-eddy simulation calls a structural model with an eddy viscosity.
+    Sum(Vec<(f64, ClosureRef)>),
 }
 
 impl ClosureRef {
@@ -53,11 +58,19 @@ impl ClosureRef {
         self.mean_only
     }
 
-    /// The trained model that it draws from, by name.
+    /// The trained model that it is, by name.
     pub fn model(&self) -> Option<&str> {
         match &self.kind {
             ClosureKind::Learned(model) => Some(model),
             _ => None,
+        }
+    }
+
+    /// All trained models that it draws from.
+    pub fn models(&self) -> Vec<&str> {
+        match &self.kind {
+            ClosureKind::Sum(parts) => parts.iter().flat_map(|(_, part)| part.models()).collect(),
+            _ => self.model().into_iter().collect(),
         }
     }
 }
@@ -71,6 +84,18 @@ impl fmt::Display for ClosureRef {
 impl fmt::Display for ClosureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Sum(parts) => {
+                for (k, (weight, part)) in parts.iter().enumerate() {
+                    if k > 0 {
+                        f.write_char(PLUS)?;
+                    }
+                    if *weight != 1.0 {
+                        write!(f, "{weight}{TIMES}")?;
+                    }
+                    write!(f, "{part}")?;
+                }
+                return Ok(());
+            }
             Self::None => NONE,
             Self::Exact => EXACT,
             Self::MatchedGaussian => MATCHED_GAUSSIAN,
@@ -95,10 +120,10 @@ pub(super) fn is_reserved(name: &str) -> bool {
 
 impl Config {
     /// The closure of that name: `none`, `exact` (missing physics only), `matched-gaussian` (with a hidden forcing only), a [`SubgridModel`] (subgrid terms only), or a model of
-    /// `models`, each with or without `/mean`.
+    /// `models`, each with or without `/mean`; or a sum of such with weights, `0.5*quadratic+0.5*jhs`.
     ///
     /// # Errors
-    /// [`Error::Config`] that lists the names there are for this configuration's problem.
+    /// [`Error::Config`] that lists the names there are for this configuration's problem; a weight that is no number.
     pub fn closure(&self, name: &str) -> Result<ClosureRef> {
         self.closure_at("closure", name)
     }
@@ -175,6 +200,22 @@ impl Config {
 
     /// [`Config::closure`] of a name that stands at `field`.
     pub(super) fn closure_at(&self, field: &str, name: &str) -> Result<ClosureRef> {
+        if !name.contains([PLUS, TIMES]) {
+            return self.single(field, name);
+        }
+        let part = |text: &str| {
+            let (weight, name) = text.split_once(TIMES).unwrap_or(("1", text));
+            match weight.trim().parse::<f64>() {
+                Ok(weight) if weight.is_finite() => Ok((weight, self.single(field, name.trim())?)),
+                _ => Err(Error::config(field, format!("`{weight}` in `{name}`; the weight of a closure is a number"))),
+            }
+        };
+        let parts = name.split(PLUS).map(part).collect::<Result<_>>()?;
+        Ok(ClosureRef { kind: ClosureKind::Sum(parts), mean_only: false })
+    }
+
+    /// A closure that is no sum.
+    fn single(&self, field: &str, name: &str) -> Result<ClosureRef> {
         let (base, mean_only) = name.strip_suffix(MEAN).map_or((name, false), |base| (base, true));
         let mut known = self.baselines();
         if let (Some(hidden), Some(_)) = (&self.flow.hidden, self.exact_law()) {
@@ -228,6 +269,17 @@ mod tests {
                 let listed = error.split_once("known: ").unwrap().1;
                 assert!(known.iter().all(|name| listed.contains(name)) && !listed.contains(other), "{error}");
             }
+        }
+        let les = Config::preset(Preset::Les);
+        let sum = les.closure("0.5*regression/mean + jhs+-0.25 * leith").unwrap();
+        assert_eq!(sum.to_string(), "0.5*regression/mean+jhs+-0.25*leith");
+        assert_eq!(les.closure(&sum.to_string()).unwrap(), sum);
+        assert_eq!((sum.models(), sum.model()), (vec!["regression"], None));
+        for (wrong, named) in
+            [("half*jhs", "`half`"), ("0.5*", "closure ``"), ("jhs+other", "`other`"), ("inf*jhs", "`inf`")]
+        {
+            let error = les.closure(wrong).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
         }
         let smoke = Config::preset(Preset::Smoke);
         assert_eq!(smoke.closure("p-cdm/mean").unwrap().model(), Some("p-cdm"));

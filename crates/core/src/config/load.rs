@@ -124,6 +124,9 @@ fn spelled_out(config: &Config) -> Result<Value> {
         say(&format!("{path}.sampler"), "spread", model.sampler.spread.into());
         say(&format!("{path}.train"), "precision", precision(model.train.precision));
         say(&format!("{path}.train"), "levels", model.train.levels.into());
+        if !model.latent.is_trained() {
+            say(&format!("{path}.train"), "augment", json!(model.train.augment));
+        }
         if let Some(train) = model.latent.first_phase() {
             say(&format!("{path}.latent.training.train"), "precision", precision(train.precision));
         }

@@ -43,7 +43,7 @@ pub use study::{
     StudyConfig,
 };
 pub use subgrid::{SubgridConstants, SubgridModel};
-pub use training::{LearningRate, Precision, TrainConfig};
+pub use training::{Augment, LearningRate, Precision, TrainConfig};
 pub use validate::{check_grid, some_steps, whole_steps};
 
 /// Everything that determines a run's numbers.

@@ -72,6 +72,28 @@ pub struct TrainConfig {
     /// In what the networks multiply, forwards and backwards.
     #[serde(default, skip_serializing_if = "Precision::is_default")]
     pub precision: Precision,
+    /// What is done to the pairs of a batch before the network sees them.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
+}
+
+/// What is done to pairs of fields before a network is trained on them; validation sees them as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augment {
+    /// Every pair under one of the eight rotations and reflections of the square, at random: for laws that commute with them, as
+    /// those of an isotropic filter or of advection do.
+    pub isotropic: bool,
+    /// Standard deviation of white noise that is added to ω, in the units in which the network sees it (rms 1). A network that
+    /// has seen states of the true flow alone may answer anything to those a little off it, to which it then drives the flow.
+    pub jitter: f64,
+}
+
+impl Augment {
+    /// Whether nothing is done.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for TrainConfig {
@@ -89,6 +111,7 @@ impl Default for TrainConfig {
             validate_every: 0,
             patience: 0,
             precision: Precision::F32,
+            augment: Augment::default(),
         }
     }
 }

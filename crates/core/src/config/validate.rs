@@ -292,6 +292,12 @@ impl Config {
             ));
         }
         product(field("train.levels"), &[levels, model.train.batch, n, n], VALUES, "values")?;
+        let augment = model.train.augment;
+        if !augment.is_none() && model.latent.is_trained() {
+            let what = "only fields are rotated and jittered, and a trained latent is none";
+            return Err(Error::config(field("train.augment"), what));
+        }
+        check(&field("train.augment.jitter"), augment.jitter, augment.jitter >= 0.0, "must not be negative")?;
         model.check_sampler(&field("sampler"))
     }
 

@@ -89,7 +89,6 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
     let train = TrainConfig {
         steps: 2000,
         batch: 32,
-        levels: 1,
         // Training loss after 90 steps of batch 16: 0.24 with 2e-3, 0.17 with 5e-3; for p-cdm after 300 steps of batch 8, on
         // validation trajectories, 0.094 and 0.045.
         learning_rate: 5e-3,
@@ -99,7 +98,7 @@ fn desk_models() -> BTreeMap<String, ModelConfig> {
         clip: 1.0,
         validate_every: 100,
         patience: 0,
-        precision: Precision::F32,
+        ..TrainConfig::default()
     };
     // Ten evaluations: the ancestral sampler leaves a third of the spread away, this one a twentieth.
     let sampler = SamplerConfig { kind: SamplerKind::Multistep, steps: 10, ..SamplerConfig::default() };

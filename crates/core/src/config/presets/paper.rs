@@ -10,7 +10,6 @@ pub(super) fn paper() -> Config {
     let train = TrainConfig {
         steps: 42_500,
         batch: 200,
-        levels: 1,
         learning_rate: 1e-3,
         warmup: 0,
         schedule: LearningRate::Steps { every: 8_500, factor: 0.5 },
@@ -18,7 +17,7 @@ pub(super) fn paper() -> Config {
         clip: f64::MAX,
         validate_every: 850,
         patience: 0,
-        precision: Precision::F32,
+        ..TrainConfig::default()
     };
     let sampler = SamplerConfig { kind: SamplerKind::EulerMaruyama, steps: 10, ..SamplerConfig::default() };
     let physical = NetworkConfig { width: 40, modes: 6, layers: 4, embed: 512, variant: Variant::Paper };
