@@ -163,6 +163,16 @@ impl Lab {
         self.with(self.config.clone().with_data(source))
     }
 
+    /// The lab of another preset, with its results among these and its figures in the folder beside.
+    ///
+    /// # Errors
+    /// As [`Lab::open`].
+    pub fn beside(&self, preset: &str) -> Result<Self> {
+        let config = Config::load(preset, None, &[])?;
+        let figures = self.gallery.folder().with_file_name(figures_of(&config));
+        Self::new(config, Some(self.store.root()), Some(&figures))?.on_device(&self.device)
+    }
+
     /// The same lab, which refuses to wait for other processes ([`Store::waiting`]).
     #[cfg_attr(not(feature = "cli"), allow(dead_code))]
     pub(crate) fn without_waiting(self) -> Self {

@@ -1,11 +1,12 @@
 //! Ensembles from several start states: do they know their error?
 
 use super::Made;
+use super::rollouts::banded;
 use crate::artifact::Artifact;
 use crate::closure::NO_CLOSURE;
 use crate::error::Result;
 use crate::eval::metric::{STARTS_ERROR, STARTS_SPREAD_OVER_SKILL};
-use crate::eval::{self, Calibration};
+use crate::eval::{self, Calibration, CalibrationPoint};
 use crate::lab::Lab;
 use crate::plot::{Bars, Chart, Series};
 use crate::rollout::{Ensemble, Reference};
@@ -61,21 +62,12 @@ pub(super) fn curves(lab: &Lab) -> Result<Made> {
     let (calibration, parents) = measured(lab)?;
     let mut series = Vec::new();
     for row in &calibration.rows {
-        let (mut x, mut error, mut low, mut high, mut spread) = (vec![], vec![], vec![], vec![], vec![]);
-        for point in &row.points {
-            let found = point.of(&STARTS_ERROR);
-            // The start has no error, and none on a logarithmic axis.
-            if found.value > 0.0 {
-                let width = if found.error.is_finite() { found.error } else { 0.0 };
-                x.push(point.t);
-                error.push(found.value);
-                low.push((found.value - width).max(0.5 * found.value));
-                high.push(found.value + width);
-                spread.push(found.value * point.of(&STARTS_SPREAD_OVER_SKILL).value);
-            }
-        }
-        series.push(Series::new(&row.closure, x.clone(), error).with_band(low, high));
-        if row.closure != NO_CLOSURE && spread.iter().any(|spread| *spread > 0.0) {
+        series.push(banded(&row.closure, row.points.iter().map(|point| (point.t, point.of(&STARTS_ERROR)))));
+        let predicted =
+            |point: &CalibrationPoint| point.of(&STARTS_ERROR).value * point.of(&STARTS_SPREAD_OVER_SKILL).value;
+        let points = row.points.iter().map(|point| (point.t, predicted(point)));
+        let (x, spread): (Vec<f64>, Vec<f64>) = points.filter(|(_, spread)| *spread > 0.0).unzip();
+        if row.closure != NO_CLOSURE && !x.is_empty() {
             series.push(Series::new(format!("{}, spread", row.closure), x, spread));
         }
     }

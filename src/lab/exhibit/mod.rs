@@ -190,7 +190,7 @@ exhibits! {
     Growth => subgrid::growth, [chart("growth"), table("growth")], &[Need::Subgrid, Need::Rollout];
     /// Statistics of long runs from the start of every test trajectory beside the true flow's ([`crate::eval::LongRunRow`] has the columns).
     LongRun => subgrid::long_run, [table("long-run")], &[Need::Subgrid, Need::Rollout];
-    /// Enstrophy by shell in these runs.
+    /// Enstrophy by shell in these runs, over the true flow's.
     LongRunSpectra => subgrid::long_run_spectra, [chart("long-run-spectra"), table("long-run-spectra")], &[Need::Subgrid, Need::Rollout];
     /// Probability density of the vorticity in these runs.
     LongRunValues => subgrid::long_run_values, [chart("long-run-values"), table("long-run-values")], &[Need::Subgrid, Need::Rollout];
@@ -243,6 +243,8 @@ exhibits! {
 
 /// The name of no closure in configurations.
 const NONE: &str = "none";
+/// The classical closure of films of large-eddy simulation, where it runs.
+const CLASSICAL: &str = "jhl";
 /// The closure of the film.
 const FILMED: &str = "spectral";
 /// Closures without parameters, for a quick look.
@@ -301,7 +303,11 @@ impl<'a> Exhibit<'a> {
         all.extend(config.rollout.closures.iter().map(|closure| Self::Rollout(closure)));
         // One film is enough of a large file: of the first latent model, or of what comes last.
         let latent = config.rollout.closures.iter().find(|closure| *closure == FILMED);
-        all.extend(latent.or(config.rollout.closures.last()).map(|closure| Self::Film(closure)));
+        let classical = config.rollout.closures.iter().find(|closure| *closure == CLASSICAL);
+        all.extend(latent.or(config.rollout.closures.last()).map(|closure| match classical {
+            Some(classical) => Self::SideBySide(classical, closure),
+            None => Self::Film(closure),
+        }));
         all.extend([
             Self::ClosedLoop,
             Self::ErrorCurves,

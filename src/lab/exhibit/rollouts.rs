@@ -7,7 +7,7 @@ use super::{Made, NONE};
 use crate::closure::NO_CLOSURE;
 use crate::error::Result;
 use crate::eval::metric::{ERROR_OF_MEAN, SPREAD};
-use crate::eval::{self, ClosedLoop, RankHistogram, Spectra, Statistics, TRUE_FLOW, names};
+use crate::eval::{self, ClosedLoop, Estimate, RankHistogram, Spectra, Statistics, TRUE_FLOW, names};
 use crate::lab::{Lab, wide};
 use crate::plot::{self, Bars, Chart, FieldGrid, FieldGroup, Figure, Film, Series};
 use crate::rollout::{Ensemble, Reference};
@@ -111,21 +111,23 @@ pub(super) fn error_curves(lab: &Lab) -> Result<Made> {
 
 fn errors(scores: &ClosedLoop) -> Result<Figure> {
     let curves = scores.rollouts.iter().map(|rollout| {
-        let (mut x, mut y, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for point in &rollout.points {
-            let error = point.of(&ERROR_OF_MEAN);
-            // The start has no error, and none on a logarithmic axis.
-            if error.value > 0.0 {
-                let width = if error.error.is_finite() { error.error } else { 0.0 };
-                x.push(point.t);
-                y.push(error.value);
-                low.push((error.value - width).max(0.5 * error.value));
-                high.push(error.value + width);
-            }
-        }
-        Series::new(&rollout.closure, x, y).with_band(low, high)
+        banded(&rollout.closure, rollout.points.iter().map(|point| (point.t, point.of(&ERROR_OF_MEAN))))
     });
     plot::error_curves("error", curves.collect())
+}
+
+/// A curve of estimates over time with their standard errors as a band, which ends at half the value. Zeros are left out: the start has no error,
+/// and a logarithmic axis no place for one.
+pub(super) fn banded(closure: &str, points: impl Iterator<Item = (f64, Estimate)>) -> Series {
+    let (mut x, mut y, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (t, error) in points.filter(|(_, error)| error.value > 0.0) {
+        let width = if error.error.is_finite() { error.error } else { 0.0 };
+        x.push(t);
+        y.push(error.value);
+        low.push((error.value - width).max(0.5 * error.value));
+        high.push(error.value + width);
+    }
+    Series::new(closure, x, y).with_band(low, high)
 }
 
 pub(super) fn spread_curves(lab: &Lab) -> Result<Made> {

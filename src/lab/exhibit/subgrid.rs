@@ -7,7 +7,7 @@ use crate::artifact::Artifact;
 use crate::closure::AnyClosure;
 use crate::config::Stage;
 use crate::error::{Error, Result};
-use crate::eval::{self, APriori, Histogram, Resolved, RunStatistics, Table, Tuning, rates};
+use crate::eval::{self, APriori, Histogram, Resolved, RunStatistics, TRUE_FLOW, Table, Tuning, rates};
 use crate::lab::scores::named;
 use crate::lab::{Lab, wide};
 use crate::plot::{self, Chart, Series};
@@ -65,20 +65,24 @@ pub(super) fn resolution(lab: &Lab) -> Result<Made> {
         Ok((Resolved::tables(&both, duration)?.into(), Vec::new()))
     })?;
     let spectra = named(tables.clone(), Resolved::SPECTRA, &artifact)?;
-    let figure = enstrophy_by_shell("resolution", &spectra, "flow")?;
+    let curves = enstrophy_by_shell(&spectra, "flow")?;
+    let figure = plot::spectra("resolution", "enstrophy per shell  (1/time²)", curves)?;
     let caption = "Enstrophy by shell of the full flow on its grid and on one twice as fine, from one field.";
     Ok(Made::figure(figure, caption, [artifact.clone()]).beside(named(tables, Resolved::NAME, &artifact)?))
 }
 
 /// Curves of the column `enstrophy` against `shell`, one for each name in `of`, where both have a logarithm.
-fn enstrophy_by_shell(name: &str, table: &Table, of: &str) -> Result<plot::Figure> {
-    let positive = |series: Series| {
+/// Curves of enstrophy over the shells that hold some: what is left of it in masked ones is round-off.
+fn enstrophy_by_shell(table: &Table, of: &str) -> Result<Vec<Series>> {
+    const ROUND_OFF: f64 = 1e-14;
+    let held = |series: Series| {
+        let least = ROUND_OFF * series.y.iter().copied().fold(0.0, f64::max);
         let points = series.x.iter().copied().zip(series.y.iter().copied());
-        let (x, y): (Vec<f64>, Vec<f64>) = points.filter(|(x, y)| *x > 0.0 && *y > 0.0).unzip();
+        let (x, y): (Vec<f64>, Vec<f64>) = points.filter(|(x, y)| *x > 0.0 && *y > least).unzip();
         Series::new(series.label, x, y)
     };
-    let curves = table.series("shell", "enstrophy", of)?.into_iter().map(positive);
-    plot::spectra(name, "enstrophy per shell  (1/time²)", curves.filter(|series| !series.x.is_empty()).collect())
+    let curves = table.series("shell", "enstrophy", of)?.into_iter().map(held);
+    Ok(curves.filter(|series| !series.x.is_empty()).collect())
 }
 
 pub(super) fn constants(lab: &Lab) -> Result<Made> {
@@ -131,8 +135,22 @@ pub(super) fn long_run(lab: &Lab) -> Result<Made> {
 pub(super) fn long_run_spectra(lab: &Lab) -> Result<Made> {
     let (tables, artifact) = lab.long_run_tables()?;
     let table = named(tables, RunStatistics::SPECTRA, &artifact)?;
-    let figure = enstrophy_by_shell("long-run-spectra", &table, "closure")?;
-    let caption = "Enstrophy by shell in long runs from the start states of the test set, beside the true flow.";
+    let curves = enstrophy_by_shell(&table, "closure")?;
+    let truth = curves.iter().find(|curve| curve.label == TRUE_FLOW).map(|curve| (curve.x.clone(), curve.y.clone()));
+    let (shells, enstrophy) = truth.unwrap_or_default();
+    // Curves within a tenth of each other over three decades: only over the true one can they be told apart.
+    let over = |curve: &Series| {
+        let at = |x: f64| shells.iter().position(|shell| *shell == x).map(|k| enstrophy[k]);
+        let points = curve.x.iter().zip(&curve.y).filter_map(|(x, y)| Some((*x, y / at(*x)?)));
+        let (x, y): (Vec<f64>, Vec<f64>) = points.unzip();
+        Series::new(curve.label.clone(), x, y)
+    };
+    let figure = plot::spectra(
+        "long-run-spectra",
+        "enstrophy per shell over the true flow's",
+        curves.iter().map(over).collect(),
+    )?;
+    let caption = "Enstrophy by shell in long runs from the start states of the test set, over that of the true flow.";
     Ok(Made::figure(figure, caption, [artifact]).beside(table))
 }
 

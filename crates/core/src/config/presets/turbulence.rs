@@ -129,13 +129,15 @@ pub(super) fn cutoff() -> Config {
         (SubgridModel::Hyperviscosity, vec![0.0853]),
     ];
     let mut models = turbulence.models.clone();
-    // Trained on true states alone it drove the flow to its end within five turnovers from each of them.
+    // Trained on true states alone it drove the flow to its end within five turnovers from each of them. So it did, if later, after 3000
+    // steps of which validation thought better (0.69 against 0.73); these last from all training states.
     if let Some(regression) = models.get_mut("regression") {
         regression.train.augment.jitter = 0.1;
+        regression.train.steps = 1500;
     }
-    // Spectra of long runs from the training trajectories are 0.034 decades from the true ones with the quadratic closure, 0.022 with
-    // JHS, and 0.0064 with half of each: what one of them gives too much of the other takes.
-    let mixed = std::iter::once("0.5*quadratic+0.5*jhs".to_string());
+    // Spectra of long runs from the training trajectories are 0.034 decades from the true ones with the quadratic mean, 0.022 with JHS,
+    // and 0.0064 with half of each: what one of them gives too much of the other takes.
+    let mixed = std::iter::once("0.5*quadratic/mean+0.5*jhs".to_string());
     let closures = turbulence.rollout.closures.iter().cloned().chain(mixed).collect();
     Config {
         preset: "cutoff".into(),
