@@ -128,11 +128,11 @@ ffi: build wheel ## The library for C, Fortran and Python: the installed wheel, 
 	.cache/wheel/bin/pip install --quiet --disable-pip-version-check dist/*.whl h5py==3.16.0
 	.cache/wheel/bin/pip install --quiet --disable-pip-version-check py-pde==0.59.0 || echo "ffi: py-pde cannot be installed here"
 	@scripts/setup.sh fortran
-	target/release/lacuna rollout --preset smoke --closure spectral
+	target/release/lacuna rollout --preset smoke --closure spectral | tee .cache/rollout.txt
 	@program=; if command -v gfortran >/dev/null; then program=.cache/closed_loop; \
 	  gfortran -O2 -J.cache -o $$program crates/ffi/fortran/lacuna.f90 examples/fortran/closed_loop.f90 \
 	    -Ltarget/release -llacuna_ffi -Wl,-rpath,$(CURDIR)/target/release; fi; \
-	  .cache/wheel/bin/python crates/ffi/check.py $${LACUNA_OUT:-data} spectral $$program
+	  .cache/wheel/bin/python crates/ffi/check.py "$${LACUNA_OUT:-data}/$$(awk '$$1 == "result" { last = $$2 } END { print last }' .cache/rollout.txt)" $$program
 
 # Snakemake has an environment of its own, so that the notebooks' stays as it is pinned.
 SNAKEMAKE := .cache/snakemake/bin/snakemake

@@ -1,6 +1,6 @@
 """The installed module, and loops in Python and Fortran against the ensemble that `lacuna rollout` made.
 
-usage: check.py DATA_FOLDER MODEL [FORTRAN_PROGRAM]        (in an environment with the wheel and h5py; make ffi)
+usage: check.py ROLLOUT_FOLDER [FORTRAN_PROGRAM]        (in an environment with the wheel and h5py; make ffi)
 """
 
 import importlib.util
@@ -22,20 +22,20 @@ SAME_SCHEME = 1e-6
 OTHER_SCHEME = 0.01
 
 
-def result(data, kind, **wanted):
-    """The folder and the settings of the finished result of that kind whose record holds what is wanted."""
-    for path in sorted(data.glob(f"{kind}-*/artifact.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if all({**record["settings"], "hash": record["hash"]}.get(key) == value for key, value in wanted.items()):
-            return path.parent, record["settings"]
-    sys.exit(f"no {kind} with {wanted} in {data}")
+def record(folder):
+    """What a finished result says of itself."""
+    return json.loads((folder / "artifact.json").read_text(encoding="utf-8"))
 
 
 def main():
-    data, model = Path(sys.argv[1]), sys.argv[2]
-    train, _ = result(data, "train", name=model)
-    rollout, settings = result(data, "rollout", closure=model, hold="rescaled")
-    reference, flow = result(data, "reference", hash=settings["reference"])
+    rollout = Path(sys.argv[1])
+    made_of = record(rollout)
+    settings, model = made_of["settings"], made_of["label"]
+    # Of the results that it was made from, one of either kind.
+    train, reference = (
+        next(rollout.parent / parent for parent in made_of["parents"] if parent.startswith(f"{kind}-")) for kind in ("train", "reference")
+    )
+    flow = record(reference)["settings"]
     with h5py.File(reference / "reference.h5") as file:
         start = file["start"][...]
     with h5py.File(rollout / "ensemble.h5") as file:
@@ -55,8 +55,8 @@ def main():
             ways["py-pde"] = ([sys.executable, ROOT / "examples/python/py_pde.py"], "npy", OTHER_SCHEME)
         else:
             print("py-pde is not installed: its loop is left out")
-        if len(sys.argv) > 3:
-            ways["Fortran"] = ([Path(sys.argv[3]).resolve()], "bin", SAME_SCHEME)
+        if len(sys.argv) > 2:
+            ways["Fortran"] = ([Path(sys.argv[2]).resolve()], "bin", SAME_SCHEME)
         for name, (command, kind, most) in ways.items():
             out = f"{folder}/out.{kind}"
             subprocess.run([*command, checkpoint, f"{folder}/start.{kind}", out, *numbers], check=True)
