@@ -71,8 +71,8 @@ pub(super) fn resolution(lab: &Lab) -> Result<Made> {
     Ok(Made::figure(figure, caption, [artifact.clone()]).beside(named(tables, Resolved::NAME, &artifact)?))
 }
 
-/// Curves of the column `enstrophy` against `shell`, one for each name in `of`, where both have a logarithm.
-/// Curves of enstrophy over the shells that hold some: what is left of it in masked ones is round-off.
+/// Curves of the column `enstrophy` against `shell`, one for each name in `of`, over the shells that hold some: what is left in masked ones is
+/// round-off.
 fn enstrophy_by_shell(table: &Table, of: &str) -> Result<Vec<Series>> {
     const ROUND_OFF: f64 = 1e-14;
     let held = |series: Series| {

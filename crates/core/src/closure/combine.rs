@@ -60,7 +60,7 @@ pub struct Sum<C> {
 }
 
 impl<C: Closure> Sum<C> {
-    /// H = Σ H_part; zero for none.
+    /// H = Σ H_part; zero for none. A part with memory begins without any: its share of the draw before the first is not known.
     pub fn new(parts: Vec<C>) -> Self {
         Self { parts, scratch: Array2::zeros((0, 0)) }
     }
@@ -104,9 +104,6 @@ impl<C: Closure> Closure for Sum<C> {
     fn forget(&mut self) {
         self.parts.iter_mut().for_each(C::forget);
     }
-
-    /// Each part would need its own share of it, which nobody knows: the first draw of a law with memory is as if there was none.
-    fn set_previous(&mut self, _h: ArrayView2<f64>) {}
 }
 
 /// A closure times a constant: mean and fluctuation alike.
