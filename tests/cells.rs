@@ -491,4 +491,8 @@ fn impossible_cells_are_refused_by_name() {
     config.data.interval = 0.203;
     let error = config.validate().unwrap_err().to_string();
     assert!(error.contains("data.interval") && error.contains("flow.hidden.every"), "{error}");
+    let mut config = Config::preset(Preset::Cells);
+    config.study.ring = Some(RingConfig { amplitude: -1.0, ..RingConfig::default() });
+    let error = config.validate().unwrap_err().to_string();
+    assert!(error.contains("study.ring") && error.contains("amplitude"), "{error}");
 }

@@ -140,7 +140,7 @@ fn a_denoiser_is_its_network_preconditioned_or_a_score() {
     let mut out = vec![0.0; n * n];
     let mut raw = vec![0.0; n * n];
     let cases: [(Variant, &'static dyn Transport); 3] =
-        [(Variant::Gated, &Edm), (Variant::Paper, &Published), (Variant::Gated, &FlowMatching)];
+        [(Variant::Gated, &Edm), (Variant::Paper, &Published::PAPER), (Variant::Gated, &FlowMatching)];
     for (variant, transport) in cases {
         let desc: Fno = small(variant, true);
         let flat = randomised(&Network::Fno(desc.clone()), 2);

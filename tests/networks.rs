@@ -117,18 +117,20 @@ fn a_checkpoint_comes_back_bit_for_bit_and_a_damaged_one_is_refused() {
 
 /// A network small enough for naive sums, whose channels fill no vector register evenly.
 pub fn small(variant: Variant, noisy: bool) -> Fno {
-    let layers_x = if variant == Variant::Paper { 2 } else { 1 };
+    let layers_x = if variant.is_published() { 2 } else { 1 };
     Fno { variant, width: 5, modes: 3, layers: 2, layers_x, embed: 6, noisy }
 }
 
 /// The variants with and without a noisy input.
-pub const VARIANTS: [(Variant, bool); 6] = [
+pub const VARIANTS: [(Variant, bool); 8] = [
     (Variant::Gated, true),
     (Variant::Gated, false),
     (Variant::Switching, true),
     (Variant::Switching, false),
     (Variant::Paper, true),
     (Variant::Paper, false),
+    (Variant::Predecessor, true),
+    (Variant::Predecessor, false),
 ];
 
 /// f32 sums of up to a few thousand terms, relative to the largest value.

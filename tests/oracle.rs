@@ -65,7 +65,7 @@ impl Naive<'_> {
     pub fn eval(&self, x: Option<(&[f32], f32)>, w: &[f32]) -> Vec<f32> {
         let out = match self.desc.variant {
             Variant::Gated | Variant::Switching => self.gated(x, w),
-            Variant::Paper => self.paper(x, w),
+            Variant::Paper | Variant::Predecessor => self.paper(x, w),
         };
         out[0].iter().map(|&v| v as f32).collect()
     }
@@ -229,7 +229,11 @@ impl Naive<'_> {
                 let mut h = self.branch("x", self.lift("fc0", x), Some(&time));
                 h.extend(condition);
                 let h = map(&self.dense("transformation_net.0", &h), gelu);
-                map(&self.dense("transformation_net.2", &h), gelu)
+                let h = map(&self.dense("transformation_net.2", &h), gelu);
+                match self.desc.variant {
+                    Variant::Predecessor => map(&self.dense("transformation_net.4", &h), gelu),
+                    _ => h,
+                }
             }
         };
         self.dense("fc2", &map(&self.dense("fc1", &h), gelu))

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use lacuna::config::Variant;
 use lacuna::import::apply_file;
 use lacuna::import::pytorch::{Kind, import};
 use lacuna::latent::{Operation, apply};
-use lacuna::nets::Checkpoint;
+use lacuna::nets::{Checkpoint, Role};
 use ndarray::Array3;
 use serde_json::Value;
+
+use crate::oracle::Naive;
 
 /// Two f32 implementations of the same sums, relative to the largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -322,21 +325,54 @@ fn state_dicts_that_cannot_be_read_are_called_what_they_are() {
     );
 }
 
+/// The score network of the fixture with other layers where its branches meet: their outputs and inputs, in units of its width. All
+/// biases of theirs are 0.1, and weights go through a wave.
+fn with_layers(layers: &[(&str, usize, usize)]) -> Vec<Stored> {
+    let mut stored = arrays("score.pth", Kind::Score);
+    let width = stored.iter().find(|array| array.key == "fc0.weight").unwrap().shape[0];
+    let like = stored[0].clone();
+    stored.retain(|array| !array.key.starts_with("transformation_net"));
+    for &(layer, out, into) in layers {
+        let (out, into) = (out * width, into * width);
+        let weights = (0..out * into).map(|i| 0.3 * (i as f32).sin()).collect();
+        for (part, shape, values) in
+            [("weight", vec![out, into, 1, 1], weights), ("bias", vec![out], vec![0.1_f32; out])]
+        {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            stored.push(Stored { key: format!("transformation_net.{layer}.{part}"), shape, bytes, ..like.clone() });
+        }
+    }
+    stored
+}
+
+#[test]
+fn the_network_of_the_earlier_paper_is_read() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("nosparse.pth");
+    std::fs::write(&path, saved(&with_layers(&[("0", 2, 2), ("2", 1, 2), ("4", 1, 1)]))).unwrap();
+    let checkpoint = import(&path, Kind::Score).unwrap();
+    let (desc, weights) = checkpoint.fno(Role::Score).unwrap();
+    assert_eq!((desc.variant, checkpoint.model.network.variant), (Variant::Predecessor, Variant::Predecessor));
+    let (x, w, tau) = (expected("x"), expected("w"), 0.05);
+    let found = apply(&checkpoint, Operation::Score { tau }, x.view(), Some(w.view())).unwrap();
+    let n = x.dim().1;
+    let naive = Naive { desc, weights, n };
+    // √((26^{2τ} − 1)/(2 ln 26)).
+    let std = ((26_f64.powf(2.0 * tau) - 1.0) / (2.0 * 26_f64.ln())).sqrt();
+    for ((x, w), found) in x.outer_iter().zip(w.outer_iter()).zip(found.outer_iter()) {
+        let [x, w] = [x, w].map(|field| field.iter().copied().collect::<Vec<f32>>());
+        let right: Vec<f32> =
+            naive.eval(Some((&x, tau as f32)), &w).iter().map(|&v| (f64::from(v) / std) as f32).collect();
+        let error = crate::oracle::distance(&found.iter().copied().collect::<Vec<f32>>(), &right);
+        assert!(error < TOLERANCE, "{error}");
+    }
+}
+
 #[test]
 fn the_network_for_sparse_data_is_refused_by_its_name() {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("score.pth");
-    let mut stored = arrays("score.pth", Kind::Score);
-    let width = stored.iter().find(|array| array.key == "fc0.weight").unwrap().shape[0];
-    let mixing = [("0", 2 * width, 3 * width), ("2", width, 2 * width), ("4", width, width)];
-    let like = stored[0].clone();
-    stored.retain(|array| !array.key.starts_with("transformation_net"));
-    for (layer, out, into) in mixing {
-        for (part, shape) in [("weight", vec![out, into, 1, 1]), ("bias", vec![out])] {
-            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
-            stored.push(Stored { key: format!("transformation_net.{layer}.{part}"), shape, bytes, ..like.clone() });
-        }
-    }
+    let stored = with_layers(&[("0", 2, 3), ("2", 1, 2), ("4", 1, 1)]);
     std::fs::write(&path, saved(&stored)).unwrap();
     let error = import(&path, Kind::Score).unwrap_err().to_string();
     for word in ["score.pth", "arXiv 2408.02965", "sparse data", "for two inputs"] {

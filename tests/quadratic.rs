@@ -74,29 +74,28 @@ pub fn learn(
     folder: &Path,
     stop: usize,
 ) -> Option<TrainedModel> {
-    let train = pairs(count, "train", noise);
-    learn_from(model, &train, stats(&train), noise, None, (threads, folder, stop))
+    let [train, validation] = [(count, "train"), (40, "validation")].map(|(count, name)| pairs(count, name, noise));
+    learn_from(model, [&train, &validation], stats(&train), None, (threads, folder, stop))
 }
 
-fn stats(pairs: &Pairs) -> Stats {
+pub fn stats(pairs: &Pairs) -> Stats {
     let rms = |fields: &Array3<f32>| rms(fields.iter().map(|&x| f64::from(x)));
     Stats { w_rms: rms(&pairs.w), h_rms: rms(&pairs.h), known_rms: 1.0 }
 }
 
-fn learn_from(
+/// What a model learns of pairs for training and validation.
+pub fn learn_from(
     model: &ModelConfig,
-    train: &Pairs,
+    [train, validation]: [&Pairs; 2],
     stats: Stats,
-    noise: f64,
     stream: Option<Stream>,
     (threads, folder, stop): (usize, &Path, usize),
 ) -> Option<TrainedModel> {
-    let validation = pairs(40, "validation", noise);
     let workers = Workers::new(threads).unwrap();
     let seeds = SeedTree::new(1).child("train");
     let job = TrainingJob {
         train,
-        validation: &validation,
+        validation,
         stats,
         seeds,
         resolved: ResolvedModes::TwoThirds,
@@ -209,7 +208,8 @@ fn pairs_that_are_made_meanwhile_count_as_stored_ones() {
         let folder = tempfile::tempdir().unwrap();
         // In the same units.
         let stats = stats(&pairs(20, "train", noise));
-        learn_from(model, train, stats, noise, stream, (threads, folder.path(), usize::MAX)).unwrap().checkpoint
+        let both = [train, &pairs(40, "validation", noise)];
+        learn_from(model, both, stats, stream, (threads, folder.path(), usize::MAX)).unwrap().checkpoint
     };
     let streamed = |threads| {
         let mut model = model(true);

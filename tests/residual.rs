@@ -3,13 +3,15 @@
 use lacuna::SeedTree;
 use lacuna::closure::{Closure, Learned};
 use lacuna::config::{
-    Base, Config, LatentConfig, Law, ModelConfig, NetworkConfig, Preset, ProperScore, Quadratic, SamplerConfig,
-    TrainConfig,
+    Base, Config, LatentConfig, Law, ModelConfig, NetworkConfig, Preset, ProperScore, Quadratic, ResolvedModes,
+    SamplerConfig, TrainConfig,
 };
+use lacuna::data::Pairs;
 use lacuna::nets::{Checkpoint, Role};
 use ndarray::{Array2, Axis};
+use rand_distr::{Distribution, StandardNormal};
 
-use crate::quadratic::{BAND, N, learn, pairs, rms};
+use crate::quadratic::{BAND, N, learn, learn_from, pairs, rms, stats};
 
 const NOISE: f64 = 0.05;
 /// Relative error of the spread after 150 steps of a small network, sampling error included. The sampler of the diffusion leaves
@@ -17,6 +19,8 @@ const NOISE: f64 = 0.05;
 const SPREAD: f64 = 0.08;
 /// Of the mean of 300 draws, relative to the noise: a seventeenth of it is sampling error.
 const MEAN: f64 = 0.3;
+/// Of the slope of ln std over the points of a field: a small network is an eighth short of it after 400 steps.
+const SLOPE: f64 = 0.15;
 
 fn model(law: Law) -> ModelConfig {
     let spectral = Config::preset(Preset::Desk).models["spectral"].clone();
@@ -33,7 +37,7 @@ fn model(law: Law) -> ModelConfig {
 }
 
 fn laws() -> Vec<Law> {
-    let scores = [ProperScore::Crps, ProperScore::SpectralCrps, ProperScore::Energy];
+    let scores = [ProperScore::Crps, ProperScore::SpectralCrps, ProperScore::Energy, ProperScore::Log];
     scores.into_iter().map(|score| Law::Generator { score }).chain([Law::Diffusion]).collect()
 }
 
@@ -73,6 +77,49 @@ fn draws_have_mean_and_spread_of_what_they_were_trained_on() {
             "{law:?}: the mean that it states is that of its draws"
         );
     }
+}
+
+/// Pairs whose noise has the standard deviation [`NOISE`] exp(ω/(2 rms ω)) at every point.
+fn uneven(count: usize, name: &str) -> Pairs {
+    let mut made = pairs(count, name, 0.0);
+    let scale = 0.5 / rms(made.w.iter().map(|&w| f64::from(w)));
+    let mut rng = SeedTree::new(17).child(name).stream();
+    for (h, &w) in made.h.iter_mut().zip(&made.w) {
+        let normal: f64 = StandardNormal.sample(&mut rng);
+        *h += (NOISE * (scale * f64::from(w)).exp() * normal) as f32;
+    }
+    made
+}
+
+/// The slope of ln std against ω/rms ω over the points of a field `w`, from 300 fluctuations.
+fn slope(w: &Array2<f64>, mut fluctuation: impl FnMut() -> Array2<f64>) -> f64 {
+    let squares = (0..300).fold(Array2::<f64>::zeros((N, N)), |sum, _| sum + fluctuation().mapv(|x| x * x));
+    let (x, y) = (w / rms(w.iter().copied()), squares.mapv(|square| 0.5 * square.ln()));
+    let (x, y) = (&x - x.mean().unwrap(), &y - y.mean().unwrap());
+    (&x * &y).sum() / (&x * &x).sum()
+}
+
+#[test]
+fn the_logarithmic_score_finds_where_the_law_is_wide() {
+    let (folder, [train, validation]) =
+        (tempfile::tempdir().unwrap(), [uneven(600, "train"), uneven(40, "validation")]);
+    let mut model = model(Law::Generator { score: ProperScore::Log });
+    // All modes, in the latent and in draws: what is cut off would smooth the spread.
+    (model.latent, model.train.steps) = (LatentConfig::Spectral { n: N }, 400);
+    let how = (2, folder.path(), usize::MAX);
+    let mut learned = learn_from(&model, [&train, &validation], stats(&train), None, how).unwrap();
+    learned.checkpoint.resolved = ResolvedModes::All;
+    let w = pairs(1, "test", 0.0).w.index_axis(Axis(0), 0).mapv(f64::from);
+    let (mut closure, mut rng) =
+        (Learned::new(&learned.checkpoint, &model.sampler).unwrap(), SeedTree::new(3).stream());
+    let (mut mean, mut draw) = (Array2::zeros((N, N)), Array2::zeros((N, N)));
+    closure.mean(w.view(), 0.0, mean.view_mut()).unwrap();
+    let found = slope(&w, || {
+        closure.sample(w.view(), 0.0, &mut rng, draw.view_mut()).unwrap();
+        &draw - &mean
+    });
+    println!("slope {found:.3}");
+    assert!((found / 0.5 - 1.0).abs() < SLOPE, "{found}");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn check_gradient(network: &Network, forward: impl Fn(&Weights) -> Tensor<3>) {
 #[test]
 fn gradients_of_fourier_networks_are_finite_differences() {
     let n = 6;
-    for variant in [Variant::Gated, Variant::Switching, Variant::Paper] {
+    for variant in [Variant::Gated, Variant::Switching, Variant::Paper, Variant::Predecessor] {
         let desc = small(variant, true);
         check_gradient(&Network::Fno(desc.clone()), |weights| {
             let input = |seed| tensor(&[field(n, seed), field(n, seed + 1)].concat(), 2, n, weights.device());
@@ -236,7 +236,7 @@ fn the_fused_fourier_networks_have_the_values_and_gradients_of_the_composition()
                 width,
                 modes,
                 layers: 3,
-                layers_x: if variant == Variant::Paper { 3 } else { 2 },
+                layers_x: if variant.is_published() { 3 } else { 2 },
                 embed: 16,
                 noisy,
             };

@@ -4,7 +4,8 @@ use lacuna::SeedTree;
 use lacuna::config::{Config, ModelConfig, Preset, SamplerConfig, SamplerKind, Variant};
 use lacuna::rng::Stream;
 use lacuna::transport::{
-    FlowMatching, Preconditioning, Recipe, Schedule, ScoreDenoiser, Scratch, Transport, VeSde, conditional_mean, sample,
+    FlowMatching, Preconditioning, Published, Recipe, Schedule, ScoreDenoiser, Scratch, Transport, VeSde,
+    conditional_mean, sample,
 };
 use rand_distr::{Distribution, StandardNormal};
 
@@ -276,7 +277,8 @@ fn a_recipe_is_read_off_the_configuration_and_settings_without_effect_are_refuse
         format!("{:?}", Recipe::new(&model).transport)
     };
     assert_eq!(transport(Variant::Gated, "diffusion"), "Edm");
-    assert_eq!(transport(Variant::Paper, "diffusion"), "Published");
+    assert_eq!(transport(Variant::Paper, "diffusion"), format!("{:?}", Published::PAPER));
+    assert_eq!(transport(Variant::Predecessor, "diffusion"), format!("{:?}", Published::PREDECESSOR));
     assert_eq!(transport(Variant::Gated, "flow-matching"), "FlowMatching");
     assert_eq!(transport(Variant::Paper, "flow-matching"), "FlowMatching");
     let error = Config::load("smoke", None, &["models.spectral.transport=flow".into()]).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use crate::closure::{EXACT_LAW, MATCHED_GAUSSIAN, MEMORYLESS, NO_CLOSURE};
 pub const TRUE_FLOW: &str = "true flow";
 
 /// Keys with a name of their own. A key may carry more, a variant (`joint-paper`) or a setting (`joint, every 5`).
-const NAMES: [(&str, &str); 36] = [
+const NAMES: [(&str, &str); 37] = [
     (TRUE_FLOW, "truth"),
     ("none", NO_CLOSURE),
     (NO_CLOSURE, NO_CLOSURE),
@@ -28,6 +28,7 @@ const NAMES: [(&str, &str); 36] = [
     ("generator", "generator"),
     ("residual-diffusion", "residual diffusion"),
     ("residual-flow", "residual flow matching"),
+    ("residual-gaussian", "residual Gaussian, mean and variance"),
     ("residual-generator", "residual generator"),
     ("smagorinsky", "Smagorinsky"),
     ("smagorinsky-mean", "Smagorinsky, domain mean"),

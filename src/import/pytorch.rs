@@ -99,14 +99,9 @@ fn model(networks: &BTreeMap<Role, (Network, Vec<f32>)>) -> ModelConfig {
     let mut latent = LatentConfig::Identity;
     for (network_found, _) in networks.values() {
         match network_found {
-            Network::Fno(Fno { width, modes, layers, embed, .. }) => {
-                network = NetworkConfig {
-                    width: *width,
-                    modes: *modes,
-                    layers: *layers,
-                    embed: *embed,
-                    variant: Variant::Paper,
-                };
+            Network::Fno(Fno { width, modes, layers, embed, variant, .. }) => {
+                network =
+                    NetworkConfig { width: *width, modes: *modes, layers: *layers, embed: *embed, variant: *variant };
             }
             Network::Quadratic(_) => {}
             Network::Encoder(conv) | Network::Decoder(conv) => {
@@ -155,14 +150,18 @@ fn describe_score(arrays: &Arrays) -> std::result::Result<Fno, String> {
         return Err(format!(
             "the score network of arXiv 2408.02965 for three inputs, {0} → {1} → {width} → {width} channels by layers of 1 × 1: beside \
              noise and vorticity it takes sparse data of the missing term, which a closure in a running solver does not have; read is the \
-             one for two inputs, {1} → {width} → {width}",
+             ones for two inputs, {1} → {width} → {width} and {1} → {1} → {width} → {width}",
             3 * width,
             2 * width
         ));
     }
     let modes = length("conv0_w.weights1", 2)?;
     let embed = 2 * length("embed.0.W", 0)?;
-    let config = NetworkConfig { width, modes, layers, embed, variant: Variant::Paper };
+    // The same authors' network before it, without sparse data, joins its branches by a layer more (arXiv 2408.02965).
+    let earlier =
+        arrays.get("transformation_net.0.weight").is_some_and(|array| array.shape == [2 * width, 2 * width, 1, 1]);
+    let variant = if earlier { Variant::Predecessor } else { Variant::Paper };
+    let config = NetworkConfig { width, modes, layers, embed, variant };
     Ok(Fno::new(&config, Law::Diffusion))
 }
 

@@ -10,8 +10,8 @@ use super::Lab;
 use crate::artifact::{Entry, h5};
 use crate::closure::AnyClosure;
 use crate::config::{
-    ClosureKind, ClosureRef, Config, FlowConfig, Hold, LatentConfig, Law, ModelConfig, Stage, StageKind, TrainConfig,
-    Variant,
+    ClosureKind, ClosureRef, Config, FlowConfig, Hold, LatentConfig, Law, ModelConfig, Quadratic, Stage, StageKind,
+    TrainConfig,
 };
 use crate::error::Result;
 use crate::eval::rates;
@@ -243,7 +243,8 @@ impl<'a> Rates<'a> {
 
     /// A training: of a result of the same model, or of a few steps; `None` where this build has no learning layer.
     fn training(&self, config: &Config, stage: &Stage) -> Result<Option<(f64, String)>> {
-        let Some((model, train)) = train_of(config, stage) else { return Ok(None) };
+        let simulated = self.simulated(config, stage)?;
+        let Some((model, train)) = train_of(config, stage) else { return Ok(simulated) };
         // What does not change how long a step takes.
         let shape = |settings: &serde_json::Value| {
             let mut settings = settings.clone();
@@ -274,7 +275,22 @@ impl<'a> Rates<'a> {
                 self.measured_training(model, train, config.data.n, stage.kind == StageKind::Autoencoder)?
             }
         };
-        Ok(step.map(|(step, from)| (step * train.steps as f64, from)))
+        let simulated = simulated.map_or(0.0, |(seconds, _)| seconds);
+        Ok(step.map(|(step, from)| (simulated + step * train.steps as f64, from)))
+    }
+
+    /// The trajectories that a quadratic closure, as the law of a training or as its base, learns from without their being stored. What
+    /// is solved for in stored pairs takes seconds.
+    fn simulated(&self, config: &Config, stage: &Stage) -> Result<Option<(f64, String)>> {
+        let model = config.models.get(&stage.label).filter(|_| !config.checkpoints.contains_key(&stage.label));
+        let solved = model.filter(|_| stage.kind == StageKind::Train).and_then(ModelConfig::solved);
+        let Some((_, Quadratic { every: Some(_), .. })) = solved else { return Ok(None) };
+        if config.data.source.is_some() {
+            return Ok(None);
+        }
+        let (step, from) = self.solver(config)?;
+        let steps = steps(config, config.data.final_time) as f64;
+        Ok(Some((self.rounds(config.data.train) * steps * step, from)))
     }
 
     /// Points per side of the data that a training was of.
@@ -361,7 +377,7 @@ fn weights(config: &Config, name: &str) -> Result<u64> {
 fn activations(model: &ModelConfig, train: &TrainConfig, n: usize, kind: StageKind) -> u64 {
     let network = &model.network;
     let latent = model.latent.n(n) as u64;
-    let held = if network.variant == Variant::Paper { HELD_PUBLISHED } else { HELD };
+    let held = if network.variant.is_published() { HELD_PUBLISHED } else { HELD };
     let score = held * (2 * network.layers * network.width) as u64 * latent * latent;
     let coders = match model.latent {
         // Two coders of two networks each; the first layers are the largest, and all others together as large as they.

@@ -172,6 +172,9 @@ impl Lab {
                 all.push((study.clone(), study.rollout_stage(&closure)?));
             }
         }
+        if let Some(ring) = config.ring() {
+            all.extend([ring.data_stage(), ring.offline_stage()?].map(|stage| (ring.clone(), stage)));
+        }
         for (_, regime) in config.regimes() {
             let mut stages = vec![regime.data_stage(), regime.offline_stage()?, regime.reference_stage()];
             for closure in regime.closures()? {

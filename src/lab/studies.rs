@@ -14,6 +14,8 @@ pub enum Study {
     LargeEnsemble,
     /// Hidden cells that remember their states: `study.memory`.
     Memory,
+    /// A hidden wave of random phase in the place of the cells: `study.ring`.
+    Ring,
     /// Large-eddy simulation: preset `les`.
     Les,
 }
@@ -25,6 +27,7 @@ impl Study {
             Self::Horizon => "horizon",
             Self::LargeEnsemble => "large",
             Self::Memory => "memory",
+            Self::Ring => "ring",
             Self::Les => "les",
         }
     }
@@ -35,6 +38,7 @@ impl Study {
             Self::Horizon => ", long horizon",
             Self::LargeEnsemble => ", large ensembles",
             Self::Memory => ", cells with memory",
+            Self::Ring => ", a wave of random phase",
             Self::Les => "",
         }
     }
@@ -52,15 +56,19 @@ impl Lab {
             Study::Memory => self.config.memory().ok_or_else(|| {
                 Error::config("study.memory", "this configuration has no study of cells that remember")
             })?,
+            Study::Ring => self.config.ring().ok_or_else(|| {
+                Error::config("study.ring", "this configuration has no study of a wave of random phase")
+            })?,
             Study::Les => Config::preset(Preset::Les),
         };
         Ok(Self { study: Some(study), ..self.with(config)? })
     }
 
-    /// The studies of this configuration that are closed loops of its problem.
+    /// The studies of this configuration that are of its problem.
     pub fn studies(&self) -> Vec<Study> {
         let memory = self.config.study.memory.as_ref().map(|_| Study::Memory);
-        [Study::Horizon, Study::LargeEnsemble].into_iter().chain(memory).collect()
+        let ring = self.config.study.ring.as_ref().map(|_| Study::Ring);
+        [Study::Horizon, Study::LargeEnsemble].into_iter().chain(memory).chain(ring).collect()
     }
 
     /// The labs of the start states of `study.starts`, in this lab's folders.

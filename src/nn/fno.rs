@@ -67,7 +67,7 @@ impl Prepared {
     /// Prepares the network for n × n fields.
     pub(crate) fn new(desc: &Fno, weights: &Weights, n: usize) -> Self {
         let device = weights.device();
-        let gated = desc.variant != Variant::Paper;
+        let gated = !desc.variant.is_published();
         let at = |i: usize| i as f32 / (n - 1) as f32;
         let coordinates = || (0..n * n).map(|k| at(k / n)).chain((0..n * n).map(|k| at(k % n))).collect();
         Self {
@@ -86,7 +86,7 @@ impl Prepared {
     pub(crate) fn condition(&self, w: Tensor<3>) -> Tensor<4> {
         match self.desc.variant {
             Variant::Gated | Variant::Switching => self.gated_condition(w),
-            Variant::Paper => self.branch("w", self.lift("fc0_w", w), None),
+            Variant::Paper | Variant::Predecessor => self.branch("w", self.lift("fc0_w", w), None),
         }
     }
 
@@ -94,7 +94,7 @@ impl Prepared {
     pub(crate) fn evaluate(&self, condition: Tensor<4>, noisy: Option<(Tensor<3>, Tensor<1>)>) -> Tensor<3> {
         match self.desc.variant {
             Variant::Gated | Variant::Switching => self.gated(condition, noisy),
-            Variant::Paper => self.paper(condition, noisy),
+            Variant::Paper | Variant::Predecessor => self.paper(condition, noisy),
         }
     }
 
@@ -180,8 +180,13 @@ impl Prepared {
                 let features = waves(tau, self.weights.get("embed.0.W", [1, e / 2]));
                 let time = self.linear("dense0.dense", silu(self.linear("embed.1", features, e)), c);
                 let x = self.branch("x", self.lift("fc0", x), Some(time.unsqueeze_dims(&[2, 3])));
-                let h = gelu(self.dense("transformation_net.0", Tensor::cat(vec![x, condition], 1), c));
-                gelu(self.dense("transformation_net.2", h, c))
+                let h = Tensor::cat(vec![x, condition], 1);
+                let h = gelu(self.dense("transformation_net.0", h, self.desc.features()));
+                let h = gelu(self.dense("transformation_net.2", h, c));
+                match self.desc.variant {
+                    Variant::Predecessor => gelu(self.dense("transformation_net.4", h, c)),
+                    _ => h,
+                }
             }
         };
         let h = gelu(self.dense("fc1", h, HEAD));

@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(values(&rounded.clone().prepared()), values(&rounded));
             assert_eq!(values(&weights.clone().prepared()), values(&weights));
         };
-        for variant in [Variant::Gated, Variant::Switching, Variant::Paper] {
+        for variant in [Variant::Gated, Variant::Switching, Variant::Paper, Variant::Predecessor] {
             let desc = Fno { variant, width: 4, modes: 3, layers: 2, layers_x: 2, embed: 6, noisy: true };
             let level = Tensor::<1>::from_data([0.3f32, 0.1], &device);
             both(&Network::Fno(desc.clone()), &|weights| {

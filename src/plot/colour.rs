@@ -36,7 +36,7 @@ const DOTS: Dash = &[1.5, 2.5];
 ///
 /// The colours are Okabe and Ito's for all kinds of colour vision (Color Universal Design, 2008), without yellow, which
 /// disappears on paper, and three more for the classical models, which are told apart by their dashes.
-const ROLES: [(&str, Rgb, Dash); 63] = [
+const ROLES: [(&str, Rgb, Dash); 64] = [
     ("true flow", TRUTH, SOLID),
     ("truth", TRUTH, SOLID),
     ("data", TRUTH, SOLID),
@@ -61,6 +61,7 @@ const ROLES: [(&str, Rgb, Dash); 63] = [
     ("generator", VIOLET, SOLID),
     ("residual-diffusion", AMBER, DOTS),
     ("residual-flow", GREEN, DOTS),
+    ("residual-gaussian", BLUE, DOTS),
     ("residual-generator", VIOLET, DOTS),
     ("smagorinsky", BROWN, &[5.0, 2.0]),
     ("dynamic-smagorinsky", BROWN, &[2.0, 2.0]),

@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::nets::{Conv, Fno, Network, Role};
 use crate::rng::SeedTree;
-use crate::transport::{Direct, Edm, FlowMatching, Published, Transport};
+use crate::transport::{Direct, Edm, FlowMatching, MeanSpread, Published, Transport};
 
 /// Relative error of a directional derivative: the loss is an f32 sum (1e-6 of it) and changes by about a hundredth, so the
 /// difference is good to 1e-4; its own error, of second order in the step, was seen at up to a few thousandths.
@@ -102,15 +102,17 @@ fn check(
 fn denoisers_scores_and_regressions_have_the_gradient_of_their_loss() {
     let (train, workers) = (samples(12, 8), Workers::new(2).unwrap());
     let generator = |score| (Variant::Gated, Law::Generator { score }, &Direct { skip: 1.0 } as &'static dyn Transport);
-    let cases: [(Variant, Law, &'static dyn Transport); 8] = [
+    let cases: [(Variant, Law, &'static dyn Transport); 10] = [
         (Variant::Gated, Law::Diffusion, &Edm),
-        (Variant::Paper, Law::Diffusion, &Published),
+        (Variant::Paper, Law::Diffusion, &Published::PAPER),
+        (Variant::Predecessor, Law::Diffusion, &Published::PREDECESSOR),
         (Variant::Gated, Law::Diffusion, &FlowMatching),
         (Variant::Paper, Law::Diffusion, &FlowMatching),
         (Variant::Gated, Law::Mean, &Edm),
         generator(ProperScore::Crps),
         generator(ProperScore::SpectralCrps),
         generator(ProperScore::Energy),
+        (Variant::Gated, Law::Generator { score: ProperScore::Log }, &MeanSpread),
     ];
     for (variant, law, transport) in cases {
         let levels = if law == Law::Diffusion { 3 } else { 1 };

@@ -40,7 +40,11 @@ impl NoisyBatch {
         n: usize,
         rng: &mut Stream,
     ) -> Self {
-        let levels = (0..samples * per_latent).map(|_| transport.draw(rng)).collect();
+        let mut levels: Vec<_> = (0..samples * per_latent).map(|_| transport.draw(rng)).collect();
+        if let Some(argument) = transport.spread() {
+            // Of each pair of questions the second.
+            levels.iter_mut().skip(1).step_by(2).for_each(|level| level.argument = argument);
+        }
         Self { per_latent, ..Self::with(levels, n, rng) }
     }
 

@@ -12,14 +12,19 @@ const ALPHA: f64 = 0.99;
 /// Added to squared norms, whose root has no gradient at zero: far below the round-off of norms of order one.
 const TINY: f64 = 1e-12;
 
-/// The score of draws whose differences from the truth are `errors` (pairs × [`DRAWS`], n, n), those of a pair one after the other:
-/// summed over pairs, and n² times its mean over the points of a field.
-pub(super) fn proper_score(score: ProperScore, errors: Tensor<3>) -> Tensor<1> {
-    let [all, n, _] = errors.dims();
-    let [first, second] = [0, 1].map(|at| -> Tensor<3> {
-        errors.clone().reshape([all / DRAWS, DRAWS, n, n]).narrow(1, at, 1).squeeze_dim::<3>(1)
-    });
-    let difference = distance(score, first - second);
+/// The score of `draws` (pairs × [`DRAWS`], n, n), those of a pair one after the other, for the `truth`, as often: summed over pairs,
+/// and n² times its mean over the points of a field. For the logarithmic score the draws of a pair are its mean and ln s.
+pub(super) fn proper_score(score: ProperScore, draws: Tensor<3>, truth: Tensor<3>) -> Tensor<1> {
+    let [all, n, _] = draws.dims();
+    let halves = |of: Tensor<3>| -> [Tensor<3>; DRAWS] {
+        [0, 1].map(|at| of.clone().reshape([all / DRAWS, DRAWS, n, n]).narrow(1, at, 1).squeeze_dim::<3>(1))
+    };
+    let [first, second] = halves(draws.clone());
+    if score == ProperScore::Log {
+        let [truth, _] = halves(truth);
+        return (((truth - first) / second.clone().exp()).square() * 0.5 + second).sum();
+    }
+    let (difference, errors) = (distance(score, first - second), draws - truth);
     distance(score, errors) * 0.5 - difference * (0.5 * (1.0 - (1.0 - ALPHA) / DRAWS as f64))
 }
 
@@ -38,6 +43,7 @@ fn distance(score: ProperScore, difference: Tensor<3>) -> Tensor<1> {
             let squares: Tensor<1> = difference.square().sum_dim(2).sum_dim(1).reshape([-1]);
             (squares + TINY).sqrt().sum() * n as f64
         }
+        ProperScore::Log => unreachable!("a density, no distance"),
     }
 }
 
@@ -94,7 +100,7 @@ mod tests {
             match score {
                 ProperScore::Crps => differences.map(f32::abs).sum(),
                 ProperScore::Energy => 4.0 * differences.map(|x| x * x).sum::<f32>().sqrt(),
-                ProperScore::SpectralCrps => unreachable!("not here"),
+                ProperScore::SpectralCrps | ProperScore::Log => unreachable!("not here"),
             }
         };
         for score in [ProperScore::Crps, ProperScore::Energy] {
@@ -106,7 +112,7 @@ mod tests {
                 })
                 .sum();
             let [draws, truth] = [&draws, &truth].map(|fields| tensor3(fields.clone(), n, &device));
-            let found = values(proper_score(score, draws - truth))[0];
+            let found = values(proper_score(score, draws, truth))[0];
             assert!((found / expected - 1.0).abs() < ROUNDING, "{score:?}: {found} {expected}");
         }
     }
@@ -130,7 +136,31 @@ mod tests {
             draws.extend((0..DRAWS).flat_map(|_| field(shift, std, correlation)));
         }
         let [draws, truth] = [draws, truth].map(|fields| tensor3(fields, n, &Device::flex()));
-        values(proper_score(score, draws - truth))[0] / (pairs * n * n) as f32
+        values(proper_score(score, draws, truth))[0] / (pairs * n * n) as f32
+    }
+
+    #[test]
+    fn the_logarithmic_score_is_best_at_mean_and_spread_of_the_truth() {
+        let (n, pairs, mean, std) = (4, 4000, 0.4_f32, 0.7_f32);
+        let mut rng = SeedTree::new(4).stream();
+        let mut truth = Vec::new();
+        for _ in 0..pairs {
+            let mut value = || -> f32 { mean + std * Distribution::<f32>::sample(&StandardNormal, &mut rng) };
+            let z: Vec<f32> = (0..n * n).map(|_| value()).collect();
+            truth.extend([z.clone(), z].concat());
+        }
+        let score = |mean: f32, std: f32| {
+            let one = [vec![mean; n * n], vec![std.ln(); n * n]].concat();
+            let [draws, truth] = [one.repeat(pairs), truth.clone()].map(|fields| tensor3(fields, n, &Device::flex()));
+            values(proper_score(ProperScore::Log, draws, truth))[0] / (pairs * n * n) as f32
+        };
+        let best = score(mean, std);
+        // ½ + ln s, up to the scatter of 64,000 values.
+        assert!((best - (0.5 + std.ln())).abs() < 0.01, "{best}");
+        for (shift, factor) in [(0.1, 1.0), (-0.1, 1.0), (0.0, 0.9), (0.0, 1.1)] {
+            let wrong = score(mean + shift, factor * std);
+            assert!(wrong > best + 0.005, "{shift} {factor}: {wrong}, right {best}");
+        }
     }
 
     #[test]

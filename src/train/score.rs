@@ -25,7 +25,7 @@ pub(super) struct Score<'a> {
     fno: Fno,
     /// Of generators.
     proper: Option<ProperScore>,
-    /// Levels, each with its noise, of a pair; a generator's draws of it.
+    /// Levels, each with its noise, of a pair; a generator's draws of it; questions about it.
     levels: usize,
     transport: &'static dyn Transport,
     setup: Setup<'a>,
@@ -58,7 +58,7 @@ impl<'a> Score<'a> {
         let (output, target) = asked(&self.fno, weights, w, z, noise, range);
         match self.proper {
             None => (output - target).square().sum(),
-            Some(score) => proper_score(score, output - target),
+            Some(score) => proper_score(score, output, target),
         }
     }
 

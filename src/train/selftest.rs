@@ -143,7 +143,7 @@ fn operators() -> [(&'static str, Fno, &'static dyn Transport, usize); 5] {
         ("denoiser 20²", gated.clone(), &Edm, 20),
         ("denoiser 64²", physical, &Edm, 64),
         ("regression 20²", mean, &Edm, 20),
-        ("paper score 16²", paper, &Published, 16),
+        ("paper score 16²", paper, &Published::PAPER, 16),
         ("velocity 20²", gated, &FlowMatching, 20),
     ]
 }

@@ -39,7 +39,7 @@ fn weights(network: &Network) -> Vec<f32> {
 }
 
 fn networks() {
-    for variant in [Variant::Paper, Variant::Gated, Variant::Switching] {
+    for variant in [Variant::Paper, Variant::Predecessor, Variant::Gated, Variant::Switching] {
         for noisy in [true, false] {
             let desc = Fno { variant, width: 12, modes: 4, layers: 2, layers_x: 2, embed: 16, noisy };
             let mut program = FnoProgram::new(&desc, &weights(&Network::Fno(desc.clone())), 16).unwrap();

@@ -384,6 +384,7 @@ impl Study {
             Self::Memory => {
                 &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Ranks, Exhibit::Vorticity]
             }
+            Self::Ring => &[Exhibit::Decoded, Exhibit::Shape],
             Self::Les => &[
                 Exhibit::Fields,
                 Exhibit::Offline,

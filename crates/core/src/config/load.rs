@@ -108,6 +108,7 @@ fn spelled_out(config: &Config) -> Result<Value> {
     say("study", "few_steps", json!(config.study.few_steps));
     say("study", "weights", json!(config.study.weights));
     say("study", "memory", json!(config.study.memory));
+    say("study", "ring", json!(config.study.ring));
     say("study", "resolution", json!(config.study.resolution));
     say("study", "starts", json!(config.study.starts));
     say("study", "regimes", json!(config.study.regimes));

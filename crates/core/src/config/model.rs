@@ -51,6 +51,15 @@ impl ModelConfig {
         Some(Self { law: Law::Quadratic(how), latent: self.latent.clone(), ..Self::quadratic(2, how.isotropic) })
     }
 
+    /// The quadratic closure that is solved for, as the law or as its base, and where the configuration says how.
+    pub fn solved(&self) -> Option<(&'static str, Quadratic)> {
+        match (self.law, self.base) {
+            (Law::Quadratic(how), _) => Some(("law.quadratic", how)),
+            (_, Some(Base::Quadratic(how))) => Some(("base.quadratic", how)),
+            _ => None,
+        }
+    }
+
     /// Whether draws need the spectrum of a residual, to add noise of it or to whiten by it.
     pub fn has_residual(&self) -> bool {
         self.law.has_residual() || self.base.is_some()
@@ -143,6 +152,10 @@ pub enum ProperScore {
     SpectralCrps,
     /// The energy score: d is the Euclidean norm of the whole field's x − x'.
     Energy,
+    /// The logarithmic score of a Gaussian whose mean m and standard deviation s are given at every point, which is its density and
+    /// needs no draws: S = ½ ((z − m)/s)² + ln s. Draws are m + s ξ, a regression that knows how sure it is of each point (its errors
+    /// being independent from point to point: give it a base, whose whitened residual it then is the law of).
+    Log,
 }
 
 /// A closure whose residual a law is learned of.
@@ -200,8 +213,18 @@ impl NetworkConfig {
 pub enum Variant {
     /// As published: coordinate channels, plain FNO layers, output divided by the noise level, VE noise levels 30^τ.
     Paper,
+    /// As published before by the same authors (arXiv 2408.02965, without its sparse data): three layers where the branches meet
+    /// instead of two, VE noise levels 26^τ.
+    Predecessor,
     /// Periodic, residual, gated FNO layers; unit-variance data; preconditioned denoiser; matched noise levels.
     Gated,
     /// As gated, for laws of several modes that depend on the place: gates that saturate, and waves of the place beside ω.
     Switching,
+}
+
+impl Variant {
+    /// Whether it is one of the published ones, which see fields as they are.
+    pub fn is_published(self) -> bool {
+        matches!(self, Self::Paper | Self::Predecessor)
+    }
 }

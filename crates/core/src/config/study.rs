@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{MEMBERS, SAMPLING_STEPS, STATES, STEPS, VALUES, name, product, within};
 use super::{
-    ClosureRef, Config, DataAmountsConfig, EvalConfig, HiddenConfig, LatentConfig, LatentTraining, Law, ModelConfig,
-    RegimesConfig, RolloutConfig, SamplerConfig, SamplerKind,
+    ClosureRef, Config, DataAmountsConfig, DataConfig, EvalConfig, FlowConfig, HiddenConfig, LatentConfig,
+    LatentTraining, Law, ModelConfig, RegimesConfig, RingConfig, RolloutConfig, SamplerConfig, SamplerKind,
 };
 use crate::error::{Error, Result};
 
@@ -40,6 +40,9 @@ pub struct StudyConfig {
     /// What it is worth to remember the draw before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
+    /// Another hidden forcing whose law is judged, too: of no two modes, and yet no Gaussian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<RingConfig>,
     /// Time over which the full flow is also run on twice as many points per side, to see whether its own are enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<f64>,
@@ -248,6 +251,7 @@ impl Config {
             few_steps: FewStepsConfig::default(),
             weights: LossWeightsConfig::default(),
             memory: None,
+            ring: None,
             starts: None,
             regimes: None,
             amounts: None,
@@ -285,6 +289,23 @@ impl Config {
         }
         config.rollout = RolloutConfig { members, closures, ..config.rollout };
         Some(config)
+    }
+
+    /// This configuration with a ring in the place of its cells, if that is asked for: of the exact law and the Gaussian of its moments,
+    /// nothing being trained, on the conditions of as many test trajectories.
+    pub fn ring(&self) -> Option<Self> {
+        let hidden = Some(HiddenConfig::Ring(self.study.ring.clone()?));
+        let closures = ["none", "exact", "matched-gaussian"].map(String::from).to_vec();
+        Some(Self {
+            flow: FlowConfig { hidden, ..self.flow.clone() },
+            data: DataConfig { train: 1, validation: 1, ..self.data.clone() },
+            models: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            rollout: RolloutConfig { closures, ..self.rollout.clone() },
+            eval: EvalConfig { offline_only: Vec::new(), ..self.eval.clone() },
+            study: self.no_studies(),
+            ..self.clone()
+        })
     }
 
     /// This configuration with the closed loop from every start state of that study; none without it.
@@ -350,6 +371,9 @@ impl Config {
                 let what = format!("`{model}`; models are trained on a flow without this memory");
                 return Err(Error::config("study.memory.closures", what));
             }
+        }
+        if let Some(ring) = self.ring() {
+            ring.validate().map_err(|error| Error::config("study.ring", error.to_string()))?;
         }
         if let Some(duration) = self.study.resolution
             && !(duration > 0.0 && duration <= RESOLUTION_TIME)

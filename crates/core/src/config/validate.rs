@@ -5,7 +5,7 @@ use super::limits::{
     BATCH, CHANNELS, EMBEDDING, GRID, LAYERS, MEMBERS, SAMPLING_STEPS, STEPS, VALUES, WEIGHTS, name, product, within,
 };
 use super::{
-    Base, Config, FilterConfig, FlowConfig, Hold, LatentConfig, Law, LearningRate, MissingTerm, ModelConfig, Quadratic,
+    Config, FilterConfig, FlowConfig, Hold, LatentConfig, Law, LearningRate, MissingTerm, ModelConfig, Quadratic,
     ResolvedModes, RolloutConfig, Stepper, TrainConfig, TransportKind, halvings,
 };
 use crate::error::{Error, Result, shown};
@@ -242,12 +242,7 @@ impl Config {
             );
             return Err(Error::config(field("base"), what));
         }
-        let solved = match (model.law, model.base) {
-            (Law::Quadratic(quadratic), _) => Some(("law.quadratic", quadratic)),
-            (_, Some(Base::Quadratic(quadratic))) => Some(("base.quadratic", quadratic)),
-            _ => None,
-        };
-        if let Some((part, Quadratic { every: Some(every), .. })) = solved {
+        if let Some((part, Quadratic { every: Some(every), .. })) = model.solved() {
             within(field(&format!("{part}.every")), every.get(), 1..=STEPS)?;
         }
         if let Law::Generator { .. } = model.law

@@ -5,7 +5,7 @@ use ndarray::{Array3, ArrayView3, Axis};
 use super::ModelDenoiser;
 use crate::error::{Error, Result};
 use crate::nets::{Checkpoint, ConvProgram, Role};
-use crate::transport::{Recipe, VeSde};
+use crate::transport::Recipe;
 
 /// What [`apply`] evaluates. Networks see the fields as given: nothing is normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,8 +58,9 @@ pub fn apply(
                 return Err(Error::config("tau", format!("{tau}; 0 < tau <= 1 is needed")));
             }
             let (desc, weights) = checkpoint.fno(Role::Score)?;
-            let mut model = ModelDenoiser::new(desc, Recipe::new(&checkpoint.model).transport, weights, n)?;
-            let sigma = VeSde::default().std(tau);
+            let transport = Recipe::new(&checkpoint.model).transport;
+            let mut model = ModelDenoiser::new(desc, transport, weights, n)?;
+            let sigma = transport.pseudo_time().unwrap_or_default().std(tau);
             let mut out = Array3::zeros(input.dim());
             for ((x, w), mut out) in
                 input.axis_iter(Axis(0)).zip(condition.axis_iter(Axis(0))).zip(out.axis_iter_mut(Axis(0)))

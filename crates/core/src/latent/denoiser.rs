@@ -12,6 +12,8 @@ pub struct ModelDenoiser {
     transport: &'static dyn Transport,
     /// Scaled input.
     input: Vec<f32>,
+    /// ln c_skip at every point, where the network says it ([`Transport::spread`]).
+    spread: Vec<f32>,
 }
 
 impl ModelDenoiser {
@@ -23,7 +25,8 @@ impl ModelDenoiser {
         if !desc.noisy {
             return Err(Error::config("network", "a regression network has no noisy input and makes no denoiser"));
         }
-        Ok(Self { program: FnoProgram::new(desc, weights, n)?, transport, input: vec![0.0; n * n] })
+        let spread = transport.spread().map_or_else(Vec::new, |_| vec![0.0; n * n]);
+        Ok(Self { program: FnoProgram::new(desc, weights, n)?, transport, input: vec![0.0; n * n], spread })
     }
 
     /// Sets the condition: a normalised ω latent.
@@ -57,6 +60,13 @@ impl Denoiser for ModelDenoiser {
         let at = self.transport.at(f64::from(sigma));
         self.network(&at, y.iter().copied(), out);
         let (skip, scale) = (at.skip as f32, at.out as f32);
-        out.iter_mut().zip(y).for_each(|(out, y)| *out = skip * y + scale * *out);
+        let Some(argument) = self.transport.spread() else {
+            return out.iter_mut().zip(y).for_each(|(out, y)| *out = skip * y + scale * *out);
+        };
+        // The input is the same, zero.
+        self.program.forward(&self.input, argument as f32, &mut self.spread);
+        for ((out, y), spread) in out.iter_mut().zip(y).zip(&self.spread) {
+            *out = spread.exp() * y + scale * *out;
+        }
     }
 }

@@ -20,7 +20,8 @@ const PLACE_STD: f32 = 0.2;
 /// inclusive, to `width` channels and applies `layers` layers h ← GELU(S h + W h + b \[+ t\]), no GELU after the last; S
 /// multiplies the Fourier modes −m ≤ n_x < m, 0 ≤ n_y < m by complex matrices; t = W₂ SiLU(W₁ \[sin 2πwτ, cos 2πwτ\]), with
 /// w ~ N(0, 30²) fixed, is added in the x branch only. Then concatenation (x, ω), two pointwise layers, and a head
-/// width → 128 → 1. s = τ; the output is the score times std(τ).
+/// width → 128 → 1. s = τ; the output is the score times std(τ). **Predecessor** (arXiv 2408.02965): as that, with three pointwise
+/// layers, 2 width → 2 width → width → width, where the branches meet.
 ///
 /// **Gated.** H is quadratic in ω (u·∇ω), so every layer multiplies two linear maps of its input:
 ///
@@ -65,7 +66,7 @@ impl Fno {
     pub fn new(config: &NetworkConfig, law: Law) -> Self {
         let &NetworkConfig { width, modes, layers, embed, variant } = config;
         let layers_x = match variant {
-            Variant::Paper => layers,
+            Variant::Paper | Variant::Predecessor => layers,
             Variant::Gated | Variant::Switching => (layers - 1).max(1),
         };
         Self { variant, width, modes, layers, layers_x, embed, noisy: law.is_noisy() }
@@ -81,7 +82,7 @@ impl Fno {
         if self.embed % 2 == 1 {
             return Err(Error::config("network.embed", format!("{}; must be even", self.embed)));
         }
-        if self.variant == Variant::Paper && self.layers_x != self.layers {
+        if self.variant.is_published() && self.layers_x != self.layers {
             let what =
                 format!("{}; both branches of the published network have as many, {}", self.layers_x, self.layers);
             return Err(Error::config("network.layers_x", what));
@@ -94,6 +95,12 @@ impl Fno {
     pub fn frequencies(&self) -> Vec<f32> {
         let half = self.embed / 2;
         (0..half).map(|j| 2.0 * (j as f32 + 0.5) / half as f32).collect()
+    }
+
+    /// Channels that the ω branch leaves: of noisy predecessors, whose branches first meet in a layer that keeps all of theirs, twice the
+    /// others.
+    pub fn features(&self) -> usize {
+        if self.noisy && self.variant == Variant::Predecessor { 2 * self.width } else { self.width }
     }
 
     /// Length of the modulation vector: γ and β of every layer of the x branch and of the head.
@@ -114,12 +121,13 @@ impl Fno {
                 let x = points * c + self.layers_x * (spectral + points * 3 * c * c) + noise;
                 [condition, points * c + if self.noisy { x } else { 0 }]
             }
-            Variant::Paper => {
+            Variant::Paper | Variant::Predecessor => {
                 let branch = 3 * points * c + self.layers * (spectral + points * c * c);
                 let head = points * HEAD * (c + 1);
-                let merge = points * c * c;
+                let merge = points * c * self.features();
+                let later = if self.variant == Variant::Predecessor { merge + points * c * c } else { merge };
                 if self.noisy {
-                    [branch + merge, branch + 2 * merge + head + embed * (embed + c)]
+                    [branch + merge, branch + merge + later + head + embed * (embed + c)]
                 } else {
                     [branch, head]
                 }
@@ -129,7 +137,7 @@ impl Fno {
 
     pub(super) fn params(&self) -> Vec<Param> {
         match self.variant {
-            Variant::Paper => self.paper(),
+            Variant::Paper | Variant::Predecessor => self.paper(),
             Variant::Gated | Variant::Switching => self.gated(),
         }
     }
@@ -147,8 +155,12 @@ impl Fno {
             linear("fc0", &[width, 3]);
             linear("embed.1", &[embed, embed]);
             linear("dense0.dense", &[width, embed]);
-            linear("transformation_net.0", &[width, 2 * width, 1, 1]);
-            linear("transformation_net.2", &[width, width, 1, 1]);
+            let features = self.features();
+            linear("transformation_net.0", &[features, 2 * width, 1, 1]);
+            linear("transformation_net.2", &[width, features, 1, 1]);
+            if self.variant == Variant::Predecessor {
+                linear("transformation_net.4", &[width, width, 1, 1]);
+            }
         }
         linear("fc0_w", &[width, 3]);
         linear("fc1", &[HEAD, width]);

@@ -103,7 +103,7 @@ impl Transport for Edm {
     }
 
     fn serves(&self, variant: Variant) -> bool {
-        variant != Variant::Paper
+        !variant.is_published()
     }
 
     fn at(&self, sigma: f64) -> Coefficients {

@@ -7,7 +7,8 @@
 //! - [`Edm`]: y = z + σξ, the network preconditioned (arXiv 2206.00364);
 //! - [`Published`]: the same states, the network a score in the pseudo-time of the published SDE (arXiv 2506.20771);
 //! - [`FlowMatching`]: y = t z + (1 − t) ξ, the network a velocity (arXiv 2210.02747, 2209.03003);
-//! - [`Direct`]: y = ξ, the network a draw; that of generators, which have no other.
+//! - [`Direct`]: y = ξ, the network a draw; that of generators, which have no other;
+//! - [`MeanSpread`]: y = ξ, the network the mean and the spread of a draw; that of the logarithmic score.
 //!
 //! Which of them a model has is said by its configuration and read off by [`Recipe::new`] alone. With a = 1, the
 //! *variance-exploding* family:
@@ -26,6 +27,7 @@
 mod direct;
 mod edm;
 mod flow_matching;
+mod gaussian;
 mod published;
 mod recipe;
 mod sampler;
@@ -37,12 +39,13 @@ use std::str::FromStr;
 pub use direct::Direct;
 pub use edm::{Edm, NoiseLevels, Preconditioning, SIGMA_MAX, SIGMA_MIN};
 pub use flow_matching::FlowMatching;
+pub use gaussian::MeanSpread;
 pub use published::{Published, VeSde};
 pub use recipe::{Projection, Recipe};
 pub use sampler::{Scratch, conditional_mean, sample};
 pub use schedule::{SECOND_SIGMA_RATIO, Schedule, Update};
 
-use crate::config::{Law, ModelConfig, SamplerConfig, SamplerKind, TransportKind, Variant};
+use crate::config::{Law, ModelConfig, ProperScore, SamplerConfig, SamplerKind, TransportKind, Variant};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -121,12 +124,17 @@ pub trait Transport: Debug + Send + Sync {
     /// Numbers that make no schedule, by field.
     fn levels(&self, sampler: &SamplerConfig) -> Result<Schedule>;
 
+    /// Where the network says by how much a state counts, in the place of c_skip: the c_noise at which it answers ln c_skip.
+    fn spread(&self) -> Option<f64> {
+        None
+    }
+
     /// The samplers that its states can be led by.
     fn samplers(&self) -> &'static [SamplerKind];
 
-    /// Whether the pseudo-times `sampler.tau_min` and `sampler.tau_max` mean anything here.
-    fn has_pseudo_time(&self) -> bool {
-        false
+    /// The SDE whose pseudo-times `sampler.tau_min` and `sampler.tau_max` are; `None` where they mean nothing.
+    fn pseudo_time(&self) -> Option<VeSde> {
+        None
     }
 
     /// What the square error, summed over `samples` fields of `points` points, is multiplied by: a mean over both.
@@ -174,7 +182,7 @@ pub trait Transport: Debug + Send + Sync {
             return refuse("spread", format!("{}; must be finite and not negative", sampler.spread));
         }
         let [least, most] = SamplerConfig::TAU;
-        if self.has_pseudo_time() {
+        if self.pseudo_time().is_some() {
             let below = sampler.tau_min > 0.0 && sampler.tau_min < sampler.tau_max && sampler.tau_max <= 1.0;
             let what = format!("{}; 0 < tau_min < tau_max <= 1 is needed", sampler.tau_min);
             return if below { Ok(()) } else { refuse("tau_min", what) };
@@ -190,7 +198,7 @@ pub trait Transport: Debug + Send + Sync {
 }
 
 /// Every transport: a new one is a file of this room, and its line here.
-const ALL: [&dyn Transport; 3] = [&Edm, &Published, &FlowMatching];
+const ALL: [&dyn Transport; 4] = [&Edm, &Published::PAPER, &Published::PREDECESSOR, &FlowMatching];
 
 impl FromStr for TransportKind {
     type Err = Error;
@@ -206,8 +214,11 @@ impl FromStr for TransportKind {
 
 /// The transport of a model, for [`Recipe::new`].
 fn of(model: &ModelConfig) -> &'static dyn Transport {
-    if let Law::Generator { .. } = model.law {
-        return if model.base.is_some() { &Direct { skip: 1.0 } } else { &Direct { skip: 0.0 } };
+    match model.law {
+        Law::Generator { score: ProperScore::Log } => return &MeanSpread,
+        Law::Generator { .. } if model.base.is_some() => return &Direct { skip: 1.0 },
+        Law::Generator { .. } => return &Direct { skip: 0.0 },
+        Law::Diffusion | Law::Mean | Law::Gaussian | Law::Quadratic(_) => {}
     }
     let mut named = ALL.into_iter().filter(|transport| transport.kind() == model.transport);
     let found = named.find(|transport| transport.serves(model.network.variant));
@@ -256,7 +267,7 @@ mod tests {
     #[test]
     fn every_name_has_one_transport_for_each_variant() {
         for transport in ALL {
-            for variant in [Variant::Gated, Variant::Switching, Variant::Paper] {
+            for variant in [Variant::Gated, Variant::Switching, Variant::Paper, Variant::Predecessor] {
                 let serving = ALL.iter().filter(|other| other.kind() == transport.kind() && other.serves(variant));
                 assert_eq!(serving.count(), 1, "{} {variant:?}", transport.name());
             }

@@ -20,7 +20,7 @@ pub struct VeSde {
 
 impl Default for VeSde {
     fn default() -> Self {
-        Self { sigma: 30.0 }
+        Published::PAPER.sde
     }
 }
 
@@ -57,12 +57,24 @@ impl Schedule {
     }
 }
 
-/// States x = z + std(τ)ξ with τ ~ U(1e-5, 1); the network is std(τ) times the score and is told τ: D = x + σ² s = x + σ F, and
+/// States x = z + std(τ)ξ with τ ~ U(1e-5, τ_max); the network is std(τ) times the score and is told τ: D = x + σ² s = x + σ F, and
 /// |s std + ξ|² asks for F = −ξ (arXiv 2506.20771, score-matching loss, summed over the points of a field).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published;
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Published {
+    /// The SDE.
+    pub sde: VeSde,
+    /// The largest pseudo-time of training.
+    pub tau_max: f64,
+    /// Whose it is.
+    variant: Variant,
+}
 
 impl Published {
+    /// Of arXiv 2506.20771.
+    pub const PAPER: Self = Self { sde: VeSde { sigma: 30.0 }, tau_max: 1.0, variant: Variant::Paper };
+    /// Of arXiv 2408.02965.
+    pub const PREDECESSOR: Self = Self { sde: VeSde { sigma: 26.0 }, tau_max: 2.0, variant: Variant::Predecessor };
+
     fn at_tau(tau: f64, sigma: f64) -> Coefficients {
         Coefficients { level: Level::exploding(sigma), input: 1.0, argument: tau, skip: 1.0, out: sigma }
     }
@@ -74,20 +86,20 @@ impl Transport for Published {
     }
 
     fn serves(&self, variant: Variant) -> bool {
-        variant == Variant::Paper
+        variant == self.variant
     }
 
     fn at(&self, sigma: f64) -> Coefficients {
-        Self::at_tau(VeSde::default().tau(sigma), sigma)
+        Self::at_tau(self.sde.tau(sigma), sigma)
     }
 
     fn draw(&self, rng: &mut Stream) -> Coefficients {
-        let tau = rng.random_range(TAU_MIN..1.0);
-        Self::at_tau(tau, VeSde::default().std(tau))
+        let tau = rng.random_range(TAU_MIN..self.tau_max);
+        Self::at_tau(tau, self.sde.std(tau))
     }
 
     fn levels(&self, sampler: &SamplerConfig) -> Result<Schedule> {
-        let schedule = Schedule::paper(VeSde::default(), sampler.steps, sampler.tau_min, sampler.tau_max)?;
+        let schedule = Schedule::paper(self.sde, sampler.steps, sampler.tau_min, sampler.tau_max)?;
         Ok(schedule.with_spread(sampler.spread))
     }
 
@@ -95,8 +107,8 @@ impl Transport for Published {
         &SamplerKind::ALL
     }
 
-    fn has_pseudo_time(&self) -> bool {
-        true
+    fn pseudo_time(&self) -> Option<VeSde> {
+        Some(self.sde)
     }
 
     fn loss_scale(&self, samples: usize, _: usize) -> f64 {

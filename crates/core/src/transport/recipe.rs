@@ -1,7 +1,7 @@
 //! What the configuration of a model stands for.
 
 use super::Transport;
-use crate::config::{Law, ModelConfig, ResolvedModes, Variant};
+use crate::config::{Law, ModelConfig, ResolvedModes};
 use crate::error::Result;
 use crate::nets::{Checkpoint, Stats};
 
@@ -39,7 +39,7 @@ pub struct Recipe {
 impl Recipe {
     /// The recipe of a model.
     pub fn new(model: &ModelConfig) -> Self {
-        let published = model.network.variant == Variant::Paper;
+        let published = model.network.variant.is_published();
         Self {
             transport: super::of(model),
             normalised: !published,

@@ -7,30 +7,31 @@ use super::*;
 pub(super) fn cells() -> Config {
     let desk = desk();
     let spectral = &desk.models["spectral"];
-    let diffusion = ModelConfig {
-        network: NetworkConfig { variant: Variant::Switching, ..spectral.network.clone() },
-        ..spectral.clone()
-    };
     let steps = |model: &ModelConfig, steps| ModelConfig {
         train: TrainConfig { steps, ..model.train.clone() },
         ..model.clone()
     };
+    let diffusion = ModelConfig {
+        network: NetworkConfig { variant: Variant::Switching, ..spectral.network.clone() },
+        ..steps(spectral, 1200)
+    };
     let switching =
         |name: &str, count| ModelConfig { network: diffusion.network.clone(), ..steps(&desk.models[name], count) };
-    let residual = ModelConfig { base: Some(Base::Quadratic(STREAMED)), ..diffusion.clone() };
+    let residual = ModelConfig { base: Some(Base::Quadratic(STREAMED)), ..steps(&diffusion, 1500) };
     let one_step = |score| ModelConfig {
         law: Law::Generator { score },
         sampler: SamplerConfig::default(),
-        ..steps(&residual, 1000)
+        ..steps(&residual, 500)
     };
     let models = BTreeMap::from([
         // In the latent of the models that it is the base of.
         ("quadratic".to_string(), ModelConfig { latent: residual.latent.clone(), ..desk.models["quadratic"].clone() }),
-        ("p-cdm".to_string(), switching("p-cdm", 1500)),
-        ("joint".to_string(), switching("joint", 2000)),
+        ("p-cdm".to_string(), switching("p-cdm", 800)),
+        ("joint".to_string(), switching("joint", 1200)),
         ("spectral".to_string(), diffusion.clone()),
         ("residual-generator".to_string(), one_step(ProperScore::SpectralCrps)),
         ("residual-generator-energy".to_string(), one_step(ProperScore::Energy)),
+        ("residual-gaussian".to_string(), one_step(ProperScore::Log)),
         ("residual-diffusion".to_string(), residual),
     ]);
     Config {
@@ -44,6 +45,7 @@ pub(super) fn cells() -> Config {
                 "exact",
                 "matched-gaussian",
                 "quadratic",
+                "residual-gaussian",
                 "joint",
                 "residual-generator",
                 "residual-diffusion",
@@ -66,6 +68,7 @@ pub(super) fn cells() -> Config {
                 members: 32,
                 closures: names(&["none", "exact", "memoryless", "matched-gaussian", "exact/mean"]),
             }),
+            ring: Some(RingConfig::default()),
             starts: None,
             ..desk.study.clone()
         },

@@ -44,6 +44,7 @@ pub(super) fn desk() -> Config {
         eval: EvalConfig { conditions: 10, samples: 16, offline_only: Vec::new() },
         study: StudyConfig {
             memory: None,
+            ring: None,
             resolution: None,
             regimes: None,
             amounts: None,

@@ -134,6 +134,7 @@ pub(super) fn published() -> Config {
             few_steps: FewStepsConfig::default(),
             weights,
             memory: None,
+            ring: None,
             resolution: None,
             starts: None,
             regimes: None,

@@ -29,6 +29,8 @@ const GROUP_VALUES: usize = 1 << 16;
 pub(super) struct FnoLayers {
     pub(super) grid: Arc<Transforms>,
     pub(super) noisy: bool,
+    /// Channels that the ω branch leaves ([`Fno::features`]).
+    features: usize,
     body: Box<dyn Body>,
 }
 
@@ -49,9 +51,9 @@ impl FnoLayers {
         let grid = Arc::new(Transforms::new(n, desc.modes, c));
         let body: Box<dyn Body> = match desc.variant {
             Variant::Gated | Variant::Switching => Box::new(Gated::new(desc, &named, &grid, adjoint)),
-            Variant::Paper => Box::new(Paper::new(desc, &named, &grid, adjoint)),
+            Variant::Paper | Variant::Predecessor => Box::new(Paper::new(desc, &named, &grid, adjoint)),
         };
-        Ok(Self { grid, noisy: desc.noisy, body })
+        Ok(Self { grid, noisy: desc.noisy, features: desc.features(), body })
     }
 
     /// Evaluates the network on ω and, for a noisy network, on x and the noise levels (empty otherwise), (field, point) and one
@@ -63,7 +65,7 @@ impl FnoLayers {
         ws: &mut Workspace,
         keep: bool,
     ) -> Vec<Group> {
-        let (points, c) = (self.grid.n * self.grid.n, self.grid.channels);
+        let points = self.grid.n * self.grid.n;
         let mut groups = Vec::new();
         for at in self.groups(w.len() / points) {
             let values = at.start * points..at.end * points;
@@ -80,7 +82,7 @@ impl FnoLayers {
                 tape: Tape::new(keep),
                 coefficients: Vec::new(),
             };
-            let (mut features, mut made) = (ws.acquire(values.len() * c), ws.acquire(values.len()));
+            let (mut features, mut made) = (ws.acquire(values.len() * self.features), ws.acquire(values.len()));
             self.body.condition(&group.w, &mut features, ws, &mut group.condition);
             self.body.forward(&features, (&group.x, &group.levels), &mut made, ws, &mut group.tape);
             separate(&made, points, &mut out[values]);
@@ -175,7 +177,7 @@ impl FnoProgram {
     /// Weights of another length; an odd grid or one with fewer than 2·modes points; more channels than a program holds.
     pub fn new(desc: &Fno, weights: &[f32], n: usize) -> Result<Self> {
         let layers = Arc::new(FnoLayers::new(desc, weights, n, false)?);
-        let mut program = Self { layers, features: vec![0.0; n * n * desc.width], ws: Workspace::default() };
+        let mut program = Self { layers, features: vec![0.0; n * n * desc.features()], ws: Workspace::default() };
         // Scratch grows to its size once, here, and not within a call that somebody times or that must not allocate.
         let nothing = vec![0.0; n * n];
         program.condition(&nothing);
@@ -220,7 +222,7 @@ mod tests {
     fn threads_inside_an_evaluation_change_no_bit() {
         // Fields large enough to be spread.
         let (n, points) = (64, 64 * 64);
-        for variant in [Variant::Paper, Variant::Gated, Variant::Switching] {
+        for variant in [Variant::Paper, Variant::Predecessor, Variant::Gated, Variant::Switching] {
             for noisy in [true, false] {
                 let desc = Fno { variant, width: 12, modes: 4, layers: 2, layers_x: 2, embed: 16, noisy };
                 let mut weights = Network::Fno(desc.clone()).init(&mut SeedTree::new(5).stream());

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! branch:  h = L (field, x, y);  h ← GELU(S h + W h + b [+ t]) for every layer, the last without GELU
-//! merge:   h = GELU(M₂ GELU(M₁ (x branch, ω branch)))
+//! merge:   h = GELU(M₂ GELU(M₁ (x branch, ω branch))), with a third such layer in the predecessor, whose M₁ keeps all channels
 //! head:    W₂ GELU(W₁ h), width → 128 → 1
 //! ```
 //!
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::super::linear::{Linear, Place, add_outer, multiply, multiply_back};
 use super::super::workspace::{Buffer, Tape, Workspace, zeros};
 use super::layers::{Body, Coefficients, Gradients, Group, Input, Layout, NoiseEmbedding, Spectral, add_fields};
+use crate::config::Variant;
 use crate::kernels::activation::{gelu_back, gelu_outer, shift_gelu};
 use crate::kernels::channels::{channel_sums, lift, project, shift, weighted_sums};
 use crate::kernels::fork_join;
@@ -38,7 +39,7 @@ pub(super) struct Paper {
 }
 
 /// The x branch and what joins it with the ω branch: the x half (from, to) of the first merging layer, its ω half with the bias,
-/// which is applied once per condition, and the second layer.
+/// which is applied once per condition, the second layer, and the third of the predecessor.
 #[derive(Debug)]
 struct Noisy {
     branch: Branch,
@@ -46,6 +47,7 @@ struct Noisy {
     merge_x: Vec<f32>,
     merge_w: Linear,
     second: Linear,
+    third: Option<Linear>,
 }
 
 /// The layers from a field to `width` channels.
@@ -83,15 +85,18 @@ impl Paper {
             Branch { grid: Arc::clone(grid), base, lift, layers: (0..desc.layers).map(layer).collect() }
         };
         let noisy = desc.noisy.then(|| {
-            // (2·width, width): the x half, then the ω half.
+            // (2·width, features): the x half, then the ω half.
+            let features = desc.features();
             let mut merge_w = Linear::new(named, Place::new(named, "transformation_net.0"), 2 * c);
-            let w = merge_w.weight.split_off(c * c);
+            let w = merge_w.weight.split_off(c * features);
             Noisy {
                 branch: branch("fc0", "x"),
                 embedding: NoiseEmbedding::new(named, named.get("embed.0.W").to_vec(), ["embed.1", "dense0.dense"]),
                 merge_x: std::mem::replace(&mut merge_w.weight, w),
                 merge_w,
-                second: Linear::new(named, Place::new(named, "transformation_net.2"), c),
+                second: Linear::new(named, Place::new(named, "transformation_net.2"), features),
+                third: (desc.variant == Variant::Predecessor)
+                    .then(|| Linear::new(named, Place::new(named, "transformation_net.4"), c)),
             }
         });
         let head =
@@ -131,11 +136,12 @@ impl Paper {
 
 impl Body for Paper {
     fn condition(&self, w: &[f32], features: &mut [f32], ws: &mut Workspace, tape: &mut Tape) {
-        let n = self.grid.n;
-        let part = fork_join::part(n, features.len()) * features.len() / n;
-        let ends = features.chunks_mut(part);
+        let (n, c) = (self.grid.n, self.grid.channels);
+        let (len, wide) = (w.len() * c, features.len() / w.len());
+        let part = fork_join::part(n, len) * len / n;
+        let ends = features.chunks_mut(part / c * wide);
         self.w.forward(w, None, ws, tape, ends, |first, h, features| {
-            let features = &mut features[first..][..h.len()];
+            let features = &mut features[first / c * wide..][..h.len() / c * wide];
             match &self.noisy {
                 Some(Noisy { merge_w, .. }) => {
                     merge_w.forward(h, features);
@@ -147,38 +153,54 @@ impl Body for Paper {
     }
 
     fn forward(&self, features: &[f32], (x, levels): Input, out: &mut [f32], ws: &mut Workspace, tape: &mut Tape) {
-        let (n, c, len) = (self.grid.n, self.grid.channels, features.len());
-        let Some(Noisy { branch, embedding, merge_x, second: last, .. }) = &self.noisy else {
+        let (n, c) = (self.grid.n, self.grid.channels);
+        let Some(Noisy { branch, embedding, merge_x, second: last, third: extra, .. }) = &self.noisy else {
             let threads = fork_join::threads(HEAD * out.len());
             let part = out.len().div_ceil(threads);
             let hidden = prepared(&mut ws.hidden, threads);
             let parts = features.chunks(part * c).zip(out.chunks_mut(part)).zip(hidden);
             return fork_join::each(parts, |((features, out), hidden)| self.head(hidden, features, out));
         };
+        let (len, wide) = (x.len() * c, features.len() / x.len());
         let (part, block) = (fork_join::part(n, len) * len / n, ROWS * len / n);
-        let keep = tape.keep;
-        let (mut first, mut second) = (acquire(ws, keep, len, part, block), acquire(ws, keep, len, part, block));
-        let mut r = acquire(ws, false, len, part, block);
+        // Of the first layer, which may be wider than the others.
+        let widened = |count: usize| count / c * wide;
+        let [wide_len, wide_part, wide_block] = [len, part, block].map(widened);
+        let (keep, keep_third) = (tape.keep, tape.keep && extra.is_some());
+        let mut first = acquire(ws, keep, wide_len, wide_part, wide_block);
+        let mut r = acquire(ws, false, wide_len, wide_part, wide_block);
+        let (mut second, mut third) = (acquire(ws, keep, len, part, block), acquire(ws, keep_third, len, part, block));
         let embedded = embedding.forward(levels, ws, &mut Tape::new(false));
         let mut hidden = std::mem::take(&mut ws.hidden);
-        let inner = parts(&mut first, keep, part, block).zip(parts(&mut second, keep, part, block));
-        let ends = parts(&mut r, false, part, block).zip(features.chunks(part)).zip(inner);
+        let inner = parts(&mut second, keep, part, block).zip(parts(&mut third, keep_third, part, block));
+        let inner = parts(&mut first, keep, wide_part, wide_block).zip(inner);
+        let ends = parts(&mut r, false, wide_part, wide_block).zip(features.chunks(wide_part)).zip(inner);
         let ends = ends.zip(out.chunks_mut(part / c)).zip(prepared(&mut hidden, len.div_ceil(part)));
         branch.forward(x, Some(&embedded), ws, tape, ends, |at, h, end| {
-            let ((((r, features), (first, second)), out), hidden) = end;
-            let r = &mut r[..h.len()];
-            let (first, second) = (place(first, keep, at, h.len()), place(second, keep, at, h.len()));
-            first.copy_from_slice(&features[at..][..h.len()]);
-            multiply(h, merge_x, c, first, true);
+            let ((((r, features), (first, (second, third))), out), hidden) = end;
+            let (from, count) = (widened(at), widened(h.len()));
+            let r = &mut r[..count];
+            let (first, second) = (place(first, keep, from, count), place(second, keep, at, h.len()));
+            first.copy_from_slice(&features[from..][..count]);
+            multiply(h, merge_x, wide, first, true);
             shift_gelu(first, &[0.0], r);
             last.forward(r, second);
             shift_gelu(second, &last.bias, h);
+            if let Some(extra) = extra {
+                let third = place(third, keep_third, at, h.len());
+                extra.forward(h, third);
+                shift_gelu(third, &extra.bias, h);
+            }
             self.head(hidden, h, &mut out[at / c..][..h.len() / c]);
         });
         ws.hidden = hidden;
         ws.release_all([r, embedded]);
         tape.push(first, ws);
         tape.push(second, ws);
+        match extra {
+            Some(_) => tape.push(third, ws),
+            None => ws.release(third),
+        }
     }
 
     fn backward(&self, group: &mut Group, g: &[f32], ws: &mut Workspace, gradient: &mut [f32]) -> Gradients {
@@ -186,29 +208,40 @@ impl Body for Paper {
         let len = g.len() * c;
         let Group { w, x, levels, condition, tape, coefficients } = group;
         let (made_w, mut d) = (condition.pop(), ws.acquire(len));
-        let Some(Noisy { branch, embedding, merge_x, merge_w, second: last }) = &self.noisy else {
+        let Some(Noisy { branch, embedding, merge_x, merge_w, second: last, third: extra }) = &self.noisy else {
             self.head_back(&made_w, &mut d, g, ws, gradient);
             ws.release(made_w);
             let d_w = self.w.backward(w, d, None, coefficients, ws, condition, gradient);
             return Gradients { w: d_w, x: None, levels: Vec::new() };
         };
+        let mut third = extra.as_ref().map(|_| tape.pop());
         let (mut second, first, made_x) = (tape.pop(), tape.pop(), tape.pop());
-        let (mut h, mut next) = (ws.acquire(len), ws.acquire(len));
-        // The head saw GELU(second), which has its shift already.
-        shift_gelu(&mut second, &[0.0], &mut h);
+        let mut h = ws.acquire(len);
+        // The head saw GELU of the last of them, which has its shift already.
+        shift_gelu(third.as_mut().unwrap_or(&mut second), &[0.0], &mut h);
         self.head_back(&h, &mut d, g, ws, gradient);
-        gelu_back(&second, &mut d, &mut h);
+        if let (Some(extra), Some(third)) = (extra, third) {
+            let mut before = ws.acquire(len);
+            gelu_back(&third, &mut d, &mut h);
+            extra.backward(&d, &mut before);
+            gelu_back(&second, &mut before, &mut h);
+            extra.add_gradient(&d, &h, gradient);
+            ws.release_all([third, std::mem::replace(&mut d, before)]);
+        } else {
+            gelu_back(&second, &mut d, &mut h);
+        }
+        let (wide, mut next, mut seen) = (merge_w.bias.len(), ws.acquire(first.len()), ws.acquire(first.len()));
         last.backward(&d, &mut next);
-        gelu_back(&first, &mut next, &mut h);
-        last.add_gradient(&d, &h, gradient);
+        gelu_back(&first, &mut next, &mut seen);
+        last.add_gradient(&d, &seen, gradient);
         channel_sums(&next, &mut gradient[merge_w.place.bias.clone()]);
         let d_merge = &mut gradient[merge_w.place.weight.clone()];
-        add_outer(&next, c, &made_x, d_merge, 0);
-        add_outer(&next, c, &made_w, d_merge, c);
-        let (mut d_condition, mut d_noisy) = (second, first);
+        add_outer(&next, wide, &made_x, d_merge, 0);
+        add_outer(&next, wide, &made_w, d_merge, c);
+        let (mut d_condition, mut d_noisy) = (second, h);
         merge_w.backward(&next, &mut d_condition);
-        multiply_back(&next, merge_x, c, &mut d_noisy);
-        ws.release_all([d, h, next, made_x, made_w]);
+        multiply_back(&next, merge_x, wide, &mut d_noisy);
+        ws.release_all([d, seen, next, first, made_x, made_w]);
 
         let mut d_time = ws.acquire(levels.len() * c);
         d_time.fill(0.0);
