@@ -1,8 +1,8 @@
 //! Hidden forcing: what the solver draws, what the exact law says of it, and samplers on its exact denoiser.
 
 use lacuna::SeedTree;
-use lacuna::closure::{AnyClosure, Closure, Decoder, ExactDenoiser, ExactLaw, MATCHED_GAUSSIAN};
-use lacuna::config::{CellsConfig, Config, FlowConfig, HiddenConfig, Preset, RingConfig, SamplerKind, Stepper};
+use lacuna::closure::{AnyClosure, Closure, Decoder, ExactLaw, MATCHED_GAUSSIAN};
+use lacuna::config::{CellsConfig, Config, FlowConfig, HiddenConfig, Preset, RingConfig, Stepper};
 use lacuna::eval::Offline;
 use lacuna::eval::metric::{
     BIAS, BRIER, CELLS_CRPS, CELLS_KS, CELLS_W1, CRPS_OVER_EXACT, OfflineMetric, PROBABILITY, STD_OVER_EXACT, SURPRISE,
@@ -10,28 +10,26 @@ use lacuna::eval::metric::{
 };
 use lacuna::flow::{Hidden, Solver};
 use lacuna::spectral::{Fft2, Field, shell_spectrum};
-use lacuna::transport::{Denoiser, Schedule, Scratch, sample};
 use ndarray::{Array2, Array3};
 use num_complex::Complex64;
-use rand_distr::{Distribution, StandardNormal};
 
-const N: usize = 16;
+pub const N: usize = 16;
 /// Round-off of sums over the modes of a small grid.
 const ROUNDING: f64 = 1e-9;
 /// Standard errors that a right value may be off: one false alarm in fifteen thousand.
-const SIGMAS: f64 = 4.0;
+pub const SIGMAS: f64 = 4.0;
 
 /// Four cells on a small grid, with modes inside its mask.
-fn cells() -> CellsConfig {
+pub fn cells() -> CellsConfig {
     CellsConfig { per_side: 2, radius: 0.125, ..CellsConfig::default() }
 }
 
-fn flow(hidden: HiddenConfig) -> FlowConfig {
+pub fn flow(hidden: HiddenConfig) -> FlowConfig {
     FlowConfig { n: N, hidden: Some(hidden), ..FlowConfig::default() }
 }
 
 /// Smooth vorticity of order one, which gives the cells different probabilities.
-fn vorticity() -> Field {
+pub fn vorticity() -> Field {
     let tau = std::f64::consts::TAU;
     Array2::from_shape_fn((N, N), |(i, j)| {
         let (x, y) = (i as f64 / N as f64, j as f64 / N as f64);
@@ -39,7 +37,7 @@ fn vorticity() -> Field {
     })
 }
 
-fn transform(field: &Field) -> Array2<Complex64> {
+pub fn transform(field: &Field) -> Array2<Complex64> {
     let mut spectrum = Array2::zeros((N, N / 2 + 1));
     Fft2::new(N).forward(field.view(), &mut spectrum);
     spectrum
@@ -67,7 +65,7 @@ fn bump(config: &CellsConfig, a: usize, b: usize) -> Field {
 }
 
 /// p_c by the definition.
-fn probabilities(config: &CellsConfig, w: &Field) -> Vec<f64> {
+pub fn probabilities(config: &CellsConfig, w: &Field) -> Vec<f64> {
     let k = config.per_side;
     (0..k * k)
         .map(|c| {
@@ -79,7 +77,7 @@ fn probabilities(config: &CellsConfig, w: &Field) -> Vec<f64> {
 }
 
 /// G_c: the bump without its mean.
-fn pattern(config: &CellsConfig, c: usize) -> Field {
+pub fn pattern(config: &CellsConfig, c: usize) -> Field {
     let g = bump(config, c / config.per_side, c % config.per_side);
     let mean = g.mean().unwrap();
     g - mean
@@ -117,7 +115,7 @@ fn probabilities_and_patterns_are_those_of_the_definition() {
 }
 
 /// Draws of a law at one ω.
-fn draws(law: &mut impl Closure, w: &Field, count: usize) -> Vec<Field> {
+pub fn draws(law: &mut impl Closure, w: &Field, count: usize) -> Vec<Field> {
     let mut rng = SeedTree::new(7).child("cells").stream();
     (0..count)
         .map(|_| {
@@ -290,116 +288,6 @@ fn a_stopped_solver_goes_on_bit_for_bit_with_its_cells() {
     assert_eq!(whole.vorticity(), second.vorticity());
     let mut plain = Solver::new(&FlowConfig { hidden: None, ..flow.clone() }).unwrap();
     assert!(plain.restore(&state).is_err(), "a flow without cells takes their states");
-}
-
-/// The posterior mean by summing over all states in the space of fields, mode by mode.
-fn naive_denoiser(config: &CellsConfig, flow: &FlowConfig, w: &Field, y: &Field, noise: f64) -> Field {
-    let mut law = ExactLaw::new(flow, N).unwrap();
-    let mut mean = Array2::zeros((N, N));
-    law.advect(w.view(), mean.view_mut()).unwrap();
-    let p = probabilities(config, w);
-    let k2 = |i: usize, j: usize| (i.min(N - i).pow(2) + j * j) as f64 * std::f64::consts::TAU.powi(2);
-    let unit = flow.noise.kappa * flow.noise.sigma.powi(2) / flow.dt * (N as f64).powi(4);
-    let variance = |i: usize, j: usize| unit * (-flow.noise.alpha * k2(i, j)).exp();
-    let white = (noise * N as f64).powi(2);
-    let count = p.len();
-    let (mut total, mut sum, mut shift) = (0.0, Array2::zeros((N, N)), None);
-    for state in 0..1_usize << count {
-        let mut centre = mean.clone();
-        let mut log_weight = 0.0;
-        for (c, p) in p.iter().enumerate() {
-            let b = (state >> c & 1) as f64;
-            centre.scaled_add(config.amplitude * (b - p), &pattern(config, c));
-            log_weight += if b > 0.5 { p.ln() } else { (1.0 - p).ln() };
-        }
-        let mut off = transform(&(y - &centre));
-        for ((i, j), mode) in off.indexed_iter_mut() {
-            let (c, pair) = (variance(i, j), if j == 0 || j == N / 2 { 1.0 } else { 2.0 });
-            log_weight -= 0.5 * pair * mode.norm_sqr() / (c + white);
-            *mode *= c / (c + white);
-        }
-        let mut step = Array2::zeros((N, N));
-        Fft2::new(N).inverse(&off, step.view_mut());
-        let shift = *shift.get_or_insert(log_weight);
-        let weight = f64::exp(log_weight - shift);
-        total += weight;
-        sum.scaled_add(weight, &(centre + step));
-    }
-    sum / total
-}
-
-#[test]
-fn the_exact_denoiser_is_the_mean_over_all_states() {
-    // f32 of fields of order one.
-    const SINGLE: f64 = 2e-6;
-    let (config, w) = (cells(), vorticity());
-    let flow = flow(HiddenConfig::Cells(config.clone()));
-    let mut law = ExactLaw::new(&flow, N).unwrap();
-    let scale = 0.5;
-    let mut denoiser = ExactDenoiser::new(&mut law, &flow, w.view(), scale).unwrap();
-    let mut rng = SeedTree::new(9).stream();
-    let mut unsure = 0;
-    for h in draws(&mut law, &w, 3) {
-        for sigma in [0.05_f32, 0.4, 1.5] {
-            let mut noise = || -> f64 { StandardNormal.sample(&mut rng) };
-            let y = h.mapv(|h| (h / scale + f64::from(sigma) * noise()) as f32);
-            let mut out = vec![0.0; N * N];
-            denoiser.denoise(y.as_slice().unwrap(), sigma, &mut out);
-            let fields = y.mapv(|y| f64::from(y) * scale);
-            let exact = naive_denoiser(&config, &flow, &w, &fields, f64::from(sigma) * scale);
-            let error =
-                exact.iter().zip(&out).fold(0.0_f64, |most, (a, b)| most.max((a / scale - f64::from(*b)).abs()));
-            assert!(error < SINGLE, "σ = {sigma}: {error}");
-            unsure += usize::from(exact.iter().zip(&h).any(|(a, b)| (a - b).abs() > 0.05));
-        }
-    }
-    assert!(unsure > 0, "no noise level leaves a doubt about the state");
-}
-
-#[test]
-fn samplers_reach_all_states_of_the_exact_denoiser() {
-    const DRAWS: usize = 300;
-    let (config, w) = (cells(), vorticity());
-    let flow = flow(HiddenConfig::Cells(config.clone()));
-    let p = probabilities(&config, &w);
-    let mut law = ExactLaw::new(&flow, N).unwrap();
-    let mut mean = Array2::zeros((N, N));
-    law.mean(w.view(), 0.0, mean.view_mut()).unwrap();
-    // Of unit mean square: at a noise level of 20 nothing is left of where a field lies.
-    let scale = (&mean * &mean).mean().unwrap().sqrt() + law.std_at(w.view()).unwrap();
-    let mut decoder = Decoder::new(&flow, N).unwrap().unwrap();
-    let mut denoiser = ExactDenoiser::new(&mut law, &flow, w.view(), scale).unwrap();
-    let mut shares = |kind: SamplerKind, steps: usize| {
-        let schedule = Schedule::edm(steps, 0.005, 20.0).unwrap();
-        let mut rng = SeedTree::new(4).stream();
-        let (mut scratch, mut z) = (Scratch::new(N * N), vec![0.0; N * N]);
-        let (mut on, mut lost) = (vec![0.0; p.len()], 0.0);
-        for _ in 0..DRAWS {
-            sample(kind, &schedule, &mut denoiser, &mut scratch, &mut rng, &mut z);
-            let h = Array2::from_shape_fn((N, N), |(i, j)| f64::from(z[i * N + j]) * scale);
-            let mut y = Vec::new();
-            decoder.decode((&h - &mean).view(), &mut y);
-            for (c, y) in y.iter().enumerate() {
-                let b = y + p[c];
-                on[c] += f64::from(u8::from(b > 0.5)) / DRAWS as f64;
-                let near = |mode: f64| (b - mode).abs() < 4.0 * decoder.std();
-                lost += f64::from(u8::from(!near(0.0) && !near(1.0))) / (DRAWS * p.len()) as f64;
-            }
-        }
-        (on, lost)
-    };
-    for (kind, steps) in [(SamplerKind::Heun, 20), (SamplerKind::Multistep, 30), (SamplerKind::Ancestral, 80)] {
-        let (on, lost) = shares(kind, steps);
-        println!("{kind:?}, {steps} steps: on {on:.3?} of {p:.3?}, lost {lost:.4}");
-        for (on, p) in on.iter().zip(&p) {
-            assert!((on - p).abs() < SIGMAS * (p * (1.0 - p) / DRAWS as f64).sqrt() + 0.01, "{kind:?}: {on} of {p}");
-        }
-        // The exact law loses 6e-5 at four standard deviations; a few steps more spread or less.
-        assert!(lost < 0.01, "{kind:?}: {lost} in no mode");
-    }
-    // One step is the mean: in no mode.
-    let (_, lost) = shares(SamplerKind::Heun, 1);
-    assert!(lost > 0.5, "{lost}");
 }
 
 /// Offline scores of closures on conditions around one vorticity.

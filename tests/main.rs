@@ -5,6 +5,7 @@ mod cells;
 mod cli;
 mod closures;
 mod data;
+mod denoiser;
 #[cfg(feature = "learn")]
 mod engine;
 mod eval;

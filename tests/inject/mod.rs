@@ -19,8 +19,16 @@ use ndarray::Array3;
 use crate::fuzz::mutate::Numbers;
 use crate::fuzz::number;
 
-/// How a call fails, see `shim.c`.
-const HOW: [&str; 3] = ["EIO", "ENOSPC", "short"];
+/// How calls can fail, see `shim.c`: all with an I/O error; those that need room on a full disk, which others do not see; writes half way.
+fn faults(calls: &[String]) -> Vec<(usize, &'static str)> {
+    let of = |(i, name): (usize, &String)| {
+        let (room, write) = (name.ends_with('+'), name.contains("write"));
+        let all = [(true, "EIO"), (room, "ENOSPC"), (write, "short")];
+        all.into_iter().filter_map(move |(can, how)| can.then_some((i + 1, how)))
+    };
+    calls.iter().enumerate().flat_map(of).collect()
+}
+
 /// What ends later than this does not end.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Trials of each command where nothing else is asked for.
@@ -76,7 +84,8 @@ struct Ended {
     said: String,
     /// The calls that failed: number, name and path.
     failed: Vec<(usize, String, PathBuf)>,
-    calls: usize,
+    /// Names of all calls.
+    calls: Vec<String>,
 }
 
 impl Bench {
@@ -135,7 +144,8 @@ impl Bench {
         });
         let failed = failed.collect();
         let said = String::from_utf8_lossy(&std::fs::read(said).unwrap()).into_owned();
-        Ended { status, said, failed, calls: log.lines().count() }
+        let calls = log.lines().map(|line| line.split(' ').nth(1).unwrap().to_string()).collect();
+        Ended { status, said, failed, calls }
     }
 }
 
@@ -272,14 +282,13 @@ fn errors_at_file_calls_are_told_and_leave_nothing_wrong() {
             .collect();
         let after = bench.root.path().join("after");
         copy(&bench.at(), &after);
-        let (mut numbers, possible) = (Numbers::new(command, 0), calls * HOW.len());
+        let (mut numbers, faults) = (Numbers::new(command, 0), faults(&calls));
         let asked = only.split(',').any(|name| command.starts_with(name));
-        let trials = if asked { wanted.min(possible) } else { 0 };
-        let offset = numbers.below(possible);
+        let trials = if asked { wanted.min(faults.len()) } else { 0 };
+        let offset = numbers.below(faults.len());
         let (mut told, mut found) = (0, 0);
         for trial in 0..trials {
-            let chosen = (offset + trial * possible / trials) % possible;
-            let (call, how) = (1 + chosen / HOW.len(), HOW[chosen % HOW.len()]);
+            let (call, how) = faults[(offset + trial * faults.len() / trials) % faults.len()];
             copy(&before, &bench.at());
             let ended = bench.run(command, Some((call, how)));
             // Threads share the calls in one way or another; a full disk harms nobody who needs no more room.
@@ -296,14 +305,16 @@ fn errors_at_file_calls_are_told_and_leave_nothing_wrong() {
             }
         }
         println!(
-            "{command}: {calls} calls, {trials} runs with an error, {told} told, {found} failures; {} timed files; {time:?}",
+            "{command}: {} calls, {trials} of {} errors at them, {told} told, {found} failures; {} timed files; {time:?}",
+            calls.len(),
+            faults.len(),
             timed.len()
         );
-        (runs, all) = (runs + trials, all + calls);
+        (runs, all) = (runs + trials, all + faults.len());
         copy(&after, &bench.at());
     }
     println!(
-        "inject: {all} file calls, {runs} runs with an error at one of them, {} failures, {silent} silent",
+        "inject: {runs} runs with one of {all} errors at file calls, {} failures, {silent} silent",
         failures.len()
     );
     assert!(failures.is_empty(), "{}", failures.join("\n"));

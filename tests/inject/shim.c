@@ -4,7 +4,7 @@
  * LACUNA_INJECT_AT      the call that fails, from 1; 0 is none
  * LACUNA_INJECT_HOW     EIO: that call alone. ENOSPC: from it on all that need room, as on a full disk.
  *                       short: as ENOSPC, but a write comes half way first
- * LACUNA_INJECT_LOG     every counted call as a line: number, name, path; one that fails ends in "!"
+ * LACUNA_INJECT_LOG     every counted call as a line: number, name with a + where it needs room, path; one that fails ends in "!"
  *
  * Child processes are left alone. */
 #define _GNU_SOURCE
@@ -77,7 +77,8 @@ static int fate(const char *name, const char *path, int needs) {
     }
     if (report >= 0) {
         char line[PATH_MAX + 64];
-        int length = snprintf(line, sizeof line, "%ld %s %s%s\n", number, name, path, error ? " !" : "");
+        int length = snprintf(line, sizeof line, "%ld %s%s %s%s\n", number, name, needs == ROOM ? "+" : "", path,
+                              error ? " !" : "");
         syscall(SYS_write, report, line, (size_t)length);
     }
     errno = before;
