@@ -2,6 +2,7 @@
 //!
 //! Scores are values in lists ([`metric`]); results are typed rows, of which tables are made last ([`Table`]).
 
+mod bias;
 mod budget;
 mod calibration;
 mod claim;
@@ -31,6 +32,7 @@ mod study;
 mod subgrid;
 mod table;
 
+pub use bias::{BiasSpectra, BiasSpectrum, bias_spectra};
 pub use budget::{EnstrophyBudget, enstrophy_budget};
 pub use calibration::{Calibration, CalibrationPoint, CalibrationRow, LEAST_P, MOST_ERROR, RIGHT_SPREAD, calibration};
 pub use claim::claim;

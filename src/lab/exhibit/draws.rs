@@ -3,15 +3,23 @@
 use ndarray::{Array2, s};
 
 use super::Made;
+use crate::artifact::Artifact;
+use crate::artifact::files::CHECKPOINT;
 use crate::closure::{Closure, ExactLaw};
 use crate::error::Result;
-use crate::eval::{self, NoiseSpectrum, Offline, Transfers, names};
+use crate::eval::{self, BiasSpectra, NoiseSpectrum, Offline, Transfers, names};
 use crate::lab::scores::{OFFLINE, named};
 use crate::lab::{Lab, wide};
+use crate::latent::Space;
+use crate::nets::Checkpoint;
 use crate::plot::{self, Chart, FieldGrid, FieldGroup, Figure, Series};
 
 /// Models in the panel of samples.
 const SHOWN: usize = 5;
+/// How the mean itself is called beside errors of means.
+const EXACT_MEAN: &str = "exact mean";
+/// Shares of it below this are round-off of single precision.
+const SHARE: f64 = 1e-13;
 
 pub(super) fn sampler_bias(lab: &Lab) -> Result<Made> {
     let bias = eval::sampler_bias(&lab.config.seeds().child("lab").child("samplers"))?;
@@ -75,6 +83,58 @@ pub(super) fn offline(lab: &Lab) -> Result<Made> {
     // Results of earlier releases lack the columns of what they did not measure.
     let scores = Offline::read(&named(tables, OFFLINE, &artifact)?)?;
     Ok(Made::table(scores.summary()?, [artifact]))
+}
+
+/// Errors of the means of some models.
+fn bias(lab: &Lab, models: &[&str]) -> Result<(BiasSpectra, Vec<Artifact>)> {
+    let (set, data) = lab.dataset()?;
+    let (mut parents, mut closures) = (vec![data], Vec::new());
+    for &model in models {
+        let artifact = lab.train_artifact(model)?;
+        let space = Space::of(&Checkpoint::load(&artifact.path(CHECKPOINT))?)?;
+        closures.push((model.to_string(), lab.closure(model)?, space));
+        parents.push(artifact);
+    }
+    let (training, test) = (set.train.load()?, set.test.load()?);
+    Ok((eval::bias_spectra(&lab.config.flow, [&training, &test], &mut closures)?, parents))
+}
+
+/// A curve over the shells in which there is any of it: a logarithmic axis has no place for others.
+fn by_shell(label: &str, spectrum: &[f64]) -> Series {
+    let shown = spectrum.iter().enumerate().skip(1).filter(|(_, value)| **value > SHARE);
+    let (x, y): (Vec<f64>, Vec<f64>) = shown.map(|(shell, &value)| (shell as f64, value)).unzip();
+    Series::new(label, x, y)
+}
+
+pub(super) fn bias_spectra(lab: &Lab) -> Result<Made> {
+    let models: Vec<&str> = lab.config.models.keys().map(String::as_str).collect();
+    let (spectra, parents) = bias(lab, &models)?;
+    let all = std::iter::once(by_shell(EXACT_MEAN, &spectra.mean));
+    let curves = all.chain(spectra.rows.iter().map(|row| by_shell(&row.closure, &row.test))).collect();
+    let table = spectra.table()?;
+    let figure = plot::spectra(BiasSpectra::NAME, "squared error of the mean, over ⟨E[H|ω]²⟩", curves)?;
+    let caption =
+        "Squared error of the conditional mean of each model on test pairs by shell, beside the exact mean itself.";
+    Ok(Made::figure(figure, caption, parents).beside(table))
+}
+
+pub(super) fn bias_parts(lab: &Lab, model: &str) -> Result<Made> {
+    let (spectra, parents) = bias(lab, &[model])?;
+    let row = &spectra.rows[0];
+    let curves = vec![
+        by_shell(EXACT_MEAN, &spectra.mean),
+        by_shell("error on test pairs", &row.test),
+        by_shell("error on training pairs", &row.training),
+        by_shell("of it noise of these pairs", &row.estimation),
+        by_shell("beyond the latent space", &row.truncation),
+    ];
+    let caption = format!(
+        "Where the error of the conditional mean of {} comes from, shell by shell: what its latent space cannot hold, what it has of the \
+         noise of the pairs that it learned from, and the rest, which architecture and optimiser have not reached.",
+        names::display(model)
+    );
+    let figure = plot::spectra(&format!("bias-parts-{model}"), "squared error of the mean, over ⟨E[H|ω]²⟩", curves)?;
+    Ok(Made::figure(figure, caption, parents))
 }
 
 pub(super) fn noise_spectra(lab: &Lab) -> Result<Made> {

@@ -28,7 +28,7 @@ pub use shown::Shown;
 
 use files::{chart, panel, stem, table};
 
-use super::{Lab, Source, Study};
+use super::{Lab, Source};
 use crate::artifact::Artifact;
 use crate::closure::{AnyClosure, Closure};
 use crate::config::{Config, FlowConfig, SHORT};
@@ -121,6 +121,11 @@ exhibits! {
     /// *enstrophy* and *energy* given to the flow over what the stored term gives. More with `.all()`; every score is described in
     /// [`crate::eval::metric::OFFLINE`] and by [`Table::legend`].
     Offline => draws::offline, [table("offline")], &[];
+    /// Squared error of every model's conditional mean by shell, over the mean square of the exact mean, which is shown, too. Columns of its
+    /// table: *test*, *training*, on pairs of either set; *truncation*, *estimation*, two causes of it ([`crate::eval::BiasSpectra`]).
+    BiasSpectra => draws::bias_spectra, [chart("bias-spectra"), table("bias-spectra")], &[Need::ExactLaw, Need::Model];
+    /// Of [`Exhibit::BiasSpectra`], one model and its causes.
+    BiasParts(model: &'a str) => draws::bias_parts, [chart(format!("bias-parts-{model}"))], &[Need::ExactLaw];
     /// Variance of the sampled fluctuation by shell, relative to the exact law's.
     NoiseSpectra => draws::noise_spectra, [chart("noise"), table("noise-spectrum")], &[Need::ExactLaw];
     /// How well draws have the shape of a law of several modes: scores of the amplitudes of the hidden forcing that they decode to.
@@ -288,6 +293,11 @@ impl<'a> Exhibit<'a> {
             Self::SamplerBias,
             Self::Samples,
             Self::Offline,
+            Self::BiasSpectra,
+        ]);
+        let models = config.rollout.closures.iter().filter(|name| config.models.contains_key(*name));
+        all.extend(models.map(|model| Self::BiasParts(model)));
+        all.extend([
             Self::NoiseSpectra,
             Self::Shape,
             Self::Decoded,
@@ -355,7 +365,7 @@ impl<'a> Exhibit<'a> {
             Self::Rollout(name) | Self::HoldStudy(name) | Self::Film(name) => closure(name),
             Self::SideBySide(classical, learned) => closure(classical).and(closure(learned)),
             Self::Closures(names) => names.iter().try_for_each(|name| closure(name)),
-            Self::LossParts(model) => config.model(model).map(drop),
+            Self::LossParts(model) | Self::BiasParts(model) => config.model(model).map(drop),
             Self::Compare(closures) => {
                 // Any field of the grid shows whether a closure takes one.
                 let n = config.data.n;
@@ -372,30 +382,6 @@ impl<'a> Exhibit<'a> {
     /// Why it does not apply to a configuration, if it does not.
     pub fn missing(&self, config: &Config) -> Option<&'static str> {
         self.needs().iter().find_map(|need| need.missing(config))
-    }
-}
-
-impl Study {
-    /// The exhibits that show it beside those of the configuration that it varies.
-    pub fn exhibits(self) -> &'static [Exhibit<'static>] {
-        match self {
-            Self::Horizon => &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Statistics],
-            Self::LargeEnsemble => &[Exhibit::ClosedLoop, Exhibit::SpreadCurves, Exhibit::Ranks],
-            Self::Memory => {
-                &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Ranks, Exhibit::Vorticity]
-            }
-            Self::Ring => &[Exhibit::Decoded, Exhibit::Shape],
-            Self::Les => &[
-                Exhibit::Fields,
-                Exhibit::Offline,
-                Exhibit::ClosedLoop,
-                Exhibit::ErrorCurves,
-                Exhibit::Spectra,
-                Exhibit::Statistics,
-                Exhibit::Cost,
-                Exhibit::Findings,
-            ],
-        }
     }
 }
 
