@@ -477,16 +477,3 @@ fn the_subgrid_term_drains_the_resolved_enstrophy() {
         assert!((transfer / change - 1.0).abs() < 1e-3, "{filter:?}: {transfer} transferred, {change} gone");
     }
 }
-
-#[test]
-fn pairs_that_are_not_stored_are_those_of_further_trajectories() {
-    let config = Config::preset(Preset::Smoke);
-    let stride = (config.data.interval / config.flow.dt).round() as usize;
-    let [one, again, other] = [0, 0, 1].map(|index| lacuna::data::stream(&config, stride, index).unwrap());
-    assert_eq!((one.trajectories, one.w.dim().1), (1, config.data.n));
-    assert!(one.w == again.w && one.h == again.h && one.w != other.w);
-    let twice = lacuna::data::stream(&config, stride / 2, 0).unwrap();
-    assert_eq!(twice.per_trajectory, 2 * one.per_trajectory);
-    // The first pair is that of the end of the burn-in, whatever the interval.
-    assert_eq!(twice.w.index_axis(ndarray::Axis(0), 0), one.w.index_axis(ndarray::Axis(0), 0));
-}

@@ -11,7 +11,7 @@ use lacuna::flow::{Advection, initial_vorticity};
 use lacuna::nets::{Checkpoint, Role};
 use lacuna::spectral::{Grid, irfft2, rfft2};
 use lacuna::train::{Run, Stream, TrainedModel, TrainingJob, Workers};
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Axis, s};
 use rand_distr::{Distribution, StandardNormal};
 
 pub const N: usize = 16;
@@ -23,6 +23,9 @@ const ROUNDING: f64 = 1e-4;
 const SCATTER: f64 = 0.02;
 /// The same from 300 numbers: three standard errors.
 const SCATTER_OF_MEANS: f64 = 0.12;
+
+/// Pairs two steps apart from running solvers.
+const STREAMED: Quadratic = Quadratic { isotropic: true, every: NonZero::new(2), averaged: false };
 
 fn model(isotropic: bool) -> ModelConfig {
     ModelConfig::quadratic(BAND, isotropic)
@@ -202,7 +205,7 @@ fn settings_without_a_meaning_are_refused() {
 #[test]
 fn pairs_that_are_made_meanwhile_count_as_stored_ones() {
     let (noise, trajectories) = (0.05, 6);
-    let made = |every: usize, index: usize| Ok(pairs(40 / every, &format!("stream-{index}"), noise));
+    let made = |how: Quadratic, index: usize| Ok(pairs(40 / how.every.unwrap(), &format!("stream-{index}"), noise));
     let train = pairs(20, "train", noise);
     let checkpoint = |model: &ModelConfig, train: &Pairs, stream, threads| {
         let folder = tempfile::tempdir().unwrap();
@@ -213,12 +216,12 @@ fn pairs_that_are_made_meanwhile_count_as_stored_ones() {
     };
     let streamed = |threads| {
         let mut model = model(true);
-        model.law = Law::Quadratic(Quadratic { isotropic: true, every: NonZero::new(2) });
+        model.law = Law::Quadratic(STREAMED);
         checkpoint(&model, &train, Some(Stream { trajectories, simulate: &made }), threads)
     };
     let one = streamed(1);
     assert!(one == streamed(3), "threads change no bit");
-    let parts: Vec<Pairs> = (0..trajectories).map(|index| made(2, index).unwrap()).collect();
+    let parts: Vec<Pairs> = (0..trajectories).map(|index| made(STREAMED, index).unwrap()).collect();
     let all = |field: fn(&Pairs) -> &Array3<f32>| {
         let views: Vec<_> = parts.iter().map(|pairs| field(pairs).view()).collect();
         ndarray::concatenate(Axis(0), &views).unwrap()
@@ -231,6 +234,32 @@ fn pairs_that_are_made_meanwhile_count_as_stored_ones() {
     // Where nothing can be simulated the stored pairs are learned from.
     let mut model = model(true);
     let plain = checkpoint(&model, &train, None, 2);
-    model.law = Law::Quadratic(Quadratic { isotropic: true, every: NonZero::new(2) });
+    model.law = Law::Quadratic(STREAMED);
     assert!(checkpoint(&model, &train, None, 2).networks == plain.networks);
+}
+
+#[test]
+fn pairs_that_are_not_stored_are_those_of_further_trajectories() {
+    let config = Config::preset(Preset::Smoke);
+    let stride = (config.data.interval / config.flow.dt).round() as usize;
+    let of = |every: usize| Quadratic { isotropic: true, every: NonZero::new(every), averaged: false };
+    let [one, again, other] = [0, 0, 1].map(|index| lacuna::data::stream(&config, of(stride), index).unwrap());
+    assert_eq!((one.trajectories, one.w.dim().1), (1, config.data.n));
+    assert!(one.w == again.w && one.h == again.h && one.w != other.w);
+    let twice = lacuna::data::stream(&config, of(stride / 2), 0).unwrap();
+    assert_eq!(twice.per_trajectory, 2 * one.per_trajectory);
+    // The first pair is that of the end of the burn-in, whatever the interval.
+    assert_eq!(twice.w.index_axis(Axis(0), 0), one.w.index_axis(Axis(0), 0));
+    // Averages are those of the steps about the middle, H alone.
+    let mut short = config;
+    short.data.final_time = short.data.burn_in + 20.0 * short.flow.dt;
+    let every_step = lacuna::data::stream(&short, of(1), 0).unwrap();
+    let averaged = lacuna::data::stream(&short, Quadratic { averaged: true, ..of(10) }, 0).unwrap();
+    assert_eq!((every_step.per_trajectory, averaged.per_trajectory), (20, 2));
+    for (k, (w, h)) in averaged.w.outer_iter().zip(averaged.h.outer_iter()).enumerate() {
+        let about = every_step.h.slice(s![10 * k..10 * k + 9, .., ..]).mean_axis(Axis(0)).unwrap();
+        assert_eq!(w, every_step.w.index_axis(Axis(0), 10 * k + 4));
+        let error = h.iter().zip(&about).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(error < 1e-6, "pair {k}: {error}");
+    }
 }

@@ -28,7 +28,7 @@ fn model(law: Law) -> ModelConfig {
     ModelConfig {
         latent: LatentConfig::Spectral { n: BAND },
         law,
-        base: Some(Base::Quadratic(Quadratic { isotropic: true, every: None })),
+        base: Some(Base::Quadratic(Quadratic { isotropic: true, every: None, averaged: false })),
         network: NetworkConfig { width: 6, modes: 4, layers: 1, embed: 8, ..spectral.network },
         train: TrainConfig { steps: 150, batch: 16, validate_every: 25, warmup: 10, ..spectral.train },
         sampler: SamplerConfig { steps, ..spectral.sampler },
@@ -154,7 +154,7 @@ fn networks_of_one_law_are_not_drawn_from_as_another() {
 fn what_fits_no_residual_or_generator_is_refused_by_name() {
     let mut config = Config::preset(Preset::Smoke);
     let mut right = config.models["spectral"].clone();
-    right.base = Some(Base::Quadratic(Quadratic { isotropic: false, every: None }));
+    right.base = Some(Base::Quadratic(Quadratic { isotropic: false, every: None, averaged: false }));
     config.models.insert("own".into(), right);
     config.validate().unwrap();
     let generator = Law::Generator { score: ProperScore::Energy };

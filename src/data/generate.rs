@@ -1,5 +1,6 @@
 //! Making a dataset.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,9 +12,9 @@ use super::source::adopt;
 use super::split::{NAMES, Split, name_axes};
 use super::{Pairs, SPLITS, STATS};
 use crate::artifact::{Artifact, Begun, Store, Work, h5, write_atomically};
-use crate::config::{Config, FlowConfig, some_steps, whole_steps};
+use crate::config::{Config, FlowConfig, Quadratic, some_steps, whole_steps};
 use crate::error::{Error, Result, goes_on};
-use crate::flow::{Real, Solver, in_precision, initial_vorticity, of_trajectory};
+use crate::flow::{Real, Snapshot, Solver, in_precision, initial_vorticity, of_trajectory};
 use crate::pool::{Task, run_all};
 use crate::rng::SeedTree;
 use crate::stop;
@@ -69,6 +70,8 @@ struct Snapshots {
     burn_in: usize,
     stride: usize,
     count: usize,
+    /// Steps from there on over which H is averaged, an odd number and no more than the stride; ω is that of the middle.
+    window: usize,
 }
 
 impl Snapshots {
@@ -82,12 +85,12 @@ impl Snapshots {
         let burn_in = whole_steps("data.burn_in", data.burn_in, flow.dt)?;
         // The end need be no multiple of the step: it is where nothing is kept any more.
         let end = (data.final_time / flow.dt).round() as usize;
-        Ok(Self { burn_in, stride, count: end.saturating_sub(burn_in).div_ceil(stride).max(1) })
+        Ok(Self { burn_in, stride, count: end.saturating_sub(burn_in).div_ceil(stride).max(1), window: 1 })
     }
 
     /// Steps of a trajectory; none after the last snapshot.
     fn steps(self) -> usize {
-        self.burn_in + (self.count - 1) * self.stride
+        self.burn_in + (self.count - 1) * self.stride + self.window - 1
     }
 }
 
@@ -251,14 +254,15 @@ fn simulate(
     run_all(&task, &jobs, run, |_, ()| Ok(()), progress)
 }
 
-/// Pairs `every` so many solver steps between burn-in and final time of a trajectory that is stored nowhere: number `index` of the
-/// node `data/stream`.
+/// Pairs as a quadratic closure learns from them, between burn-in and final time of a trajectory that is stored nowhere: number `index`
+/// of the node `data/stream`.
 ///
 /// # Errors
 /// [`Error::Config`] for impossible settings, [`Error::BlowUp`] with the trajectory that failed.
-pub fn stream(config: &Config, every: usize, index: usize) -> Result<Pairs> {
+pub fn stream(config: &Config, how: Quadratic, index: usize) -> Result<Pairs> {
     let seeds = config.seeds().child("data").child("stream").child(index);
-    let snapshots = Snapshots::every(config, every)?;
+    let every = how.every.map_or(1, NonZero::get);
+    let snapshots = Snapshots { window: how.window(), ..Snapshots::every(config, every)? };
     let (configs, counter) = (std::iter::once(config), AtomicUsize::new(0));
     let parts = in_precision!(config.flow, T => trajectory::<T>(configs, snapshots, 1, &seeds, &counter));
     let [w, h, _] = parts.map_err(|error| of_trajectory(format!("stream/{index}"), error))?.swap_remove(0).fields;
@@ -299,14 +303,31 @@ fn trajectory<'a, T: Real>(
     advance(&mut solver, &mut noise, snapshots.burn_in)?;
     for k in 0..snapshots.count {
         if k > 0 {
-            advance(&mut solver, &mut noise, snapshots.stride)?;
+            advance(&mut solver, &mut noise, snapshots.stride + 1 - snapshots.window)?;
         }
-        for (recorder, part) in &mut recorders {
-            let pair = recorder.record(&mut solver, noise.as_mut())?;
-            if let Some(&value) = pair.closure.iter().find(|value| !value.is_finite()) {
-                let what = "missing term is not finite".into();
-                return Err(Error::BlowUp { what, step: solver.steps(), t: solver.time(), value });
+        let mut kept: Vec<Option<Snapshot>> = recorders.iter().map(|_| None).collect();
+        for at in 0..snapshots.window {
+            if at > 0 {
+                advance(&mut solver, &mut noise, 1)?;
             }
+            for ((recorder, _), kept) in recorders.iter_mut().zip(&mut kept) {
+                let mut pair = recorder.record(&mut solver, noise.as_mut())?;
+                if let Some(&value) = pair.closure.iter().find(|value| !value.is_finite()) {
+                    let what = "missing term is not finite".into();
+                    return Err(Error::BlowUp { what, step: solver.steps(), t: solver.time(), value });
+                }
+                if let Some(before) = kept.take() {
+                    pair.closure += &before.closure;
+                    if at > snapshots.window / 2 {
+                        pair = Snapshot { closure: pair.closure, ..before };
+                    }
+                }
+                *kept = Some(pair);
+            }
+        }
+        for ((_, part), pair) in recorders.iter_mut().zip(kept) {
+            let Some(mut pair) = pair else { continue };
+            pair.closure /= snapshots.window as f64;
             part.set(k, &pair);
         }
     }

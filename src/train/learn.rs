@@ -54,8 +54,8 @@ pub struct TrainingJob<'a> {
 pub struct Stream<'a> {
     /// Trajectories.
     pub trajectories: usize,
-    /// Pairs so many steps apart of the trajectory of an index ([`crate::data::stream`]).
-    pub simulate: &'a (dyn Fn(usize, usize) -> Result<Pairs> + Sync),
+    /// Pairs of the trajectory of an index, as a quadratic closure learns from them ([`crate::data::stream`]).
+    pub simulate: &'a (dyn Fn(config::Quadratic, usize) -> Result<Pairs> + Sync),
 }
 
 /// A trained model, and how its latent space is used.
@@ -138,9 +138,8 @@ impl TrainingJob<'_> {
         let Some(Network::Quadratic(desc)) = networks.get(&Role::Regression) else {
             return Err(Error::config("law", "the quadratic law is solved in a spectral latent"));
         };
-        let streamed = how.every.zip(self.stream);
-        let make =
-            streamed.map(|(every, stream)| move |index| self.reduced(model, &(stream.simulate)(every.get(), index)?));
+        let streamed = how.every.and(self.stream);
+        let make = streamed.map(|stream| move |index| self.reduced(model, &(stream.simulate)(how, index)?));
         let source = match (&make, self.stream) {
             (Some(make), Some(stream)) => Source::Made(stream.trajectories, make),
             _ => Source::Stored(train),

@@ -115,7 +115,7 @@ impl Bench<'_, '_> {
             None => [self.data.train.load()?, self.data.validation.load()?],
         };
         let seeds = self.seeds(stage);
-        let simulate = |every, index| data::stream(self.config, every, index);
+        let simulate = |how, index| data::stream(self.config, how, index);
         let simulated = self.config.data.source.is_none();
         let job = TrainingJob {
             train: &train,

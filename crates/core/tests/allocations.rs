@@ -101,7 +101,7 @@ fn checkpoint(latent: &LatentConfig) -> Checkpoint {
 /// A generator of a whitened residual on 32² points.
 fn residual() -> Checkpoint {
     let mut made = checkpoint(&LatentConfig::Spectral { n: 16 });
-    made.model.base = Some(Base::Quadratic(config::Quadratic { isotropic: true, every: None }));
+    made.model.base = Some(Base::Quadratic(config::Quadratic { isotropic: true, every: None, averaged: false }));
     made.model.law = Law::Generator { score: ProperScore::Energy };
     made.networks = latent::networks(&made.model, 32)
         .unwrap()

@@ -36,7 +36,7 @@ impl ModelConfig {
     pub fn quadratic(n: usize, isotropic: bool) -> Self {
         Self {
             latent: LatentConfig::Spectral { n },
-            law: Law::Quadratic(Quadratic { isotropic, every: None }),
+            law: Law::Quadratic(Quadratic { isotropic, every: None, averaged: false }),
             network: NetworkConfig::default(),
             train: TrainConfig::default(),
             sampler: SamplerConfig::default(),
@@ -134,6 +134,17 @@ pub struct Quadratic {
     /// meanwhile and stored nowhere; without, and where the pairs are one's own, from the stored pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZero<usize>>,
+    /// With `every`: H of such a pair is its mean over the steps about that of ω, as many as lie between two pairs. The noise of each
+    /// step is another, and what the term itself changes meanwhile is of second order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub averaged: bool,
+}
+
+impl Quadratic {
+    /// Steps, an odd number of them, over which H of a pair is averaged.
+    pub fn window(self) -> usize {
+        self.every.filter(|_| self.averaged).map_or(1, |every| (every.get() - 1) | 1)
+    }
 }
 
 /// Proper scores of draws x, x' of a latent against the truth z,

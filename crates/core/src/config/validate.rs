@@ -242,6 +242,10 @@ impl Config {
             );
             return Err(Error::config(field("base"), what));
         }
+        if let Some((part, Quadratic { every: None, averaged: true, .. })) = model.solved() {
+            let what = "true; it is of pairs from running solvers, and `every` says which";
+            return Err(Error::config(field(&format!("{part}.averaged")), what));
+        }
         if let Some((part, Quadratic { every: Some(every), .. })) = model.solved() {
             within(field(&format!("{part}.every")), every.get(), 1..=STEPS)?;
         }

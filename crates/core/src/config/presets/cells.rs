@@ -25,7 +25,14 @@ pub(super) fn cells() -> Config {
     };
     let models = BTreeMap::from([
         // In the latent of the models that it is the base of.
-        ("quadratic".to_string(), ModelConfig { latent: residual.latent.clone(), ..desk.models["quadratic"].clone() }),
+        (
+            "quadratic".to_string(),
+            ModelConfig {
+                latent: residual.latent.clone(),
+                law: Law::Quadratic(STREAMED),
+                ..desk.models["quadratic"].clone()
+            },
+        ),
         ("p-cdm".to_string(), switching("p-cdm", 800)),
         ("joint".to_string(), switching("joint", 1200)),
         ("spectral".to_string(), diffusion.clone()),

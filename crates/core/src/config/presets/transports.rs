@@ -40,7 +40,7 @@ pub(super) fn transports() -> Config {
         ("p-cdm".to_string(), desk.models["p-cdm"].clone()),
         ("spectral".to_string(), spectral.clone()),
         ("regression".to_string(), desk.models["regression"].clone()),
-        ("quadratic".to_string(), desk.models["quadratic"].clone()),
+        ("quadratic".to_string(), ModelConfig { law: Law::Quadratic(STREAMED), ..desk.models["quadratic"].clone() }),
         ("flow".to_string(), flow),
         ("generator-crps".to_string(), generator(ProperScore::Crps)),
         ("generator".to_string(), generator(ProperScore::SpectralCrps)),
