@@ -1,7 +1,7 @@
 //! Studies: the closed loop under other settings, each a result of its own that is computed once.
 
+use super::Lab;
 use super::scores::Runs;
-use super::{Exhibit, Lab};
 use crate::config::{Config, Preset};
 use crate::error::{Error, Result};
 
@@ -40,30 +40,6 @@ impl Study {
             Self::Memory => ", cells with memory",
             Self::Ring => ", a wave of random phase",
             Self::Les => "",
-        }
-    }
-}
-
-impl Study {
-    /// The exhibits that show it beside those of the configuration that it varies.
-    pub fn exhibits(self) -> &'static [Exhibit<'static>] {
-        match self {
-            Self::Horizon => &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Statistics],
-            Self::LargeEnsemble => &[Exhibit::ClosedLoop, Exhibit::SpreadCurves, Exhibit::Ranks],
-            Self::Memory => {
-                &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Ranks, Exhibit::Vorticity]
-            }
-            Self::Ring => &[Exhibit::Decoded, Exhibit::Shape],
-            Self::Les => &[
-                Exhibit::Fields,
-                Exhibit::Offline,
-                Exhibit::ClosedLoop,
-                Exhibit::ErrorCurves,
-                Exhibit::Spectra,
-                Exhibit::Statistics,
-                Exhibit::Cost,
-                Exhibit::Findings,
-            ],
         }
     }
 }

@@ -122,7 +122,7 @@ exhibits! {
     /// [`crate::eval::metric::OFFLINE`] and by [`Table::legend`].
     Offline => draws::offline, [table("offline")], &[];
     /// Squared error of every model's conditional mean by shell, over the mean square of the exact mean, which is shown, too. Columns of its
-    /// table: *test*, *training*, on pairs of either set; *truncation*, *estimation*, two causes of it ([`crate::eval::BiasSpectra`]).
+    /// table: *test error*, *training error*, on pairs of either set; *truncation*, *estimation*, two causes of it ([`crate::eval::BiasSpectra`]).
     BiasSpectra => draws::bias_spectra, [chart("bias-spectra"), table("bias-spectra")], &[Need::ExactLaw, Need::Model];
     /// Of [`Exhibit::BiasSpectra`], one model and its causes.
     BiasParts(model: &'a str) => draws::bias_parts, [chart(format!("bias-parts-{model}"))], &[Need::ExactLaw];

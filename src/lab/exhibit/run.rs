@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Exhibit, Shown};
 use crate::error::{Error, Result};
-use crate::lab::Lab;
+use crate::lab::{Lab, Study};
 use crate::progress::say;
 use crate::stop;
 
@@ -59,5 +59,29 @@ impl Lab {
             }
         }
         Ok(())
+    }
+}
+
+impl Study {
+    /// The exhibits that show it beside those of the configuration that it varies.
+    pub fn exhibits(self) -> &'static [Exhibit<'static>] {
+        match self {
+            Self::Horizon => &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Statistics],
+            Self::LargeEnsemble => &[Exhibit::ClosedLoop, Exhibit::SpreadCurves, Exhibit::Ranks],
+            Self::Memory => {
+                &[Exhibit::ClosedLoop, Exhibit::ErrorCurves, Exhibit::SpreadCurves, Exhibit::Ranks, Exhibit::Vorticity]
+            }
+            Self::Ring => &[Exhibit::Decoded, Exhibit::Shape],
+            Self::Les => &[
+                Exhibit::Fields,
+                Exhibit::Offline,
+                Exhibit::ClosedLoop,
+                Exhibit::ErrorCurves,
+                Exhibit::Spectra,
+                Exhibit::Statistics,
+                Exhibit::Cost,
+                Exhibit::Findings,
+            ],
+        }
     }
 }
