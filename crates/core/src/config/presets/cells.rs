@@ -17,7 +17,7 @@ pub(super) fn cells() -> Config {
     };
     let switching =
         |name: &str, count| ModelConfig { network: diffusion.network.clone(), ..steps(&desk.models[name], count) };
-    let residual = ModelConfig { base: Some(Base::Quadratic(STREAMED)), ..steps(&diffusion, 1500) };
+    let residual = ModelConfig { base: Some(Base::Quadratic(STREAMED)), ..steps(&diffusion, 2000) };
     let one_step = |score| ModelConfig {
         law: Law::Generator { score },
         sampler: SamplerConfig::default(),
