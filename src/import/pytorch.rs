@@ -149,7 +149,7 @@ fn describe_score(arrays: &Arrays) -> std::result::Result<Fno, String> {
     if arrays.values().any(|array| array.shape == [2 * width, 3 * width, 1, 1]) {
         return Err(format!(
             "the score network of arXiv 2408.02965 for three inputs, {0} → {1} → {width} → {width} channels by layers of 1 × 1: beside \
-             noise and vorticity it takes sparse data of the missing term, which a closure in a running solver does not have; read is the \
+             noise and vorticity it takes sparse data of the missing term, which a closure in a running solver does not have; read are the \
              ones for two inputs, {1} → {width} → {width} and {1} → {1} → {width} → {width}",
             3 * width,
             2 * width
